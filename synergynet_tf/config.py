@@ -1,0 +1,249 @@
+"""Every setting of the project: frozen dataclasses, checked when they are made.
+
+A run's configuration is written to its folder and carried by its checkpoints; `presets/` holds the named ones. Where a default
+is the paper's, its section is named; the other defaults are argued in docs/decisions.md.
+"""
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from synergynet_tf.errors import InputError
+
+
+def _require(condition: bool, name: str, value: Any, rule: str) -> None:
+    if not condition:
+        raise InputError(f"{name} is {value!r}, but {rule}")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the scans are and how they become cases."""
+
+    path: str | None = None                     # folder or CSV manifest; none: phantoms are made
+    layout: str = "auto"                        # a name in data/layouts, or auto
+    channels: tuple[str, ...] = ("flair",)      # in network order; the paper: flair, t2
+    split: tuple[float, float, float] = (0.6, 0.2, 0.2)     # train, validation, test, by patient (paper, 3)
+    split_seed: int = 0
+    cache: str | None = None                    # none: a folder in the user's cache directory
+
+    def __post_init__(self):
+        _require(len(self.channels) > 0 and len(set(self.channels)) == len(self.channels), "data.channels", self.channels,
+                 "each channel must be named once, flair for one")
+        _require("flair" in self.channels, "data.channels", self.channels, "flair must be among them: it gives the brain mask")
+        _require(all(share >= 0 for share in self.split) and math.isclose(sum(self.split), 1, abs_tol=1e-6)
+                 and self.split[0] > 0, "data.split", self.split, "three shares, the first above 0, must sum to 1")
+
+
+@dataclass(frozen=True)
+class PhantomConfig:
+    """The embedded default data: see data/phantom."""
+
+    patients: int = 10
+    sessions: int = 1                           # at most; each patient has 1..sessions time points
+    seed: int = 0
+    anatomy: str | None = None                  # folder of FreeSurfer-style label maps; none: the MNI152 maps in nilearn
+
+    def __post_init__(self):
+        _require(self.patients >= 1, "phantoms.patients", self.patients, "at least 1 is needed")
+        _require(self.sessions >= 1, "phantoms.sessions", self.sessions, "at least 1 is needed")
+
+
+@dataclass(frozen=True)
+class LesionConfig:
+    """What counts as a lesion, and as a small one."""
+
+    connectivity: Literal[6, 18, 26] = 18
+    small_box_voxels: int = 1500                # small: ground-truth box below this many voxels (paper, 2.1)
+    min_voxels: int = 3                         # smaller ones are ignored by the detector, not by the U-Net
+    max_lesions: int = 512                      # label slots: the most lesions that one case may have
+
+    def __post_init__(self):
+        _require(self.small_box_voxels > 0, "lesions.small_box_voxels", self.small_box_voxels, "it must be positive")
+        _require(1 <= self.max_lesions < 2 ** 15, "lesions.max_lesions", self.max_lesions, "it must fit int16 labels")
+
+
+@dataclass(frozen=True)
+class PatchConfig:
+    """The training crop and its augmentation (paper, 3)."""
+
+    size: tuple[int, int, int] = (128, 160, 128)
+    jitter: tuple[int, int, int] | None = None  # largest shift from the centre, in voxels; none: as far as the brain reaches
+    rotation: float = 15.0                      # degrees, about X: "along the sagittal coordinate axis"
+    lesion_fraction: float = 0.0                # share of patches centred on a random lesion instead
+
+    def __post_init__(self):
+        _require(all(n > 0 and n % 8 == 0 for n in self.size), "patch.size", self.size, "each side must be a multiple of 8")
+        _require(self.jitter is None or min(self.jitter) >= 0, "patch.jitter", self.jitter, "no side may be negative")
+        _require(0 <= self.rotation <= 180, "patch.rotation", self.rotation, "it must be 0 to 180 degrees")
+        _require(0 <= self.lesion_fraction <= 1, "patch.lesion_fraction", self.lesion_fraction, "it must be 0 to 1")
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    widths: tuple[int, int, int, int] = (16, 32, 64, 128)       # channels at strides 1, 2, 4, 8
+    convolutions: int = 2                                       # in a residual block
+    norm: Literal["instance", "group", "batch"] = "instance"
+
+    def __post_init__(self):
+        _require(len(self.widths) == 4 and min(self.widths) > 0, "unet.widths", self.widths, "four positive widths are needed")
+        _require(self.convolutions >= 1, "unet.convolutions", self.convolutions, "at least 1 is needed")
+
+
+@dataclass(frozen=True)
+class DetectorConfig:
+    """RPN, proposals, R-CNN and detections (paper, 2.1; docs/decisions.md for the numbers)."""
+
+    stride: int = 2                             # of the anchor grid: 2 is d1's own, 4 the cheap setting
+    anchor_sizes: tuple[float, ...] = (7.0, 9.0, 11.0, 15.0)    # cubes, voxels
+    box_margin: float = 2.0                     # voxels around a ground-truth box
+    positive_iou: float = 0.5
+    negative_iou: float = 0.1
+    rpn_width: int = 32
+    pre_nms: int = 2000
+    proposals: int = 300
+    train_nms_iou: float = 0.5
+    infer_nms_iou: float = 0.3
+    rois: int = 128                             # sampled for the R-CNN loss
+    roi_positive_fraction: float = 0.5
+    roi_positive_iou: float = 0.5
+    roi_negative_iou: float = 0.3
+    roi_size: int = 8                           # cells a side
+    box_width: int = 128
+    score_threshold: float = 0.3
+    final_nms_iou: float = 0.2
+    max_detections: int = 256
+    train_detections: int = 64                  # fused in a training patch
+
+    def __post_init__(self):
+        _require(self.stride in (2, 4), "detector.stride", self.stride, "it must be 2 or 4")
+        _require(len(self.anchor_sizes) > 0 and min(self.anchor_sizes) > 0, "detector.anchor_sizes", self.anchor_sizes,
+                 "at least one positive size is needed")
+        _require(0 <= self.negative_iou <= self.positive_iou <= 1, "detector.negative_iou", self.negative_iou,
+                 f"it must be 0 to detector.positive_iou ({self.positive_iou})")
+        _require(self.proposals <= self.pre_nms, "detector.proposals", self.proposals,
+                 f"it must not exceed detector.pre_nms ({self.pre_nms})")
+        _require(self.max_detections <= self.proposals and self.train_detections <= self.proposals, "detector.max_detections",
+                 (self.max_detections, self.train_detections), f"neither may exceed detector.proposals ({self.proposals})")
+
+
+@dataclass(frozen=True)
+class MaskConfig:
+    """The Mask sub-network (paper, 2.2)."""
+
+    size: int = 16                              # cells a side of a patch
+    context: float = 1.5                        # the patch's box is the refined box scaled by this about its centre
+    width: int = 32
+    window: int = 40                            # voxels a side: the largest box that is pasted whole
+    rois: int = 48                              # positive RoIs given to the mask loss, at most
+
+    def __post_init__(self):
+        _require(min(self.size, self.width, self.window, self.rois) > 0, "mask",
+                 (self.size, self.width, self.window, self.rois), "size, width, window and rois must be positive")
+        _require(self.context >= 1, "mask.context", self.context, "it must be 1 or more")
+
+
+@dataclass(frozen=True)
+class FusionConfig:
+    """Eq. 1, in training and in inference."""
+
+    gamma: float = 0.3                          # weight of the local branch
+
+    def __post_init__(self):
+        _require(0 <= self.gamma <= 1, "fusion.gamma", self.gamma, "it must be 0 to 1")
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of eq. 2 and the focal exponent."""
+
+    alpha1: float = 1.0                         # RPN focal
+    alpha2: float = 1.0                         # RPN smooth L1
+    alpha3: float = 1.3                         # R-CNN cross-entropy
+    alpha4: float = 1.0                         # R-CNN smooth L1
+    alpha5: float = 1.0                         # Mask dice
+    alpha6: float = 5.0                         # global dice, after fusion
+    focal_beta: float = 2.0
+    focal_normaliser: Literal["positives", "none"] = "positives"
+
+    def __post_init__(self):
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            _require(isinstance(value, str) or (math.isfinite(value) and value >= 0), f"loss.{f.name}", value,
+                     "it must be a finite number, 0 or more")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The staged training (paper, 2.3 and 3)."""
+
+    epochs: tuple[int, int, int, int] = (30, 30, 40, 100)       # RPN; + R-CNN; + Mask; + remaining decoder layers
+    steps_per_epoch: int | None = None          # none: every training case once
+    batch: int = 1
+    learning_rate: float = 0.001
+    schedule: Literal["constant", "cosine", "poly"] = "constant"     # within each stage
+    clip_norm: float | None = None
+    average: float = 0.0                        # decay of the weights' moving average; 0: none
+    validate_every: int = 1                     # epochs; validation runs in the last stage
+    seed: int = 0
+    deterministic: bool = True
+    jit_compile: bool = False
+
+    def __post_init__(self):
+        _require(len(self.epochs) == 4 and min(self.epochs) >= 0 and sum(self.epochs) > 0, "train.epochs", self.epochs,
+                 "four counts are needed, one above 0")
+        _require(self.steps_per_epoch is None or self.steps_per_epoch > 0, "train.steps_per_epoch", self.steps_per_epoch,
+                 "it must be positive")
+        _require(self.batch > 0, "train.batch", self.batch, "it must be positive")
+        _require(self.learning_rate > 0, "train.learning_rate", self.learning_rate, "it must be positive")
+        _require(0 <= self.average < 1, "train.average", self.average, "it must be 0 to below 1")
+        _require(self.clip_norm is None or self.clip_norm > 0, "train.clip_norm", self.clip_norm, "it must be positive")
+
+
+@dataclass(frozen=True)
+class InferConfig:
+    """How a whole scan is segmented."""
+
+    coverage: Literal["whole", "windows", "centre"] = "whole"
+    window: tuple[int, int, int] = (128, 160, 128)
+    overlap: float = 0.5
+    threshold: float = 0.5                      # on the fused probability
+
+    def __post_init__(self):
+        _require(all(n > 0 and n % 8 == 0 for n in self.window), "infer.window", self.window,
+                 "each side must be a multiple of 8")
+        _require(0 <= self.overlap < 1, "infer.overlap", self.overlap, "it must be 0 to below 1")
+        _require(0 < self.threshold < 1, "infer.threshold", self.threshold, "it must be between 0 and 1")
+
+
+@dataclass(frozen=True)
+class Config:
+    """All of it. `asdict` and `from_dict` are exact inverses."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    phantoms: PhantomConfig = field(default_factory=PhantomConfig)
+    lesions: LesionConfig = field(default_factory=LesionConfig)
+    patch: PatchConfig = field(default_factory=PatchConfig)
+    unet: UNetConfig = field(default_factory=UNetConfig)
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
+    mask: MaskConfig = field(default_factory=MaskConfig)
+    fusion: FusionConfig = field(default_factory=FusionConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    infer: InferConfig = field(default_factory=InferConfig)
+
+    def asdict(self) -> dict[str, dict[str, Any]]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, dict[str, Any]]) -> "Config":
+        """Rebuild what `asdict` gave; lists become tuples. Raises InputError on a field that does not exist."""
+        groups = {}
+        for f in dataclasses.fields(cls):
+            given = dict(values.get(f.name) or {})
+            known = {g.name for g in dataclasses.fields(f.type)}
+            unknown = sorted(set(given) - known)
+            _require(not unknown, f"the configuration's {f.name}.{unknown[0] if unknown else ''}", "set",
+                     f"{f.name} has only {', '.join(sorted(known))}")
+            groups[f.name] = f.type(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
+        return cls(**groups)

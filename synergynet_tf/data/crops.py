@@ -1,0 +1,113 @@
+"""Where the patches of an epoch lie, and how one is read: NumPy on the host, no TensorFlow.
+
+Everything random of an epoch is drawn here, before it starts, into a small table (`Visits`). Each row is keyed on
+(seed, epoch, visit) alone, so neither the number of threads nor an interruption changes what a visit holds.
+"""
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from synergynet_tf.config import Config, PatchConfig
+from synergynet_tf.data.cache import CachedCase
+from synergynet_tf.errors import InputError
+
+LESION_JITTER = 0.25    # share of the patch by which a lesion may lie off its centre, per axis: it stays in the inner half
+
+_ORDER, _TRAINING, _VALIDATION = range(3)       # what a random stream is for
+
+
+class Visits(NamedTuple):
+    """The patches of an epoch in order, V of them."""
+
+    case: np.ndarray        # int32   [V], position among the cases
+    start: np.ndarray       # int32   [V, 3], the patch's first voxel in the case; negative where it reaches outside
+    angle: np.ndarray       # float32 [V], rotation about X, radians
+    seed: np.ndarray        # int32   [V, 2], for the model's own sampling
+
+
+def plan_training(cases: Sequence[CachedCase], config: Config, epoch: int) -> Visits:
+    """Draw the visits of training epoch `epoch` (paper, 3): V = steps x batch rows.
+
+    An epoch has `train.steps_per_epoch` steps, or as many as visit every case at least once. A share `patch.lesion_fraction` of
+    the patches is centred on a lesion, if the case has any; the others on the brain. Raises InputError without cases.
+    """
+    _require_cases(cases, "training")
+    steps = config.train.steps_per_epoch or math.ceil(len(cases) / config.train.batch)
+    order = visit_order(len(cases), steps * config.train.batch, config.train.seed, epoch)
+    limit = math.radians(config.patch.rotation)
+    starts, angles, seeds = [], [], []
+    for visit, position in enumerate(order):
+        stream = _stream(config.train.seed, _TRAINING, epoch, visit)
+        seeds.append(stream.generate_state(2))
+        random = np.random.Generator(np.random.Philox(stream))
+        # Drawn in any case, so that one setting does not change what the others draw.
+        about_lesion, angle = random.random() < config.patch.lesion_fraction, random.uniform(-limit, limit)
+        starts.append(_place(cases[position], config.patch, about_lesion, random))
+        angles.append(angle)
+    return Visits(order, np.array(starts, np.int32), np.array(angles, np.float32), np.array(seeds, np.uint32).view(np.int32))
+
+
+def plan_validation(cases: Sequence[CachedCase], config: Config) -> Visits:
+    """The centre patch of every case once, in order, without rotation. Raises InputError without cases."""
+    _require_cases(cases, "validation")
+    starts = np.array([centre_start(case.shape, config.patch.size) for case in cases], np.int32)
+    seeds = [_stream(config.train.seed, _VALIDATION, 0, visit).generate_state(2) for visit in range(len(cases))]
+    return Visits(np.arange(len(cases), dtype=np.int32), starts, np.zeros(len(cases), np.float32),
+                  np.array(seeds, np.uint32).view(np.int32))
+
+
+def visit_order(cases: int, visits: int, seed: int, epoch: int) -> np.ndarray:
+    """Positions of the cases in visiting order, int32 [visits]: one permutation after another, each of its own key."""
+    rounds = [np.random.Generator(np.random.Philox(_stream(seed, _ORDER, epoch, k))).permutation(cases)
+              for k in range(math.ceil(visits / cases))]
+    return np.concatenate(rounds)[:visits].astype(np.int32)
+
+
+def centre_start(shape: Sequence[int], size: Sequence[int]) -> np.ndarray:
+    """First voxel, int [3], of a patch of `size` about the centre of a volume of `shape`; negative where the patch is longer."""
+    return (np.asarray(shape) - np.asarray(size)) // 2
+
+
+def read_crop(volume: np.ndarray, start: Sequence[int], size: Sequence[int]) -> np.ndarray:
+    """Copy the block of `size` (3) from voxel `start` (3, may be negative) of `volume` [X, Y, Z, ...]; outside is 0.
+
+    Of a memory map only the pages that the block touches are read.
+    """
+    start, size = np.asarray(start), np.asarray(size)
+    low, high = np.maximum(start, 0), np.minimum(start + size, volume.shape[:3])
+    crop = np.zeros((*size, *volume.shape[3:]), volume.dtype)
+    if (low < high).all():
+        target = tuple(slice(a, b) for a, b in zip(low - start, high - start))
+        crop[target] = volume[tuple(slice(a, b) for a, b in zip(low, high))]
+    return crop
+
+
+def _place(case: CachedCase, patch: PatchConfig, about_lesion: bool, random: np.random.Generator) -> np.ndarray:
+    """First voxel of a training patch, int [3].
+
+    Without `patch.jitter` every placement is as likely in which, axis by axis, the shorter of patch and volume lies within the
+    longer. A patch about a lesion is held to the same placements, so that it spends no voxels outside the volume.
+    """
+    size, slack = np.asarray(patch.size), np.asarray(case.shape) - np.asarray(patch.size)
+    low, high = np.minimum(slack, 0), np.maximum(slack, 0)
+    boxes = case.table.boxes
+    if about_lesion and len(boxes):
+        box = boxes[random.integers(len(boxes))]
+        reach = (size * LESION_JITTER).astype(int)
+        start = (box[:3] + box[3:] - size) // 2 + random.integers(-reach, reach, endpoint=True)
+        return np.clip(start, low, high)
+    if patch.jitter is None:
+        return random.integers(low, high, endpoint=True)
+    jitter = np.asarray(patch.jitter)
+    return centre_start(case.shape, size) + random.integers(-jitter, jitter, endpoint=True)
+
+
+def _stream(seed: int, purpose: int, epoch: int, index: int) -> np.random.SeedSequence:
+    return np.random.SeedSequence(seed % 2 ** 64, spawn_key=(purpose, epoch, index))
+
+
+def _require_cases(cases: Sequence[CachedCase], split: str) -> None:
+    if not len(cases):
+        raise InputError(f"the {split} split has 0 cases, but needs at least 1: add scans or change data.split")

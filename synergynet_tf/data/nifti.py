@@ -1,0 +1,218 @@
+"""NIfTI files in and out: scans in the closest canonical orientation (RAS+), results on the grid of the file they came from.
+
+A file is read whole and its checksum verified, so a truncated download is noticed here and not as a dark slab in a result.
+"""
+import gzip
+import logging
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
+
+from synergynet_tf.data.files import replace_file
+from synergynet_tf.errors import InputError
+
+log = logging.getLogger(__name__)
+
+SUFFIXES = (".nii.gz", ".nii")
+CANONICAL = np.array([[0, 1], [1, 1], [2, 1]])
+TOLERANCE_MM = 1e-3         # between the corners of two grids: what float32 affines lose by rounding
+TOLERANCE_VOXELS = 0.05     # or this share of a voxel: quaternions lose hundredths of a mm at the corners of a tilted grid
+COMPRESSION = 4             # of gzip: masks gain nothing above it, probabilities take three times as long at 9
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A scan in the closest canonical orientation, and what writing on its file's own grid needs."""
+
+    array: np.ndarray               # [X, Y, Z], float32 (bool for a mask)
+    affine: np.ndarray              # float64 [4, 4], voxel indices of `array` to mm, RAS+
+    spacing: tuple[float, float, float]     # mm
+    path: Path
+    header: nib.Nifti1Header = field(repr=False)    # the file's own, untouched (NIfTI-2 is a subclass)
+    file_shape: tuple[int, ...]     # as stored; a trailing axis of 1 is kept
+    file_affine: np.ndarray         # float64 [4, 4], of the grid as stored
+    orientation: np.ndarray         # [3, 2]: row i is the canonical axis, and its direction, of the file's axis i
+
+    @property
+    def axes(self) -> str:
+        """Where the file's own axes run, as in LAS."""
+        return "".join(nib.orientations.ornt2axcodes(self.orientation))
+
+
+def read(path: str | Path) -> Volume:
+    """Read a scan as float32, reoriented (never resampled) to the closest canonical orientation.
+
+    Raises InputError: no such file, not NIfTI, truncated or corrupt, not three-dimensional, complex or colour voxels, no voxels
+    at all, an affine that is no grid, NaN or Inf.
+    """
+    path = Path(path)
+    image = _open(path)
+    shape = _spatial_shape(path, image)
+    affine = _affine(path, image)
+    try:
+        stored = image.get_fdata(dtype=np.float32, caching="unchanged").reshape(shape)
+    except (OSError, ValueError, MemoryError) as error:
+        raise InputError(f"{path}: the voxels cannot be read ({_first_line(error)}); replace the file") from None
+    _require_finite(path, stored)
+    orientation = io_orientation(affine)
+    canonical = affine @ inv_ornt_aff(orientation, shape)
+    spacing = tuple(float(mm) for mm in nib.affines.voxel_sizes(canonical))
+    array = apply_orientation(stored, orientation)
+    return Volume(array, canonical, spacing, path, image.header, image.shape, affine, orientation)
+
+
+def read_mask(path: str | Path) -> Volume:
+    """Read a binary mask: `array` is bool. 0 and any one other value will do (0/1, 0/255); all zero is an empty mask.
+
+    Raises InputError as `read` does, and for more than one value beside 0.
+    """
+    volume = read(path)
+    array = volume.array
+    mask = array != 0
+    first = array[tuple(np.unravel_index(np.argmax(mask), mask.shape))]
+    if first != 0 and not np.array_equal(array, np.where(mask, first, np.float32(0))):
+        values = np.unique(array)
+        shown = ", ".join(f"{v:g}" for v in values[:6]) + (", ..." if len(values) > 6 else "")
+        raise InputError(f"{path}: a mask holds 0 and one other value, but this file has {len(values)} values ({shown}); "
+                         "threshold it, or choose the one label that means lesion")
+    return Volume(mask, volume.affine, volume.spacing, volume.path, volume.header, volume.file_shape, volume.file_affine,
+                  volume.orientation)
+
+
+def check_same_grid(a: Volume, b: Volume) -> None:
+    """Raise InputError unless the two canonical grids are one: equal shapes, and every corner at the same place.
+
+    Corners may differ by `TOLERANCE_MM`, or by `TOLERANCE_VOXELS` of the smallest voxel side where that is more.
+    """
+    if a.array.shape != b.array.shape:
+        raise InputError(f"{b.path}: the grid is {_sides(b)}, but {a.path} has {_sides(a)}; "
+                         "resample one file onto the other's grid")
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in a.array.shape], [1], indexing="ij")).reshape(4, -1)
+    distance = float(np.linalg.norm((a.affine - b.affine)[:3] @ corners, axis=0).max())
+    if distance <= max(TOLERANCE_MM, TOLERANCE_VOXELS * min(a.spacing + b.spacing)):
+        return
+    if a.axes != b.axes:
+        cause = "one of the two headers is probably flipped: correct it, or save both files from one tool"
+    elif np.allclose(a.affine[:3, :3], b.affine[:3, :3], atol=TOLERANCE_MM):
+        cause = "one is shifted: resample one file onto the other's grid, or correct its header"
+    else:
+        cause = "resample one file onto the other's grid, or correct its header"
+    raise InputError(f"{b.path}: the affine is {_matrix(b)}, axes {b.axes}, but {a.path} has {_matrix(a)}, axes {a.axes}: "
+                     f"up to {distance:.3g} mm apart; {cause}")
+
+
+def write_like(path: str | Path, array: np.ndarray, like: Volume, dtype: np.dtype | type | str) -> None:
+    """Write a canonical array [X, Y, Z] on the grid of the file that `like` was read from, as `dtype`, without scaling.
+
+    Shape, orientation, sform, qform and their codes are the file's own, bit for bit; the display range (cal_min, cal_max) is
+    cleared, as it belonged to other values. The file appears whole or not at all. `path` ends in .nii.gz or .nii.
+    Raises InputError when it cannot be written; ValueError when the array is not on `like`'s grid or does not fit `dtype`.
+    """
+    path, dtype = Path(path), np.dtype(dtype)
+    if not path.name.endswith(SUFFIXES):
+        raise InputError(f"{path}: a result is written as .nii.gz or .nii; change the name")
+    if array.shape != like.array.shape:
+        raise ValueError(f"the array is {array.shape}, but the grid of {like.path} is {like.array.shape}")
+    cast = array.astype(dtype)
+    if dtype.kind in "iu" and not np.array_equal(cast, array):
+        raise ValueError(f"the values {array.min()} to {array.max()} ({array.dtype}) do not fit {dtype}")
+    stored = apply_orientation(cast, ornt_transform(CANONICAL, like.orientation)).reshape(like.file_shape)
+    header = like.header.copy()
+    header.set_data_dtype(dtype)
+    header["cal_min"] = header["cal_max"] = 0
+    kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
+    content = kind(stored, None, header).to_bytes()      # no affine given: the header's sform and qform stay as they are
+    replace_file(path, gzip.compress(content, COMPRESSION, mtime=0) if path.name.endswith(".gz") else content)
+
+
+def _open(path: Path) -> nib.Nifti1Image:
+    """The image of a file, its header checked; its voxels are in memory but not yet decoded."""
+    content = _content(path)
+    if content[344:348] == b"n+1\0":
+        kind = nib.Nifti1Image
+    elif content[4:8] == b"n+2\0":
+        kind = nib.Nifti2Image
+    else:
+        raise InputError(f"{path}: not a NIfTI file; convert it to .nii.gz")
+    try:
+        image = kind.from_bytes(content)
+        dtype = image.header.get_data_dtype()
+        offset = int(image.dataobj.offset)
+    except (nib.spatialimages.HeaderDataError, nib.filebasedimages.ImageFileError, ValueError, OSError, KeyError) as error:
+        raise InputError(f"{path}: the NIfTI header is damaged ({_first_line(error)}); replace the file") from None
+    if dtype.kind not in "iuf":
+        raise InputError(f"{path}: the voxels are {'colours' if dtype.kind == 'V' else 'complex numbers'} ({dtype}), but one "
+                         "real number a voxel is needed; convert the file")
+    needed = offset + dtype.itemsize * int(np.prod(image.shape, dtype=object))
+    if len(content) < needed:
+        raise InputError(f"{path}: truncated: {len(content)} bytes, but the header asks for {needed}; replace the file")
+    return image
+
+
+def _content(path: Path) -> bytes:
+    """All bytes of a file, unpacked where they are gzip."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; check the path") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); give a NIfTI file") from None
+    if content[:2] != b"\x1f\x8b":
+        return content
+    try:
+        return gzip.decompress(content)
+    except EOFError:
+        raise InputError(f"{path}: truncated: the gzip data ends after {len(content)} bytes; replace the file") from None
+    except (zlib.error, OSError) as error:
+        raise InputError(f"{path}: corrupt gzip data ({_first_line(error)}); replace the file") from None
+
+
+def _spatial_shape(path: Path, image: nib.Nifti1Image) -> tuple[int, int, int]:
+    shape = image.shape
+    if len(shape) < 3 or any(n != 1 for n in shape[3:]):
+        raise InputError(f"{path}: the file has {len(shape)} axes ({' x '.join(map(str, shape))}), but a scan has 3; "
+                         "extract one volume")
+    if min(shape) <= 0:
+        raise InputError(f"{path}: no voxels ({' x '.join(map(str, shape))}); replace the file")
+    return shape[:3]
+
+
+def _affine(path: Path, image: nib.Nifti1Image) -> np.ndarray:
+    """The affine in force (sform, else qform), float64 [4, 4]."""
+    affine = np.array(image.affine, dtype=np.float64)
+    steps = affine[:3, :3]
+    if not np.isfinite(affine).all() or abs(np.linalg.det(steps)) <= 1e-6 * np.prod(np.linalg.norm(steps, axis=0)):
+        raise InputError(f"{path}: the affine {_rows(affine)} is no grid (NaN, or axes that fall together); correct the header")
+    if image.header["sform_code"] == 0 and image.header["qform_code"] == 0:
+        log.warning("%s: the header states no orientation (sform and qform codes are 0); taken as LAS", path)
+    return affine
+
+
+def _require_finite(path: Path, array: np.ndarray) -> None:
+    with np.errstate(invalid="ignore"):
+        if np.isfinite(array.sum(dtype=np.float64)):     # one pass; NaN and Inf survive a sum
+            return
+    bad = ~np.isfinite(array)
+    first = tuple(int(i) for i in np.argwhere(bad)[0])
+    raise InputError(f"{path}: {int(bad.sum())} voxels are NaN or Inf, the first at {first} of the stored array "
+                     f"({array[first]}); replace them (0 outside the brain)")
+
+
+def _sides(volume: Volume) -> str:
+    return " x ".join(map(str, volume.array.shape))
+
+
+def _matrix(volume: Volume) -> str:
+    return _rows(volume.affine)
+
+
+def _rows(affine: np.ndarray) -> str:
+    return "[" + "; ".join(" ".join(f"{v:.6g}" for v in row) for row in affine[:3]) + "]"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,1 @@
+"""From a preprocessed scan to a mask: coverage, merging, prediction."""

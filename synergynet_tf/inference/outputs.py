@@ -1,0 +1,66 @@
+"""What is written for a segmented case: mask, probability and lesion list, on the grid of the FLAIR file."""
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+from nibabel.orientations import apply_orientation, ornt_transform
+
+from synergynet_tf.data import nifti
+from synergynet_tf.data.files import replace_file
+from synergynet_tf.data.nifti import Volume
+from synergynet_tf.inference.lesions import Evidence, lesion_table, score_map
+from synergynet_tf.inference.predictor import CasePrediction
+
+
+def write_case(folder: pathlib.Path, prediction: CasePrediction, checkpoint: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Write `<case>_mask.nii.gz` (uint8), `<case>_probability.nii.gz` (float32) and `<case>_lesions.json`.
+
+    Each file appears whole or not at all.
+
+    Args:
+        folder: exists already.
+        prediction: of `Predictor.predict_case`.
+        checkpoint: what identifies the network, for the JSON file.
+
+    Returns:
+        What the JSON file holds, see `report`.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    name, flair, segmentation = prediction.case.name, prediction.loaded.grid, prediction.segmentation
+    summary = report(prediction, checkpoint)
+    text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
+    nifti.write_like(folder / f"{name}_probability.nii.gz", prediction.on_grid(segmentation.probability), flair, np.float32)
+    nifti.write_like(folder / f"{name}_mask.nii.gz", prediction.on_grid(segmentation.mask), flair, np.uint8)
+    replace_file(folder / f"{name}_lesions.json", text.encode())
+    return summary
+
+
+def report(prediction: CasePrediction, checkpoint: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The case's totals, the settings that they depend on, and its lesions (`lesions.lesion_table`).
+
+    Places are in voxels of the FLAIR file's own grid, as it is stored, and in mm of its world. `detections` counts the boxes of
+    the local branch, lesion or not.
+    """
+    segmentation, flair = prediction.segmentation, prediction.loaded.grid
+    config, connectivity = prediction.config, prediction.config.lesions.connectivity
+    local, unet = segmentation.branch_masks()
+    found = segmentation.detections
+    scores = score_map(found.boxes, found.scores, segmentation.mask.shape)
+    evidence = (segmentation.probability, scores, local, unet)
+    stored = Evidence(*(to_file_grid(prediction.on_grid(array), flair) for array in evidence))
+    mask = to_file_grid(prediction.on_grid(segmentation.mask), flair)
+    rows = lesion_table(mask, stored, flair.file_affine, connectivity)
+    return {
+        "case": prediction.case.name,
+        "images": {channel: str(prediction.case.images[channel]) for channel in config.data.channels},
+        "count": len(rows), "volume_ml": round(sum(row["volume_mm3"] for row in rows) / 1000, 6), "detections": len(found.scores),
+        "connectivity": connectivity, "threshold": segmentation.threshold, "gamma": segmentation.gamma,
+        "coverage": config.infer.coverage, "checkpoint": checkpoint, "lesions": rows}
+
+
+def to_file_grid(array: np.ndarray, volume: Volume) -> np.ndarray:
+    """Turn an array [X, Y, Z] in canonical orientation to the orientation in which `volume`'s file stores its voxels."""
+    return apply_orientation(array, ornt_transform(nifti.CANONICAL, volume.orientation))

@@ -1,0 +1,1 @@
+"""The terms of eq. 2 and their total."""

@@ -1,0 +1,72 @@
+"""The detection terms of eq. 2: focal loss and smooth L1 of the RPN, cross-entropy and smooth L1 of the R-CNN.
+
+All take logits and compute in float32. What is not valid must be finite and does not count; where nothing is valid the loss is 0
+and so is its gradient.
+"""
+from typing import Literal
+
+import tensorflow as tf
+
+from synergynet_tf.losses.segmentation import mean_over_valid
+
+
+def focal_loss(logits: tf.Tensor, targets: tf.Tensor, beta: float, valid: tf.Tensor,
+               normaliser: Literal["positives", "none"] = "positives") -> tf.Tensor:
+    """Sum over the valid anchors of -(1 - p)^beta log(p), p the probability given to the truth (Lin et al. 2017; L_RPN of eq. 2).
+
+    Both terms count: the paper prints the positive one, and without the other nothing would ever be background. No class is
+    weighted (alpha of Lin et al.): eq. 2 has no such weight, and the focal exponent balances already.
+
+    Args:
+        logits: float, any shape.
+        targets: bool or 0/1, same shape.
+        beta: focal exponent, 0 or more; 0 is cross-entropy.
+        valid: bool, same shape; the rest is ignored.
+        normaliser: "positives" divides the sum by the number of valid positives in all that is given (by 1 if there is none),
+            "none" leaves it.
+    Returns: float32 scalar.
+    """
+    truth = tf.cast(targets, tf.bool)
+    logits = tf.cast(logits, tf.float32)
+    margin = tf.where(truth, logits, -logits)       # p = sigmoid(margin)
+    values = tf.exp(-beta * tf.nn.softplus(margin)) * tf.nn.softplus(-margin)
+    total = tf.reduce_sum(tf.where(valid, values, 0.0))
+    if normaliser == "none":
+        return total
+    positives = tf.reduce_sum(tf.cast(truth & valid, tf.float32))
+    return total / tf.maximum(positives, 1.0)
+
+
+def binary_cross_entropy(logits: tf.Tensor, targets: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+    """Mean over the valid RoIs of the cross-entropy of lesion against background (L_R-CNN of eq. 2).
+
+    Args:
+        logits: float, any shape.
+        targets: bool or 0..1, same shape.
+        valid: bool, same shape.
+    Returns: float32 scalar.
+    """
+    values = tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.cast(targets, tf.float32), logits=tf.cast(logits, tf.float32))
+    return mean_over_valid(values, valid)
+
+
+def smooth_l1(pred: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """z of eq. 2, element by element: d^2 / 2 where d = |pred - target| is below 1, d - 1/2 elsewhere.
+
+    Args: pred, target: float tensors of one shape.
+    Returns: float32 of that shape.
+    """
+    distance = tf.abs(tf.cast(pred, tf.float32) - tf.cast(target, tf.float32))
+    inside = tf.minimum(distance, 1.0)
+    return inside * (distance - 0.5 * inside)
+
+
+def box_loss(pred: tf.Tensor, target: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+    """Smooth L1 of the deltas (1/J sum_j z_j and 1/D sum_d z_d of eq. 2): six coordinates are summed, the boxes averaged.
+
+    Args:
+        pred, target: float [..., 6].
+        valid: bool [...]: the boxes that count, those matched to a lesion.
+    Returns: float32 scalar.
+    """
+    return mean_over_valid(tf.reduce_sum(smooth_l1(pred, target), axis=-1), valid)

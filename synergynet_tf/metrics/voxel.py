@@ -1,0 +1,121 @@
+"""Scores that count voxels: Dice, sensitivity and average precision.
+
+Every function takes a reference and a prediction on one grid of any shape; masks are bool, or numbers that are all 0 or 1. What
+has no definition (0 / 0) is nan, not a flattering number: the summary keeps nan out of a mean and counts it.
+"""
+import numpy as np
+from sklearn.metrics import average_precision_score
+
+from synergynet_tf.errors import InputError
+
+
+def as_mask(array: np.ndarray, name: str) -> np.ndarray:
+    """The array as bool, of the same shape.
+
+    Raises:
+        InputError: it holds something other than 0 and 1; `name` says which array.
+    """
+    array = np.asarray(array)
+    if array.dtype == bool:
+        return array
+    mask = array == 1
+    if not np.array_equal(mask, array != 0):
+        other = array[(array != 0) & ~mask].flat[0]
+        raise InputError(f"the {name} holds {other}, but a mask holds only 0 and 1: threshold it first")
+    return mask
+
+
+def check_same_shape(reference: np.ndarray, other: np.ndarray, name: str) -> None:
+    """Raises InputError unless both arrays have one shape; `name` says what the second one is."""
+    if np.shape(reference) != np.shape(other):
+        raise InputError(f"the reference has shape {np.shape(reference)} and the {name} {np.shape(other)}: "
+                         "bring both to one grid")
+
+
+def dice(reference: np.ndarray, prediction: np.ndarray) -> float:
+    """Dice similarity coefficient, 2 |O and T| / (|O| + |T|) (paper, 3), 0 to 1.
+
+    Both empty: 1, for the two agree on every voxel. One empty: 0.
+
+    Raises:
+        InputError: shapes differ, or one is no mask.
+    """
+    overlap, in_reference, in_prediction, _ = _counts(reference, prediction)
+    both = in_reference + in_prediction
+    return 2 * overlap / both if both else 1.0
+
+
+def sensitivity(reference: np.ndarray, prediction: np.ndarray) -> float:
+    """Share of the reference's voxels that are predicted, TP / (TP + FN) (paper, 3), 0 to 1. Empty reference: nan.
+
+    Raises:
+        InputError: shapes differ, or one is no mask.
+    """
+    overlap, in_reference, _, _ = _counts(reference, prediction)
+    return overlap / in_reference if in_reference else float("nan")
+
+
+def mask_average_precision(reference: np.ndarray, prediction: np.ndarray) -> float:
+    """Average precision of a binary mask taken as its own score: one operating point and "everything", 0 to 1.
+
+    With precision p, sensitivity s and the share b of the reference in the grid it is s p + (1 - s) b, with b small nearly s p;
+    an empty prediction gets b. It is no substitute for the average precision of a probability map, and not comparable with one.
+    Empty reference: nan.
+
+    Raises:
+        InputError: shapes differ, or one is no mask.
+    """
+    overlap, in_reference, in_prediction, voxels = _counts(reference, prediction)
+    if not in_reference:
+        return float("nan")
+    recall = overlap / in_reference
+    precision = overlap / in_prediction if in_prediction else 0.0
+    return recall * precision + (1 - recall) * in_reference / voxels
+
+
+def average_precision(reference: np.ndarray, scores: np.ndarray) -> float:
+    """Average precision of scores, the sum over thresholds of (R_n - R_{n-1}) P_n (paper, 3), 0 to 1. Empty reference: nan.
+
+    Equal to `sklearn.metrics.average_precision_score` over all voxels to rounding (1e-12): recall moves only at a score that some
+    reference voxel has, so voxels are first counted between those scores, and scikit-learn is given the few thousand counts as
+    weights in place of several million voxels. Only the background above the reference's lowest score is sorted.
+
+    Args:
+        reference: mask.
+        scores: finite numbers of the same shape, higher for lesion; only their order matters. A binary mask is scored as
+            `mask_average_precision` says.
+
+    Raises:
+        InputError: shapes differ, the reference is no mask, or a score is not finite.
+    """
+    scores = np.asarray(scores)
+    check_same_shape(reference, scores, "probability map")
+    reference = as_mask(reference, "reference")
+    if not np.isfinite(scores).all():
+        raise InputError(f"the probability map holds {scores[~np.isfinite(scores)].flat[0]}, but finite numbers are needed")
+    if not reference.any():
+        return float("nan")
+    thresholds, positives = np.unique(scores[reference], return_counts=True)
+    negatives = _background_between(scores[~reference], thresholds)
+    labels = np.repeat([1, 0], len(thresholds))
+    return float(average_precision_score(labels, np.tile(thresholds, 2),
+                                         sample_weight=np.concatenate([positives, negatives]).astype(np.float64)))
+
+
+def _background_between(background: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """How many background scores lie from each threshold up to the next: int [T] for ascending thresholds [T].
+
+    What lies below the lowest threshold is left out: recall is complete by then.
+    """
+    above = np.sort(background[background > thresholds[0]])
+    at_or_above = len(above) - np.searchsorted(above, thresholds)
+    at_or_above[0] += np.count_nonzero(background == thresholds[0])
+    return -np.diff(at_or_above, append=0)
+
+
+def _counts(reference: np.ndarray, prediction: np.ndarray) -> tuple[int, int, int, int]:
+    """Voxels in both masks, in the reference, in the prediction, and in the grid."""
+    check_same_shape(reference, prediction, "prediction")
+    reference, prediction = as_mask(reference, "reference"), as_mask(prediction, "prediction")
+    overlap = int(np.count_nonzero(reference & prediction))
+    return overlap, int(np.count_nonzero(reference)), int(np.count_nonzero(prediction)), reference.size

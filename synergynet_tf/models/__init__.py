@@ -1,0 +1,1 @@
+"""The network's parts as Keras subclassed models, and SynergyNet, which composes them."""

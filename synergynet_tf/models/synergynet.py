@@ -1,0 +1,166 @@
+"""SynergyNet: the residual U-Net, the Mask R-CNN on its decoder maps d1, d2, d3, and the way of a volume through them."""
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from synergynet_tf.config import Config, DetectorConfig, MaskConfig
+from synergynet_tf.models.box_head import BoxHead
+from synergynet_tf.models.fusion import fuse
+from synergynet_tf.models.mask_head import MaskHead, MaskProjections
+from synergynet_tf.models.rpn import RPNHead
+from synergynet_tf.models.unet import Decoder, Encoder, GlobalHead
+from synergynet_tf.ops import anchors, boxes, nms, roi
+from synergynet_tf.structures import Detections, Prediction
+
+STRIDES = (2, 4, 8)     # of d1, d2, d3
+
+
+class Features(NamedTuple):
+    """Feature maps that the branches share: e0 at full resolution, d1, d2, d3 at strides 2, 4, 8."""
+
+    e0: tf.Tensor
+    d1: tf.Tensor
+    d2: tf.Tensor
+    d3: tf.Tensor
+
+
+class Proposals(NamedTuple):
+    """Decoded RPN boxes after suppression, best first."""
+
+    boxes: tf.Tensor    # float32 [B, P, 6]
+    valid: tf.Tensor    # bool [B, P]
+
+
+class SynergyNet(keras.Model):
+    """The paper's network (figure 1) from parts that are handed in; `build_synergynet` makes them from a configuration.
+
+    Calling it on image float32 [B, X, Y, Z, C] (X, Y, Z multiples of 8) gives a Prediction. Training calls the methods below one
+    by one, since each stage needs only some of them.
+    """
+
+    def __init__(self, encoder: Encoder, decoder: Decoder, rpn: RPNHead, box_head: BoxHead, projections: MaskProjections,
+                 mask_head: MaskHead, global_head: GlobalHead, detector: DetectorConfig, mask: MaskConfig):
+        super().__init__(name="synergynet")
+        self.encoder, self.decoder, self.rpn, self.box_head = encoder, decoder, rpn, box_head
+        self.projections, self.mask_head, self.global_head = projections, mask_head, global_head
+        self._detector, self._mask = detector, mask
+
+    def call(self, image: tf.Tensor) -> Prediction:
+        """Segment: image [B, X, Y, Z, C] -> Prediction with at most `detector.max_detections` detections."""
+        features = self.features(image)
+        objectness, deltas = self.rpn(features.d1)
+        proposals = self.propose(objectness, deltas, image, self._detector.infer_nms_iou)
+        logits, roi_deltas = self.refine(features.d1, proposals.boxes)
+        detections = self.detect(proposals, logits, roi_deltas, self._detector.max_detections)
+        mask_boxes = boxes.scale(detections.boxes, self._mask.context)
+        return Prediction(global_logits=self.global_head((features.d1, features.e0)), detections=detections,
+                          patch_logits=self.patch_logits(features, mask_boxes), mask_boxes=mask_boxes)
+
+    def features(self, image: tf.Tensor, training: bool = False) -> Features:
+        """The shared layers: everything but the full-resolution decoder block."""
+        e0, e1, e2, e3 = self.encoder(image, training=training)
+        return Features(e0, *self.decoder((e1, e2, e3), training=training))
+
+    def propose(self, objectness: tf.Tensor, deltas: tf.Tensor, image: tf.Tensor, nms_iou: float) -> Proposals:
+        """Objectness [B, N] and deltas [B, N, 6] -> the `detector.proposals` best boxes that do not overlap above `nms_iou`.
+
+        Boxes carry no gradient.
+        """
+        config, shape = self._detector, tf.shape(image)[1:4]
+        grid_shape = shape // config.stride
+
+        def one(objectness: tf.Tensor, deltas: tf.Tensor) -> Proposals:
+            scores, best = tf.math.top_k(objectness, _at_most(config.pre_nms, objectness))
+            reference = anchors.anchors_at(best, grid_shape, config.stride, config.anchor_sizes)
+            decoded = boxes.clip(boxes.decode(tf.gather(deltas, best), reference), tf.cast(shape, tf.float32))
+            sound = tf.reduce_all(decoded[:, 3:] - decoded[:, :3] >= 1, -1)
+            kept, valid = nms.nms_3d(decoded, scores, sound, nms_iou, config.proposals)
+            return Proposals(tf.gather(decoded, kept), valid)
+
+        fixed = tf.stop_gradient(objectness), tf.stop_gradient(deltas)
+        return per_sample(one, fixed, Proposals(tf.float32, tf.bool))
+
+    def refine(self, d1: tf.Tensor, rois: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The R-CNN sub-network on RoIs [B, R, 6] of d1 -> logits [B, R] and deltas [B, R, 6]."""
+        crops = crop_rois(d1, rois, STRIDES[0], self._detector.roi_size)
+        logits, deltas = self.box_head(crops)
+        lead = tf.shape(rois)[:2]
+        return tf.reshape(logits, lead), tf.reshape(deltas, tf.concat([lead, [6]], 0))
+
+    def detect(self, proposals: Proposals, logits: tf.Tensor, deltas: tf.Tensor, count: int) -> Detections:
+        """Refined, scored and suppressed once more: the `count` best boxes. They carry no gradient."""
+        config = self._detector
+
+        def one(reference: tf.Tensor, valid: tf.Tensor, logits: tf.Tensor, deltas: tf.Tensor) -> Detections:
+            refined, scores = boxes.decode(deltas, reference), tf.sigmoid(logits)
+            confident = valid & (scores >= config.score_threshold)
+            kept, kept_valid = nms.nms_3d(refined, scores, confident, config.final_nms_iou, count)
+            return Detections(tf.gather(refined, kept), tf.gather(scores, kept), kept_valid)
+
+        fixed = (proposals.boxes, proposals.valid, tf.stop_gradient(logits), tf.stop_gradient(deltas))
+        return per_sample(one, fixed, Detections(tf.float32, tf.float32, tf.bool))
+
+    def patch_logits(self, features: Features, patch_boxes: tf.Tensor) -> tf.Tensor:
+        """The Mask sub-network on patches [B, K, 6] of d1, d2, d3, brought to one grid -> logits [B, K, S, S, S, 1]."""
+        projected = self.projections((features.d1, features.d2, features.d3))
+        crops = [crop_rois(level, patch_boxes, stride, self._mask.size) for level, stride in zip(projected, STRIDES)]
+        logits = self.mask_head(tuple(crops))
+        return tf.reshape(logits, tf.concat([tf.shape(patch_boxes)[:2], tf.shape(logits)[1:]], 0))
+
+
+def build_synergynet(config: Config) -> SynergyNet:
+    """The network of a configuration, with every weight made (for `len(config.data.channels)` channels)."""
+    detector = config.detector
+    model = SynergyNet(
+        Encoder(config.unet), Decoder(config.unet),
+        RPNHead(detector.rpn_width, len(detector.anchor_sizes), detector.stride),
+        BoxHead(detector.box_width), MaskProjections(config.mask.width), MaskHead(config.mask.width),
+        GlobalHead(config.unet), detector, config.mask)
+    model(tf.zeros((1, 32, 32, 32, len(config.data.channels))))
+    return model
+
+
+def paste_patches(prediction: Prediction, window: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Y_m of eq. 1 in the volume: mean logits [B, X, Y, Z, 1] of the patches over each voxel, and whether any covers it."""
+    shape = tf.shape(prediction.global_logits)
+    lead = tf.shape(prediction.mask_boxes)[:2]
+    indices = tf.repeat(tf.range(lead[0]), lead[1])
+    return roi.paste_3d(_merge_lead(prediction.patch_logits), _merge_lead(prediction.mask_boxes), indices,
+                        tf.reshape(prediction.detections.valid, [-1]), _static_or(prediction.global_logits, shape), window)
+
+
+def fused_logits(prediction: Prediction, gamma: float, window: int) -> tf.Tensor:
+    """Eq. 1 over the whole volume: [B, X, Y, Z, 1]."""
+    local, covered = paste_patches(prediction, window)
+    return fuse(prediction.global_logits, local, covered, gamma)
+
+
+def crop_rois(level: tf.Tensor, rois: tf.Tensor, stride: int, cells: int) -> tf.Tensor:
+    """Crop RoIs [B, R, 6] (full-resolution voxels) from a feature map [B, x, y, z, C] of `stride` -> [B * R, s, s, s, C]."""
+    lead, size = tf.shape(rois)[:2], (cells,) * 3
+    indices = tf.repeat(tf.range(lead[0]), lead[1])
+    normalised = roi.to_normalised(_merge_lead(rois), tf.shape(level)[1:4], stride, size)
+    return roi.crop_and_resize_3d(level, normalised, indices, size)
+
+
+def per_sample(one: Callable, batched: tuple[tf.Tensor, ...], dtypes: Any) -> Any:
+    """Apply a function of one sample to each sample of a batch; `dtypes` mirrors what it returns."""
+    if batched[0].shape[0] is None:
+        return tf.map_fn(lambda sample: one(*sample), batched, fn_output_signature=dtypes)
+    results = [one(*(tensor[i] for tensor in batched)) for i in range(batched[0].shape[0])]
+    return tf.nest.map_structure(lambda *values: tf.stack(values), *results)
+
+
+def _merge_lead(tensor: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(tensor, tf.concat([[-1], tf.shape(tensor)[2:]], 0))
+
+
+def _at_most(count: int, tensor: tf.Tensor) -> tf.Tensor | int:
+    size = tensor.shape[0]
+    return min(count, size) if size is not None else tf.minimum(count, tf.shape(tensor)[0])
+
+
+def _static_or(tensor: tf.Tensor, dynamic: tf.Tensor) -> tuple[tf.Tensor | int, ...]:
+    return tuple(size if size is not None else dynamic[i] for i, size in enumerate(tensor.shape[:4]))

@@ -1,0 +1,101 @@
+"""The residual U-Net: the backbone of every network here and, whole, the paper's baseline (paper, 2.1).
+
+    image [B, X, Y, Z, C] -> encoder e0, e1, e2, e3 at strides 1, 2, 4, 8 -> decoder d3, d2, d1 at strides 8, 4, 2
+                          -> global head: full resolution, logits [B, X, Y, Z, 1]
+
+The local branch reads d1, d2 and d3. d3 is e3: at the lowest resolution there is nothing to join, so the block that ends the
+encoder begins the decoder. The global head is what the paper's last training stage calls the remaining layers of the decoder.
+
+With the default widths and one channel there are 1.42 M weights. Sides are free, but each must be a multiple of 8.
+"""
+import math
+
+import keras
+import tensorflow as tf
+
+from synergynet_tf.config import UNetConfig
+from synergynet_tf.errors import InputError
+from synergynet_tf.models.blocks import BuiltByCalling, ResidualBlock, Upsample
+
+STRIDES = (1, 2, 4, 8)
+GLOBAL_PRIOR = 0.03     # first probability of a lesion voxel: near its share of the brain, so that training starts from "nothing"
+LOGIT_SPREAD = 0.01     # standard deviation of a logit layer's first weights: the prior holds wherever the features stand
+
+Maps3 = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+
+
+def logit_layer(channels: int, prior: float, name: str) -> keras.layers.Conv3D:
+    """A 1x1x1 convolution to float32 logits whose first probability is about `prior` everywhere (Lin et al. 2017, 3.3)."""
+    return keras.layers.Conv3D(
+        channels, 1, kernel_initializer=keras.initializers.RandomNormal(stddev=LOGIT_SPREAD),
+        bias_initializer=keras.initializers.Constant(math.log(prior / (1 - prior))), dtype="float32", name=name)
+
+
+class Encoder(BuiltByCalling, keras.Model):
+    """image [B, X, Y, Z, C] -> (e0, e1, e2, e3) at strides 1, 2, 4, 8 with `config.widths` channels."""
+
+    def __init__(self, config: UNetConfig, name: str = "encoder"):
+        super().__init__(name=name)
+        self.blocks = [ResidualBlock(width, config.convolutions, config.norm, stride=1 if i == 0 else 2, name=f"e{i}")
+                       for i, width in enumerate(config.widths)]
+
+    def call(self, image: tf.Tensor, training: bool | None = None) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Raises InputError if a side that is known when the graph is made is no multiple of 8."""
+        sides = tuple(image.shape[1:4])
+        if any(n is not None and n % STRIDES[-1] for n in sides):
+            raise InputError(f"image: sides are {sides} voxels, but the U-Net needs multiples of {STRIDES[-1]}; crop or pad it")
+        maps = []
+        x = image
+        for block in self.blocks:
+            x = block(x, training=training)
+            maps.append(x)
+        return tuple(maps)
+
+
+class Decoder(BuiltByCalling, keras.Model):
+    """(e1, e2, e3) -> (d1, d2, d3) at strides 2, 4, 8 with `config.widths[1:]` channels."""
+
+    def __init__(self, config: UNetConfig, name: str = "decoder"):
+        super().__init__(name=name)
+        _, width1, width2, _ = config.widths
+        self.up2 = Upsample(width2, name="up2")
+        self.block2 = ResidualBlock(width2, config.convolutions, config.norm, name="d2")
+        self.up1 = Upsample(width1, name="up1")
+        self.block1 = ResidualBlock(width1, config.convolutions, config.norm, name="d1")
+
+    def call(self, maps: Maps3, training: bool | None = None) -> Maps3:
+        e1, e2, e3 = maps
+        d3 = e3
+        d2 = self.block2(tf.concat([self.up2(d3), e2], axis=-1), training=training)
+        d1 = self.block1(tf.concat([self.up1(d2), e1], axis=-1), training=training)
+        return d1, d2, d3
+
+
+class GlobalHead(BuiltByCalling, keras.Model):
+    """(d1, e0) -> float32 logits [B, X, Y, Z, 1], Y_u of eq. 1: the block at full resolution and the logit layer."""
+
+    def __init__(self, config: UNetConfig, name: str = "global_head"):
+        super().__init__(name=name)
+        width = config.widths[0]
+        self.up0 = Upsample(width, name="up0")
+        self.block0 = ResidualBlock(width, config.convolutions, config.norm, name="d0")
+        self.logits = logit_layer(1, GLOBAL_PRIOR, "logits")
+
+    def call(self, maps: tuple[tf.Tensor, tf.Tensor], training: bool | None = None) -> tf.Tensor:
+        d1, e0 = maps
+        return self.logits(self.block0(tf.concat([self.up0(d1), e0], axis=-1), training=training))
+
+
+class UNet(BuiltByCalling, keras.Model):
+    """The baseline: image [B, X, Y, Z, C] -> float32 logits [B, X, Y, Z, 1]."""
+
+    def __init__(self, config: UNetConfig, name: str = "unet"):
+        super().__init__(name=name)
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.global_head = GlobalHead(config)
+
+    def call(self, image: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        e0, e1, e2, e3 = self.encoder(image, training=training)
+        d1, _, _ = self.decoder((e1, e2, e3), training=training)
+        return self.global_head((d1, e0), training=training)

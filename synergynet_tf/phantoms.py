@@ -1,0 +1,45 @@
+"""Make phantom MS patients: `python -m synergynet_tf.phantoms --out FOLDER [--patients N] [--sessions K] ...`."""
+import argparse
+import pathlib
+import sys
+
+from synergynet_tf.errors import InputError, command
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    """Write a cohort of phantoms and its manifest, with a progress bar; print the manifest's path."""
+    given = _parser().parse_args(argv)
+    if given.workers is not None and given.workers < 1:
+        raise InputError(f"--workers is {given.workers}, but at least 1 is needed")
+    if given.seed < 0:
+        raise InputError(f"--seed is {given.seed}, but it must be 0 or more")
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from synergynet_tf.config import PhantomConfig
+    from synergynet_tf.data.phantom.cohort import generate_cohort, session_counts
+
+    config = PhantomConfig(patients=given.patients, sessions=given.sessions, seed=given.seed, anatomy=given.anatomy)
+    columns = (TextColumn("phantoms"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"),
+               TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("phantoms", total=sum(session_counts(config)))
+        manifest = generate_cohort(given.out, config, given.workers, on_case=lambda n: progress.advance(task, n))
+    print(manifest)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m synergynet_tf.phantoms", description="Make phantom MS patients.",
+                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder to write; empty, or made")
+    parser.add_argument("--patients", type=int, default=10, help="how many")
+    parser.add_argument("--sessions", type=int, default=1, help="at most; each patient has 1 to this many time points")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same files")
+    parser.add_argument("--anatomy", help="folder of FreeSurfer-style label maps; without it, the MNI152 template in nilearn")
+    parser.add_argument("--workers", type=int, help="processes; without it, the core count")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,254 @@
+"""Segment scans: `python -m synergynet_tf.predict --run RUN --out DIR INPUT...`."""
+import argparse
+import contextlib
+import dataclasses
+import hashlib
+import os
+import pathlib
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from synergynet_tf.errors import InputError, command
+
+if TYPE_CHECKING:
+    from synergynet_tf.config import Config
+    from synergynet_tf.data.layouts import Case
+    from synergynet_tf.inference.predictor import CasePrediction, Predictor
+
+DESCRIPTION = """Segment MS lesions in FLAIR scans (skull-stripped), with a network that `synergynet_tf.train` has trained."""
+EPILOG = """For each case three files are written, on the FLAIR scan's own grid: <case>_mask.nii.gz (0 and 1),
+<case>_probability.nii.gz and <case>_lesions.json, which lists every predicted lesion with its place, size and
+score; with --picture also <case>.png.
+
+A scan that cannot be used is named on stderr, and the others are still segmented. The exit status is 0 if all
+were segmented, 2 if any was not."""
+SCANS = (".nii", ".nii.gz")
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    """Entry point; see DESCRIPTION."""
+    given = _parser().parse_args(argv)
+    _check_arguments(given)
+    _check_writable(given.out)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from synergynet_tf.inference.predictor import Predictor
+    from synergynet_tf.training.checkpoint import load_run
+
+    model, config = load_run(given.run, given.weights)
+    config = overridden(config, given.coverage, given.gamma, given.threshold)
+    cases, failed = find_cases(given, config)
+    total = len(cases) + len(failed)
+    for name, error in segment(cases, Predictor(model, config), given):
+        failed.append(name)
+        if total == 1:
+            raise error
+        print(f"error: {error}", file=sys.stderr)
+    if failed:
+        raise InputError(f"{len(failed)} of {total} inputs could not be segmented: {', '.join(failed)}; "
+                         f"{given.out} holds the others")
+
+
+def segment(cases: "Sequence[Case]", predictor: "Predictor", given: argparse.Namespace) -> Iterator[tuple[str, InputError]]:
+    """Segment the cases one after the other and write what belongs to each; yields the name and the error of those that fail."""
+    from rich.console import Console
+
+    from synergynet_tf.inference import outputs
+
+    checkpoint, console = identity(given.run, given.weights), Console()
+    with _progress(len(cases)) as advance:
+        if not given.picture:
+            cases = [dataclasses.replace(case, lesions=None) for case in cases]     # the reference is only drawn
+        for case, loaded in one_ahead(cases, predictor.load):
+            start = time.monotonic()
+            try:
+                prediction = predictor.predict_loaded(loaded())
+                summary = outputs.write_case(given.out, prediction, checkpoint)
+                if given.picture:
+                    _draw(prediction, given.out / f"{case.name}.png", summary)
+            except InputError as error:
+                yield case.name, error
+            else:
+                line = f"{case.name}: {_counted(summary)}  ({time.monotonic() - start:.1f} s)"
+                console.print(line, highlight=False, markup=False, soft_wrap=True)
+            advance()
+
+
+def find_cases(given: argparse.Namespace, config: "Config") -> "tuple[list[Case], list[str]]":
+    """The cases that the arguments name, and the inputs that hold none, each reported on stderr.
+
+    Raises:
+        InputError: there is no case at all, or two cases have one name.
+    """
+    from synergynet_tf.data import layouts
+
+    if given.split:
+        return _split_cases(given, config), []
+    cases, failed = [], []
+    for path in given.input:
+        try:
+            if path.name.endswith(SCANS):
+                cases.append(scan_case(path, given.t2, config.data.channels))
+            else:
+                cases += layouts.discover(path, "auto", config.data.channels, require_lesions=False)
+        except InputError as error:
+            if len(given.input) == 1:
+                raise
+            print(f"error: {error}", file=sys.stderr)
+            failed.append(str(path))
+    named = {}
+    for case in cases:
+        other = named.setdefault(case.name, case)
+        if other is not case:
+            raise InputError(f"{case.images['flair']} and {other.images['flair']} would both be written as "
+                             f"{case.name}_mask.nii.gz: segment them into different folders, or name them in a manifest")
+    if not cases:
+        raise InputError(f"none of the {len(failed)} inputs could be used")
+    return cases, failed
+
+
+def scan_case(flair: pathlib.Path, t2: pathlib.Path | None, channels: Sequence[str]) -> "Case":
+    """A case of one FLAIR file, and the T2 file that goes with it if the network takes one.
+
+    It is named after the file, or after its folder where the file is only called flair.
+
+    Raises:
+        InputError: a channel is missing, or a file does not exist.
+    """
+    from synergynet_tf.data.layouts import Case
+
+    images = {"flair": flair} | ({"t2": t2} if t2 else {})
+    missing = [channel for channel in channels if channel not in images]
+    if missing:
+        raise InputError(f"{flair}: the network also takes {', '.join(missing)}; "
+                         + ("add --t2 FILE" if missing == ["t2"] else "name the scans in a folder or manifest"))
+    for path in images.values():
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; check the path")
+    stem = flair.name.removesuffix(".gz").removesuffix(".nii")
+    name = flair.resolve().parent.name if stem.lower() == "flair" else stem
+    return Case(name or stem, name or stem, "", {channel: images[channel] for channel in channels}, None, None)
+
+
+def identity(run: pathlib.Path, weights: str) -> dict[str, str]:
+    """What names a network for good: its run, which weights, and the SHA-256 of the checkpoint file."""
+    content = (run / f"{weights}.npz").read_bytes()
+    return {"run": run.resolve().name, "weights": weights, "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def overridden(config: "Config", coverage: str | None, gamma: float | None, threshold: float | None) -> "Config":
+    """The run's configuration with what the command line sets otherwise; None keeps the run's. Raises InputError out of range."""
+    infer = {name: value for name, value in (("coverage", coverage), ("threshold", threshold)) if value is not None}
+    fusion = {} if gamma is None else {"gamma": gamma}
+    return dataclasses.replace(config, infer=dataclasses.replace(config.infer, **infer),
+                               fusion=dataclasses.replace(config.fusion, **fusion))
+
+
+def one_ahead(cases: "Sequence[Case]", load: "Callable[[Case], Any]") -> "Iterator[tuple[Case, Callable[[], Any]]]":
+    """Each case and a function that gives what `load` made of it, or raises what it raised; the next case is being loaded by a
+    thread meanwhile."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        upcoming = pool.submit(load, cases[0])
+        for i, case in enumerate(cases):
+            current = upcoming
+            if i + 1 < len(cases):
+                upcoming = pool.submit(load, cases[i + 1])
+            yield case, current.result
+            del current     # its scan is not needed while the one after the next is loaded
+
+
+def _split_cases(given: argparse.Namespace, config: "Config") -> "list[Case]":
+    from synergynet_tf.data import layouts
+
+    cases = layouts.discover(given.run, "manifest", config.data.channels, require_lesions=False)
+    chosen = [case for case in cases if case.split == given.split]
+    if not chosen:
+        raise InputError(f"{given.run}/manifest.csv: the split {given.split} holds no case; choose another --split")
+    return chosen
+
+
+def _check_arguments(given: argparse.Namespace) -> None:
+    scans = [path for path in given.input if path.name.endswith(SCANS)]
+    if not given.input and not given.split:
+        raise InputError("no INPUT is given; name FLAIR files, folders or manifests, or take a split of the run (--split test)")
+    if given.split and given.input:
+        raise InputError(f"--split is {given.split}, but INPUT is {_joined(given.input)}: --split takes the run's own cases; "
+                         "give one or the other")
+    if given.t2 and not (len(given.input) == len(scans) == 1):
+        raise InputError(f"--t2 is {given.t2}, but INPUT is {_joined(given.input)}: --t2 goes with one FLAIR file; name that one")
+    if not (given.run / f"{given.weights}.npz").is_file():
+        raise InputError(f"{given.run}: holds no {given.weights}.npz; name the folder of a run that "
+                         "`python -m synergynet_tf.train` has made, or choose other --weights")
+
+
+def _joined(paths: Sequence[pathlib.Path]) -> str:
+    return " ".join(str(path) for path in paths) or "absent"
+
+
+def _check_writable(folder: pathlib.Path) -> None:
+    """Make the folder and try it, before the work."""
+    probe = folder / f".writable.{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"--out is {folder}, but it cannot be written ({error.strerror}): name another folder") from None
+
+
+@contextlib.contextmanager
+def _progress(total: int) -> Iterator[Callable[[], None]]:
+    """A bar with the time left, on stderr, where that is a terminal; yields a function that moves it on by one case."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("segmenting"), BarColumn(), MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda: bar.advance(task)
+
+
+def _draw(prediction: "CasePrediction", path: pathlib.Path, summary: dict[str, Any]) -> None:
+    from synergynet_tf.report.figures import segmentation_figure
+
+    loaded, flair = prediction.loaded, prediction.config.data.channels.index("flair")
+    try:
+        segmentation_figure(path, loaded.image[..., flair], prediction.segmentation.mask, loaded.lesions, loaded.grid.spacing,
+                            f"{prediction.case.name}: {_counted(summary)}")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error}); choose a folder that has room") from None
+
+
+def _counted(summary: dict[str, Any]) -> str:
+    return f"{summary['count']} lesion{'' if summary['count'] == 1 else 's'}, {summary['volume_ml']:.2f} ml"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m synergynet_tf.predict", description=DESCRIPTION, epilog=EPILOG,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("input", nargs="*", type=pathlib.Path, metavar="INPUT",
+                        help="FLAIR files, folders of cases, CSV manifests, in any number")
+    parser.add_argument("--run", type=pathlib.Path, required=True, help="run folder that `synergynet_tf.train` has made")
+    parser.add_argument("--out", type=pathlib.Path, required=True, metavar="DIR", help="folder for the results; made if absent")
+    parser.add_argument("--t2", type=pathlib.Path, metavar="FILE",
+                        help="the T2 scan that goes with a single FLAIR file, if the network was trained with T2")
+    parser.add_argument("--split", choices=("train", "validation", "test"),
+                        help="instead of INPUT: the run's own cases of this split")
+    parser.add_argument("--coverage", choices=("whole", "windows", "centre"),
+                        help="the whole brain at once, in overlapping windows (less memory), or the paper's centre crop alone "
+                             "(default: the run's)")
+    parser.add_argument("--gamma", type=float, help="weight of the local branch in the fusion, 0 to 1 (default: the run's)")
+    parser.add_argument("--threshold", type=float, help="a voxel is lesion above this probability (default: the run's)")
+    parser.add_argument("--weights", choices=("best", "last"), default="best",
+                        help="the checkpoint with the best validation score, or the last one (default: best)")
+    parser.add_argument("--picture", action="store_true", help="also draw each case, its lesions outlined, as <case>.png")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

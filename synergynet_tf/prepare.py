@@ -1,0 +1,88 @@
+"""`python -m synergynet_tf.prepare`: check a cohort, fill the cache that training reads, and list the cases."""
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from synergynet_tf import cli
+from synergynet_tf.config import Config
+from synergynet_tf.data import layouts
+from synergynet_tf.errors import InputError, command
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from synergynet_tf.data.cache import CachedCase
+    from synergynet_tf.data.layouts import Case
+
+DESCRIPTION = f"""Check every scan of a cohort, prepare it for training, and list the cases.
+
+Training does this itself where it finds nothing prepared; this command does it beforehand and shows what is there. Scans are
+skull-stripped, registered to one grid per case, near 1 mm. The layouts: {layouts.describe()}.
+"""
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    """Entry point; see DESCRIPTION."""
+    config, own = cli.parse(argv, DESCRIPTION, _add_arguments)
+    if config.data.path is None:
+        raise InputError("data.path is not set: name a folder of scans or a CSV manifest with --data.path")
+    _prepare(config, own)
+
+
+def _prepare(config: Config, own: Namespace) -> None:
+    from rich.console import Console
+
+    from synergynet_tf.data import cache
+
+    cases = layouts.discover(config.data.path, config.data.layout, config.data.channels, own.require_lesions)
+    cached = cached_cases(cases, config, Console(stderr=True), own.workers)
+    console = Console()
+    console.print(case_table(cached))
+    where = cache.cache_root(config)
+    console.print(f"{len(cached)} cases are prepared in {where}", markup=False, highlight=False, soft_wrap=True)
+
+
+def cached_cases(cases: "Sequence[Case]", config: Config, console: "Console", workers: int | None = None) -> "list[CachedCase]":
+    """The cases through the cache, behind a bar on `console` where that is a terminal.
+
+    Raises:
+        InputError: as `cache.build_cache`.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from synergynet_tf.data import cache
+
+    columns = (TextColumn("preparing {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=len(cases))
+        return cache.build_cache(cases, config, workers, lambda case: progress.update(task, advance=1, description=case.name))
+
+
+def case_table(cached: "Sequence[CachedCase]") -> "Table":
+    """One row a case: the brain box, brain voxels, lesions, small ones, and their volume in ml ("-" without a reference mask)."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("case")
+    for title in ("brain box", "mm", "brain voxels", "lesions", "small", "ml"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for case in cached:
+        side_x, side_y, side_z = case.spacing
+        ml = case.table.voxels.sum() * side_x * side_y * side_z / 1000
+        found = (str(len(case.table.voxels)), str(case.table.is_small.sum()), f"{ml:.2f}") if case.has_lesions else ("-",) * 3
+        table.add_row(case.name, " x ".join(map(str, case.shape)), " x ".join(f"{mm:.3g}" for mm in case.spacing),
+                      str(case.brain_voxels), *found)
+    return table
+
+
+def _add_arguments(parser) -> None:
+    parser.add_argument("--require-lesions", action="store_true", help="refuse cases without a reference mask")
+    parser.add_argument("--workers", type=int, help="processes; default: one a core, or one in all for a few cases")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

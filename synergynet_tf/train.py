@@ -1,0 +1,137 @@
+"""`python -m synergynet_tf.train`: train SynergyNet on a cohort, or on phantom patients where none is named."""
+import contextlib
+import dataclasses
+import os
+import pathlib
+import shutil
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from synergynet_tf import cli
+from synergynet_tf.config import Config
+from synergynet_tf.errors import InputError, command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from rich.console import Console
+
+    from synergynet_tf.data.cache import CachedCase
+    from synergynet_tf.data.layouts import Case
+    from synergynet_tf.data.splits import Split
+
+DESCRIPTION = """Train SynergyNet in the paper's four stages.
+
+With --data.path the scans there are used, in any layout that `prepare --help` names. Without it, phantom patients
+are made and the quickstart preset is trained: minutes on two cores. The run folder holds config.yaml, manifest.csv
+(the split), best.npz, last.npz, log.jsonl, losses.png and tensorboard/.
+"""
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    """Entry point; see DESCRIPTION."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    chosen = any(a.split("=")[0] in ("--data.path", "--config", "--preset", "--resume") for a in arguments)
+    config, own = cli.parse(arguments, DESCRIPTION, _add_arguments, preset=None if chosen else "quickstart")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    run = pathlib.Path(own.run)
+    if own.resume:
+        config = _resumed_config(run)
+    else:
+        _make_run_folder(run)
+    _train(config, run, own.resume)
+
+
+def _add_arguments(parser) -> None:
+    parser.add_argument("--run", default="runs/synergynet", help="run folder, made by this command (default: %(default)s)")
+    parser.add_argument("--resume", action="store_true",
+                        help="go on from the run folder's last checkpoint, with the configuration it holds")
+
+
+def _resumed_config(run: pathlib.Path) -> Config:
+    from synergynet_tf.training import checkpoint
+
+    return checkpoint.load(run / "last.npz").config
+
+
+def _make_run_folder(run: pathlib.Path) -> None:
+    """Raises InputError where a run lies already: a second training must not mix with it."""
+    if (run / "last.npz").exists():
+        raise InputError(f"{run}: holds a run already; add --resume to go on with it, or name another folder with --run")
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        if not os.access(run, os.W_OK):
+            raise PermissionError(13, "permission denied")
+    except OSError as error:
+        raise InputError(f"{run}: cannot be made or written ({error.strerror}); name another folder with --run") from None
+
+
+def _train(config: Config, run: pathlib.Path, resume: bool) -> None:
+    from rich.console import Console
+
+    console = Console()
+    if not config.data.path:
+        config = _with_phantoms(config, run, console)
+    split = _split(config, run, resume)
+    train, validation = (_cached(part, cases, config, console)
+                         for part, cases in (("training", split.train), ("validation", split.validation)))
+    cli.save(config, run / "config.yaml")
+
+    from synergynet_tf.inference.validation import make_scorer
+    from synergynet_tf.report.figures import loss_curves
+    from synergynet_tf.training.history import LOG
+    from synergynet_tf.training.trainer import Trainer
+
+    Trainer(config, train, validation, run, make_scorer(validation, config), resume, console).fit()
+    loss_curves(run / LOG, run / "losses.png")
+    console.print(f"trained: {run} holds best.npz, last.npz, {LOG} and losses.png", highlight=False, soft_wrap=True)
+
+
+def _with_phantoms(config: Config, run: pathlib.Path, console: "Console") -> Config:
+    """Make the phantom cohort in the run folder, unless it is there, and name it as the data."""
+    from synergynet_tf.data.phantom import generate_cohort
+
+    folder = run.resolve() / "phantoms"
+    if not (folder / "manifest.csv").exists():
+        shutil.rmtree(folder, ignore_errors=True)       # a cohort without its manifest was interrupted
+        with _bar(console, "phantom patients", config.phantoms.patients) as advance:
+            generate_cohort(folder, config.phantoms, on_case=lambda _: advance())
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, path=str(folder / "manifest.csv")))
+
+
+def _split(config: Config, run: pathlib.Path, resume: bool) -> "Split":
+    """The cases by part: those of the run's own manifest if it has one, else the data's, divided and written there."""
+    from synergynet_tf.data import layouts, splits
+
+    own = run / "manifest.csv"
+    source = (own, "manifest") if resume and own.exists() else (config.data.path, config.data.layout)
+    cases = layouts.discover(*source, config.data.channels, require_lesions=True)
+    split = splits.split_cases(cases, config.data.split, config.data.split_seed)
+    splits.save(split, own)
+    return split
+
+
+def _cached(part: str, cases: "Sequence[Case]", config: Config, console: "Console") -> "list[CachedCase]":
+    from synergynet_tf.data.cache import build_cache
+
+    with _bar(console, f"preparing {part} cases", len(cases)) as advance:
+        return build_cache(cases, config, on_case=lambda _: advance())
+
+
+@contextlib.contextmanager
+def _bar(console: "Console", what: str, total: int) -> "Iterator[Callable[[], None]]":
+    """A progress bar with the time left, and a line when it is done; yields a function that moves it on by one."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    start = time.monotonic()
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda: bar.advance(task)
+    console.print(f"{what}: {total} ({time.monotonic() - start:.0f} s)", highlight=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The four stages, the traced step, the outer loop, the checkpoints."""

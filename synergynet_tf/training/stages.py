@@ -1,0 +1,37 @@
+"""The four stages of sequential additive training (paper, 2.3)."""
+from typing import NamedTuple
+
+PARTS = ("encoder", "decoder", "rpn", "box_head", "projections", "mask_head", "global_head")     # of models.SynergyNet
+
+
+class Stage(NamedTuple):
+    """One stage: the parts that it trains, all of them from the first stage on that had them."""
+
+    number: int                 # 1..4
+    name: str
+    parts: tuple[str, ...]
+
+    @property
+    def has_rcnn(self) -> bool:
+        return "box_head" in self.parts
+
+    @property
+    def has_mask(self) -> bool:
+        return "mask_head" in self.parts
+
+    @property
+    def has_global(self) -> bool:
+        return "global_head" in self.parts
+
+
+STAGES = (
+    Stage(1, "RPN", PARTS[:3]),             # the RPN alone with the feature extraction network
+    Stage(2, "R-CNN", PARTS[:4]),
+    Stage(3, "Mask", PARTS[:6]),
+    Stage(4, "global", PARTS),              # the remaining decoder layers: the full-resolution block and the logits
+)
+
+
+def trainable_variables(model, stage: Stage) -> list:
+    """The variables of `model` that `stage` trains, in the order of its parts."""
+    return [variable for part in stage.parts for variable in getattr(model, part).trainable_variables]

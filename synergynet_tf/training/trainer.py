@@ -1,0 +1,153 @@
+"""The outer loop: stages, epochs, validation, checkpoints."""
+import contextlib
+import math
+import pathlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from rich.console import Console
+
+from synergynet_tf.config import Config
+from synergynet_tf.data import pipeline
+from synergynet_tf.data.cache import CachedCase
+from synergynet_tf.errors import InputError
+from synergynet_tf.models.synergynet import SynergyNet, build_synergynet
+from synergynet_tf.training import checkpoint
+from synergynet_tf.training.average import WeightAverage
+from synergynet_tf.training.checkpoint import Progress
+from synergynet_tf.training.history import History
+from synergynet_tf.training.optimizer import make_optimizer
+from synergynet_tf.training.stages import STAGES, Stage, trainable_variables
+from synergynet_tf.training.steps import make_loss_step, make_train_step
+
+Scorer = Callable[[SynergyNet], dict[str, float]]
+RECORDS_AN_EPOCH = 10       # points of a learning curve between two validations
+
+
+class Trainer:
+    """Trains a network stage by stage and leaves `last.npz` and `best.npz` in the run folder.
+
+    Args:
+        config: the run's configuration.
+        train, validation: cached cases; `validation` may be empty, then the last checkpoint is the best.
+        run: an existing folder.
+        score: given the network, returns validation scores by name; called in the last stage. "dsc" picks the best.
+        resume: go on from `last.npz`.
+        console: where the lines and the bar go.
+    """
+
+    def __init__(self, config: Config, train: list[CachedCase], validation: list[CachedCase], run: pathlib.Path, score: Scorer,
+                 resume: bool, console: Console):
+        self._config, self._train, self._validation, self._run, self._score = config, train, validation, run, score
+        keras.utils.set_random_seed(config.train.seed)
+        if config.train.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        self.model = build_synergynet(config)
+        self._saved = checkpoint.load(run / "last.npz") if resume else None
+        self._progress = Progress()
+        if self._saved:
+            self._saved.restore_weights(self.model)
+            self._progress = self._saved.progress
+        self._average = self._start_average()
+        self._history = History(run, (self._progress.stage, self._progress.epochs), console)
+
+    @property
+    def _steps(self) -> int:
+        """Steps of an epoch."""
+        return self._config.train.steps_per_epoch or math.ceil(len(self._train) / self._config.train.batch)
+
+    def _epochs_before(self, stage: int) -> int:
+        return sum(self._config.train.epochs[:stage - 1])
+
+    def _start_average(self) -> WeightAverage | None:
+        if not self._config.train.average:
+            return None
+        steps = (self._epochs_before(self._progress.stage) + self._progress.epochs) * self._steps
+        variables = list(checkpoint.named_weights(self.model).values())
+        values = self._saved.average(self.model) if self._saved else None
+        return WeightAverage(variables, self._config.train.average, values, steps)
+
+    def fit(self) -> None:
+        """Run what is left of the stages.
+
+        Raises:
+            InputError: a loss that is not finite; the message names the stage, the step and the cases of the batch.
+        """
+        done = (self._epochs_before(self._progress.stage) + self._progress.epochs) * self._steps
+        total = sum(self._config.train.epochs) * self._steps
+        with contextlib.closing(self._history), self._history.progress(total, done) as advance:
+            for stage in STAGES[self._progress.stage - 1:]:
+                self._run_stage(stage, advance)
+
+    def _run_stage(self, stage: Stage, advance: Callable[[Stage, float], None]) -> None:
+        epochs = self._config.train.epochs[stage.number - 1]
+        first = self._progress.epochs if self._progress.stage == stage.number else 0
+        if first >= epochs:
+            return
+        optimizer = make_optimizer(self._config.train, epochs * self._steps)
+        optimizer.build(trainable_variables(self.model, stage))
+        if first:
+            self._saved.restore_optimizer(optimizer)
+        train_step = make_train_step(self.model, optimizer, stage, self._config)
+        loss_step = make_loss_step(self.model, stage, self._config)
+        for epoch in range(first, epochs):
+            start = time.perf_counter()
+            loss, parts = self._run_epoch(stage, epoch, train_step, advance)
+            last = stage is STAGES[-1] and epoch == epochs - 1
+            validation = self._validate(stage, loss_step, last or (epoch + 1) % self._config.train.validate_every == 0)
+            self._save(stage, epoch + 1, optimizer, validation)
+            step = (self._epochs_before(stage.number) + epoch + 1) * self._steps
+            self._history.record(stage, epoch, step, loss, parts, validation, time.perf_counter() - start)
+
+    def _run_epoch(self, stage: Stage, epoch: int, train_step: Callable, advance: Callable) -> tuple[float, dict[str, float]]:
+        """One pass; returns the epoch's mean loss and its mean weighted parts."""
+        run_epoch = self._epochs_before(stage.number) + epoch
+        every = max(1, self._steps // RECORDS_AN_EPOCH)
+        values: list[dict[str, float]] = []
+        for step, batch in enumerate(pipeline.training_dataset(self._train, self._config, run_epoch)):
+            total, parts = train_step(batch)
+            values.append({"loss": float(total), **{name: float(value) for name, value in parts.items()}})
+            self._require_finite(values[-1], stage, epoch, step, batch)
+            if self._average:
+                self._average.update()
+            advance(stage, values[-1]["loss"])
+            if (step + 1) % every == 0 and step + 1 < self._steps:
+                recent = _mean(values[-every:])
+                self._history.record(stage, epoch, run_epoch * self._steps + step + 1, recent.pop("loss"), recent)
+        mean = _mean(values)
+        return mean.pop("loss"), mean
+
+    def _require_finite(self, values: dict[str, float], stage: Stage, epoch: int, step: int, batch: Any) -> None:
+        broken = [name for name, value in values.items() if not math.isfinite(value)]
+        if broken:
+            cases = ", ".join(self._train[i].name for i in batch.case.numpy())
+            raise InputError(f"{cases}: {', '.join(broken)} became {values[broken[-1]]} in stage {stage.number}, "
+                             f"epoch {epoch + 1}, step {step + 1}; last.npz holds the epoch before: look at these "
+                             f"scans, or train anew with a lower train.learning_rate ({self._config.train.learning_rate})")
+
+    def _validate(self, stage: Stage, loss_step: Callable, scored: bool) -> dict[str, float]:
+        """Mean loss of the validation patches; in the last stage the five metrics of whole scans too."""
+        if not self._validation:
+            return {}
+        with self._average.in_place() if self._average else contextlib.nullcontext():
+            losses = [float(loss_step(batch)[0]) for batch in pipeline.validation_patches(self._validation, self._config)]
+            result = {"loss": float(np.mean(losses))}
+            if stage.has_global and scored:
+                result |= self._score(self.model)
+        return result
+
+    def _save(self, stage: Stage, epochs: int, optimizer: Any, validation: dict[str, float]) -> None:
+        best, score = self._progress.best, validation.get("dsc")
+        better = stage is STAGES[-1] and (score is not None and (best is None or score > best) or not self._validation)
+        self._progress = Progress(stage.number, epochs, score if better else best)
+        average = self._average.values() if self._average else None
+        for name in ("best.npz", "last.npz") if better else ("last.npz",):
+            checkpoint.save(self._run / name, self.model, self._config, self._progress, optimizer, average)
+
+
+def _mean(values: list[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([value[name] for value in values])) for name in values[0]}

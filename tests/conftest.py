@@ -1,0 +1,33 @@
+"""Shared fixtures: where real scans lie, and a cohort small enough to train on within a test."""
+import os
+import pathlib
+
+import pytest
+
+from tests.cohort import TINY, write_tiny_cohort
+
+ROOT = pathlib.Path(__file__).parents[1]
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> pathlib.Path:
+    """The folder of real scans; tests that ask for it are skipped where it is absent."""
+    folder = pathlib.Path(os.environ.get("SYNERGYNET_DATA", ROOT / ".." / "shared" / "data")).resolve()
+    if not (folder / "open_ms").is_dir():
+        pytest.skip(f"no real scans in {folder}; set SYNERGYNET_DATA to a folder with open_ms and mslesseg")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_cohort(tmp_path_factory) -> pathlib.Path:
+    """Manifest of six tiny patients."""
+    return write_tiny_cohort(tmp_path_factory.mktemp("cohort"), 6)
+
+
+@pytest.fixture
+def tiny_config(tiny_cohort, tmp_path):
+    """A configuration whose training takes seconds, on the tiny cohort."""
+    from synergynet_tf.config import Config
+
+    return Config.from_dict(TINY | {"data": {"path": str(tiny_cohort), "cache": str(tmp_path / "cache")}})

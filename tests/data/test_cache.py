@@ -1,0 +1,216 @@
+import dataclasses
+import json
+import os
+import shutil
+import time
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from synergynet_tf.config import Config
+from synergynet_tf.data import cache, instances, preprocess
+from synergynet_tf.data.layouts import Case
+from synergynet_tf.errors import InputError
+
+SHAPE = (20, 24, 18)
+
+
+def write_case(folder, name, seed=0, lesions=True):
+    """A ball of a brain and a few lesions in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    brain = np.linalg.norm(np.indices(SHAPE).T - (9, 11, 8), axis=-1).T <= 7
+    arrays = {"flair": np.where(brain, 100 + 10 * rng.standard_normal(SHAPE), 0).astype(np.float32),
+              "t2": np.where(brain, 200 + 20 * rng.standard_normal(SHAPE), 0).astype(np.float32),
+              "lesions": (brain & (rng.random(SHAPE) < 0.02)).astype(np.uint8)}
+    paths = {key: folder / f"{name}_{key}.nii.gz" for key in arrays}
+    for key, array in arrays.items():
+        nib.save(nib.Nifti1Image(array, np.diag([-1, 1, 1, 1])), paths[key])
+    mask = paths.pop("lesions")
+    return Case(name, name, "", paths, mask if lesions else None, None)
+
+
+def config_of(tmp_path, channels=("flair", "t2"), **lesions):
+    return Config.from_dict({"data": {"channels": channels, "cache": str(tmp_path / "cache")}, "lesions": lesions})
+
+
+def folders(tmp_path):
+    return sorted(p.name for p in (tmp_path / "cache").iterdir() if p.is_dir())
+
+
+def stamps(tmp_path):
+    return {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").rglob("*.npy")}
+
+
+def test_what_is_cached_is_what_was_prepared(tmp_path):
+    cases = [write_case(tmp_path / "scans", name, seed) for seed, name in enumerate(("B", "A"))]
+    config, seen = config_of(tmp_path), []
+    cached = cache.build_cache(cases, config, on_case=lambda case: seen.append(case.name))
+    assert seen == [c.name for c in cached] == ["B", "A"]
+    for case, found in zip(cases, cached):
+        loaded = preprocess.load_case(case, ("flair", "t2"))
+        labels, table = instances.label_lesions(loaded.lesions, config.lesions, case.name)
+        assert isinstance(found.image(), np.memmap)
+        assert not found.image().flags.writeable
+        assert found.image().dtype == np.float16
+        assert found.instances().dtype == np.int16
+        np.testing.assert_allclose(found.image(), loaded.image, atol=2e-3)
+        np.testing.assert_array_equal(found.instances(), labels)
+        for field in ("boxes", "voxels", "is_small"):
+            np.testing.assert_array_equal(getattr(found.table, field), getattr(table, field))
+            assert getattr(found.table, field).dtype == getattr(table, field).dtype
+        assert len(table.voxels) > 3
+        assert (found.shape, found.channels, found.has_lesions) == (loaded.brain.shape, ("flair", "t2"), True)
+        assert (found.brain_voxels, found.spacing, found.case) == (loaded.brain.sum(), (1.0, 1.0, 1.0), case)
+
+
+def test_a_case_without_a_mask_has_no_instances(tmp_path):
+    found, = cache.build_cache([write_case(tmp_path, "A", lesions=False)], config_of(tmp_path))
+    assert not found.has_lesions
+    assert not found.instances().any()
+    assert found.table.boxes.shape == (0, 6)
+
+
+def test_nothing_is_prepared_twice(tmp_path):
+    case, config = write_case(tmp_path, "A"), config_of(tmp_path)
+    cache.build_cache([case], config)
+    before = stamps(tmp_path)
+    cache.build_cache([dataclasses.replace(case, patient="other")], config)
+    assert stamps(tmp_path) == before
+
+
+@pytest.mark.parametrize("change", ["flair", "t2", "lesions", "no lesions", "channels", "connectivity", "order"])
+def test_a_changed_file_or_setting_is_noticed(tmp_path, change):
+    case, config = write_case(tmp_path, "A"), config_of(tmp_path)
+    first, = cache.build_cache([case], config)
+    if change in ("flair", "t2", "lesions"):
+        path = case.lesions if change == "lesions" else case.images[change]
+        image = nib.load(path)
+        array = np.asarray(image.dataobj).copy()
+        array[9, 11, 8] = 1 - array[9, 11, 8]
+        nib.save(nib.Nifti1Image(array, image.affine), path)
+    elif change == "no lesions":
+        case = dataclasses.replace(case, lesions=None)
+    elif change == "connectivity":
+        config = config_of(tmp_path, connectivity=6)
+    else:
+        config = config_of(tmp_path, channels=("flair",) if change == "channels" else ("t2", "flair"))
+    second, = cache.build_cache([case], config)
+    assert len(folders(tmp_path)) == 2
+    same = (np.array_equal(first.image(), second.image()) and np.array_equal(first.instances(), second.instances())
+            and len(first.table.voxels) == len(second.table.voxels))
+    assert not same
+
+
+def test_settings_that_shape_nothing_need_no_new_folder(tmp_path):
+    case = write_case(tmp_path, "A")
+    first, = cache.build_cache([case], config_of(tmp_path))
+    second, = cache.build_cache([case], config_of(tmp_path, small_box_voxels=2))
+    assert len(folders(tmp_path)) == 1
+    volumes = np.prod(first.table.boxes[:, 3:] - first.table.boxes[:, :3], axis=1)
+    np.testing.assert_array_equal(second.table.is_small, volumes < 2)
+    assert first.table.is_small.all()
+    with pytest.raises(InputError, match=r"case A: \d+ lesions .* lesions\.max_lesions is 2; raise it"):
+        cache.build_cache([case], config_of(tmp_path, max_lesions=2))
+
+
+def test_a_file_that_changes_within_its_clock_s_tick_is_noticed(tmp_path):
+    """The index may answer for a file only once its time can no longer be that of another content."""
+    case, config = write_case(tmp_path, "A"), config_of(tmp_path)
+    old = time.time() - 1000
+    os.utime(case.images["t2"], (old, old))
+    cache.build_cache([case], config)
+    index = json.loads((tmp_path / "cache" / "digests.json").read_text())
+    assert [p.rsplit("/", 1)[-1] for p in index] == ["A_t2.nii.gz"]
+    (tmp_path / "cache" / "digests.json").write_text("{ damaged")
+    cache.build_cache([case], config)
+    assert len(folders(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("damage", ["no case.json", "half a case.json", "short image", "no instances", "other shape", "empty"])
+def test_a_half_written_or_damaged_folder_is_prepared_again(tmp_path, damage):
+    case, config = write_case(tmp_path, "A"), config_of(tmp_path)
+    first, = cache.build_cache([case], config)
+    image, about = np.array(first.image()), first.folder / "case.json"
+    if damage == "no case.json":
+        about.unlink()
+    elif damage == "half a case.json":
+        about.write_text(about.read_text()[:40])
+    elif damage == "short image":
+        content = (first.folder / "image.npy").read_bytes()
+        (first.folder / "image.npy").write_bytes(content[:-100])
+    elif damage == "no instances":
+        (first.folder / "instances.npy").unlink()
+    elif damage == "other shape":
+        np.save(first.folder / "instances.npy", np.zeros((2, 2, 2), np.int16))
+    else:
+        shutil.rmtree(first.folder)
+        first.folder.mkdir()
+    second, = cache.build_cache([case], config)
+    assert second.folder == first.folder
+    np.testing.assert_array_equal(second.image(), image)
+    assert second.instances().shape == second.shape
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize("moment", ["numpy.save", "os.rename"])
+def test_an_interrupted_build_leaves_nothing_that_looks_complete(tmp_path, monkeypatch, error, moment):
+    case, config = write_case(tmp_path, "A"), config_of(tmp_path)
+
+    def stop(*_):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(moment, stop)
+        with pytest.raises(InputError if isinstance(error, OSError) else KeyboardInterrupt):
+            cache.build_cache([case], config)
+    assert folders(tmp_path) == []
+    assert len(cache.build_cache([case], config)) == 1
+
+
+def test_what_another_command_finished_first_is_kept(tmp_path):
+    case, config = write_case(tmp_path, "A"), config_of(tmp_path)
+    first, = cache.build_cache([case], config)
+    before = stamps(tmp_path)
+    cache._build(case, first.folder, config)        # as a command that looked before the folder was there
+    assert stamps(tmp_path) == before
+    assert folders(tmp_path) == [first.folder.name]
+
+
+def test_what_a_killed_command_left_is_swept_up_when_old(tmp_path):
+    (tmp_path / "cache" / ".young.tmp").mkdir(parents=True)
+    (tmp_path / "cache" / ".old.tmp").mkdir()
+    os.utime(tmp_path / "cache" / ".old.tmp", (0, 0))
+    cache.build_cache([], config_of(tmp_path))
+    assert folders(tmp_path) == [".young.tmp"]
+
+
+def test_processes_give_what_one_gives(tmp_path):
+    cases = [write_case(tmp_path / "scans", name, seed) for seed, name in enumerate("AB")]
+    alone = cache.build_cache(cases, config_of(tmp_path / "alone"), workers=1)
+    together = cache.build_cache(cases, config_of(tmp_path / "together"), workers=2)
+    for a, b in zip(alone, together):
+        assert a.folder.name == b.folder.name
+        for file in ("image.npy", "instances.npy", "case.json"):
+            assert (a.folder / file).read_bytes() == (b.folder / file).read_bytes()
+    bad = write_case(tmp_path / "scans", "C")
+    bad.images["t2"].write_bytes(bad.images["t2"].read_bytes()[:50])
+    with pytest.raises(InputError, match=r"C_t2\.nii\.gz: truncated"):
+        cache.build_cache([*cases, bad], config_of(tmp_path / "together"), workers=2)
+
+
+def test_where_the_cache_lies(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache.cache_root(Config()) == tmp_path / "synergynet_tf"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache.cache_root(Config()) == tmp_path / ".cache" / "synergynet_tf"
+    assert cache.cache_root(config_of(tmp_path)) == tmp_path / "cache"
+
+
+def test_a_cache_that_cannot_be_made_is_named(tmp_path):
+    case = write_case(tmp_path, "A")
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(InputError, match=r"cache: cannot be made or written .*data\.cache"):
+        cache.build_cache([case], config_of(tmp_path))

@@ -1,0 +1,147 @@
+"""Normalisation against NumPy, Keras and tensorflow-addons; the residual block and the upsampling by their properties."""
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from synergynet_tf.models.blocks import EPSILON, ConvNormAct, GroupNorm, ResidualBlock, Upsample, normalisation
+
+RNG = np.random.default_rng(0)
+
+
+def volumes(batch=1, shape=(4, 6, 5), channels=3, mean=0.0):
+    return RNG.normal(mean, 1.0, (batch, *shape, channels)).astype(np.float32)
+
+
+def with_weights(layer, x):
+    """Build `layer` on x and give its scale and offset values that are not the identity."""
+    layer(tf.constant(x))
+    channels = x.shape[-1]
+    layer.set_weights([np.linspace(0.5, 2, channels, dtype=np.float32), np.linspace(-1, 1, channels, dtype=np.float32)])
+    return layer
+
+
+def instance_norm(x, scale, offset):
+    x = x.astype(np.float64)
+    mean, variance = x.mean((1, 2, 3), keepdims=True), x.var((1, 2, 3), keepdims=True)
+    return (x - mean) / np.sqrt(variance + EPSILON) * scale + offset
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 8, 9])
+def test_instance_norm_is_the_textbook_formula(batch):
+    x = volumes(batch, mean=5.0) * np.arange(1, 4)
+    layer = with_weights(GroupNorm(), x.astype(np.float32))
+    np.testing.assert_allclose(layer(tf.constant(x, tf.float32)), instance_norm(x, *layer.get_weights()), atol=2e-5)
+
+
+def test_a_batch_of_n_is_n_batches_of_one():
+    x = volumes(3)
+    layer = with_weights(GroupNorm(), x)
+    alone = tf.concat([layer(tf.constant(x[i:i + 1])) for i in range(3)], axis=0)
+    np.testing.assert_allclose(layer(tf.constant(x)), alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_an_unknown_batch_gives_the_same_numbers_and_gradients(batch):
+    x = tf.constant(volumes(batch))
+    layer = with_weights(GroupNorm(), x.numpy())
+    cotangent = tf.constant(volumes(batch))
+
+    def gradients(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(layer(x) * cotangent)
+        return [loss, *tape.gradient(loss, [x, *layer.trainable_variables])]
+
+    free = tf.function(gradients, input_signature=[tf.TensorSpec([None, None, None, None, 3])])
+    for static, dynamic in zip(gradients(x), free(x), strict=True):
+        np.testing.assert_allclose(static, dynamic, atol=2e-4)
+
+
+def test_instance_norm_against_tensorflow_addons():
+    tfa = pytest.importorskip("tensorflow_addons")
+    x = volumes(2)
+    layer = with_weights(GroupNorm(), x)
+    reference = tfa.layers.InstanceNormalization(epsilon=EPSILON)
+    reference(x)
+    reference.set_weights(layer.get_weights())
+    np.testing.assert_allclose(layer(tf.constant(x)), reference(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("width,groups", [(16, 8), (12, 4), (3, 1)])
+def test_group_norm_against_keras(width, groups):
+    x = volumes(2, channels=width)
+    layer = with_weights(normalisation("group", width, "norm"), x)
+    assert layer.groups == groups
+    reference = keras.layers.GroupNormalization(groups=groups, epsilon=EPSILON)
+    reference(tf.constant(x))
+    reference.set_weights(layer.get_weights())
+    np.testing.assert_allclose(layer(tf.constant(x)), reference(tf.constant(x)), atol=1e-5)
+
+
+@pytest.mark.parametrize("batch", [1, 9])
+def test_half_precision_keeps_float32_statistics(batch):
+    x = tf.cast(volumes(batch, shape=(16, 16, 16), mean=20.0), tf.bfloat16)      # bfloat16 sums of 4096 would be off by far more
+    layer = GroupNorm()
+    y = layer(x)
+    assert y.dtype == tf.bfloat16 and all(w.dtype in ("float32", tf.float32) for w in layer.trainable_variables)
+    np.testing.assert_allclose(tf.cast(y, tf.float32), instance_norm(tf.cast(x, tf.float32).numpy(), 1, 0), atol=0.02)
+
+
+def test_a_constant_volume_becomes_the_offset():
+    x = np.full((1, 3, 4, 5, 2), 7.0, np.float32)
+    layer = with_weights(GroupNorm(), x)
+    np.testing.assert_allclose(layer(tf.constant(x)), np.broadcast_to([-1.0, 1.0], x.shape), atol=1e-5)
+
+
+def test_batch_norm_uses_its_moving_statistics_outside_training():
+    x = tf.constant(volumes(2, mean=3.0))
+    block = ConvNormAct(4, "batch", activation=False)
+    block(x, training=True)
+    np.testing.assert_allclose(tf.reduce_mean(block(x, training=True), axis=[0, 1, 2, 3]), np.zeros(4), atol=1e-4)
+    assert np.abs(tf.reduce_mean(block(x, training=False), axis=[0, 1, 2, 3])).max() > 1e-2
+
+
+def silence(block):
+    """Make the last norm's scale zero: what remains of the block is its shortcut."""
+    norm = block.units[-1].norm
+    norm.set_weights([np.zeros_like(w) for w in norm.get_weights()])
+
+
+def test_residual_block_of_equal_width_has_an_identity_shortcut():
+    x = tf.constant(volumes(channels=4))
+    block = ResidualBlock(4, 2, "instance")
+    block(x)
+    silence(block)
+    np.testing.assert_allclose(block(x), np.maximum(x, 0), atol=1e-6)
+    assert len(block.trainable_variables) == 2 * 3          # two convolutions, each with scale and offset, and no shortcut
+
+
+def test_striding_shortcut_reads_each_cells_own_voxels():
+    x = np.abs(volumes(shape=(4, 4, 4), channels=2))
+    block = ResidualBlock(5, 1, "instance", stride=2)
+    block(tf.constant(x))
+    silence(block)
+    block.project.set_weights([np.full((2, 2, 2, 2, 5), 1.0, np.float32)])
+    cells = x.reshape(1, 2, 2, 2, 2, 2, 2, 2).sum((2, 4, 6, 7))
+    np.testing.assert_allclose(block(tf.constant(x)), np.repeat(cells[..., None], 5, axis=-1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("convolutions", [1, 2, 3])
+def test_residual_block_is_rectified_and_has_the_convolutions_asked_for(convolutions):
+    block = ResidualBlock(6, convolutions, "instance", stride=2)
+    y = block(tf.constant(volumes(2, shape=(8, 6, 4))))
+    assert y.shape == (2, 4, 3, 2, 6)
+    assert np.min(y) == 0 < np.max(y)
+    kernels = [w.shape for w in block.trainable_variables if tuple(w.shape[:3]) == (3, 3, 3)]
+    assert len(kernels) == convolutions
+
+
+def test_upsample_repeats_a_1x1x1_convolution():
+    x = volumes(2, shape=(2, 3, 4))
+    layer = Upsample(5)
+    y = layer(tf.constant(x)).numpy()
+    cells = np.einsum("bxyzc,cd->bxyzd", x, layer.get_weights()[0][0, 0, 0])
+    assert y.shape == (2, 4, 6, 8, 5)
+    for i, j, k in np.ndindex(2, 2, 2):
+        np.testing.assert_allclose(y[:, i::2, j::2, k::2], cells, atol=1e-5)

@@ -1,0 +1,276 @@
+"""crop_and_resize_3d against tf.image and SciPy, paste_3d against a loop over voxels, and the two against each other."""
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy import ndimage
+
+from synergynet_tf.errors import InputError
+from synergynet_tf.ops.roi import crop_and_resize_3d, paste_3d, to_normalised
+
+
+def random_boxes(rng, count, low=-0.2, high=1.2):
+    """Normalised boxes: partly outside, flipped, long and short."""
+    return rng.uniform(low, high, (count, 6)).astype(np.float32)
+
+
+def voxel_boxes(rng, count, shape, smallest=2.0, largest=6.0):
+    side = rng.uniform(smallest, largest, (count, 3))
+    begin = rng.uniform(-2, np.array(shape) - 2, (count, 3))
+    return np.concatenate([begin, begin + side], 1).astype(np.float32)
+
+
+class TestCropAgainstTfImage:
+    """A 2D image lies in two axes of the volume; along the third, one plane is cropped."""
+
+    @pytest.mark.parametrize("flat_axis", [0, 1, 2])
+    @pytest.mark.parametrize("method", ["trilinear", "nearest"])
+    @pytest.mark.parametrize("cells", [(5, 4), (1, 3), (4, 1)])
+    def test_each_axis(self, flat_axis, method, cells):
+        rng = np.random.default_rng(flat_axis)
+        image = rng.normal(size=(2, 7, 9, 3)).astype(np.float32)
+        box = random_boxes(rng, 40)
+        box[:4] = [[0, 0, 0, 1, 1, 1], [1, 1, 1, 0, 0, 0], [0.5] * 6, [-3, -3, -3, -2, -2, -2]]
+        which = rng.integers(0, 2, 40).astype(np.int32)
+        first, second = [axis for axis in range(3) if axis != flat_axis]
+        expected = tf.image.crop_and_resize(image, box[:, [first, second, first + 3, second + 3]], which, cells,
+                                            "bilinear" if method == "trilinear" else "nearest", 7.5)
+        box[:, [flat_axis, flat_axis + 3]] = 0.0
+        size = list(cells)
+        size.insert(flat_axis, 1)
+        volume = np.expand_dims(image, flat_axis + 1)
+        got = crop_and_resize_3d(volume, box, which, size, method, 7.5)
+        np.testing.assert_allclose(np.squeeze(got, flat_axis + 1), expected, atol=2e-5)
+
+    @pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "float16", "float64"])
+    @pytest.mark.parametrize("method", ["trilinear", "nearest"])
+    def test_dtypes_give_float32(self, dtype, method):
+        rng = np.random.default_rng(3)
+        image = rng.integers(0, 100, (1, 6, 5, 2)).astype(dtype)
+        box, which = random_boxes(rng, 12, 0, 1), np.zeros(12, np.int32)
+        expected = tf.image.crop_and_resize(image, box[:, [1, 2, 4, 5]], which, (4, 4),
+                                            "bilinear" if method == "trilinear" else "nearest")
+        box[:, [0, 3]] = 0.0
+        got = crop_and_resize_3d(image[:, None], box, which, (1, 4, 4), method)
+        assert got.dtype == tf.float32
+        np.testing.assert_allclose(got[:, 0], expected, rtol=1e-5, atol=1e-4)
+
+    def test_gradients(self):
+        rng = np.random.default_rng(4)
+        image = tf.constant(rng.normal(size=(2, 6, 8, 2)).astype(np.float32))
+        box, which = tf.constant(random_boxes(rng, 30)), rng.integers(0, 2, 30).astype(np.int32)
+        weights = rng.normal(size=(30, 4, 5, 2)).astype(np.float32)
+        flat = tf.constant([1, 1, 0, 1, 1, 0], tf.float32)
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch([image, box])
+            ours = tf.reduce_sum(crop_and_resize_3d(image[:, :, :, None], box * flat, which, (4, 5, 1))[:, :, :, 0] * weights)
+            theirs = tf.reduce_sum(tf.image.crop_and_resize(image, tf.gather(box, [0, 1, 3, 4], axis=1), which, (4, 5)) * weights)
+        np.testing.assert_allclose(tape.gradient(ours, image), tape.gradient(theirs, image), atol=1e-4)
+        np.testing.assert_allclose(tape.gradient(ours, box), tape.gradient(theirs, box), rtol=1e-3, atol=1e-3)
+
+
+class TestCrop:
+    @pytest.mark.parametrize("order, method", [(1, "trilinear"), (0, "nearest")])
+    @pytest.mark.parametrize("largest", [0.3, 1.0])       # 0.3: every box dense; 1.0: many sparse
+    def test_against_scipy(self, order, method, largest):
+        rng = np.random.default_rng(5)
+        volume = rng.normal(size=(2, 13, 11, 12, 2)).astype(np.float32)
+        begin = rng.uniform(0, 1 - largest, (25, 3))
+        box = np.concatenate([begin, begin + rng.uniform(0, largest, (25, 3))], 1).astype(np.float32)
+        which = rng.integers(0, 2, 25).astype(np.int32)
+        got = crop_and_resize_3d(volume, box, which, (4, 3, 5), method).numpy()
+        last = np.array(volume.shape[1:4]) - 1
+        for row, corner, index in zip(got, box.astype(np.float64), which):
+            lines = [np.linspace(corner[a], corner[a + 3], n) * last[a] for a, n in enumerate((4, 3, 5))]
+            where = np.stack(np.meshgrid(*lines, indexing="ij"))
+            for channel in range(2):
+                expected = ndimage.map_coordinates(volume[index, ..., channel], where, order=order)
+                np.testing.assert_allclose(row[..., channel], expected, atol=1e-4)
+
+    def test_whole_volume_is_itself_and_flipped(self):
+        volume = np.random.default_rng(6).normal(size=(1, 4, 5, 6, 1)).astype(np.float32)
+        box = np.array([[0, 0, 0, 1, 1, 1], [1, 0, 1, 0, 1, 0]], np.float32)
+        got = crop_and_resize_3d(volume, box, [0, 0], (4, 5, 6))
+        np.testing.assert_allclose(got[0], volume[0], atol=1e-6)
+        np.testing.assert_allclose(got[1], volume[0, ::-1, :, ::-1], atol=1e-6)
+
+    def test_outside_is_extrapolated_cell_by_cell(self):
+        volume = np.ones((1, 5, 5, 5, 1), np.float32)
+        box = np.array([[-0.25, 0, 0, 0.5, 1, 1], [2, 2, 2, 3, 3, 3], [np.nan, 0, 0, 1, 1, 1]], np.float32)
+        got = crop_and_resize_3d(volume, box, [0, 0, 0], (4, 2, 2), extrapolation_value=-1.0).numpy()
+        np.testing.assert_allclose(got[0, :, 0, 0, 0], [-1, 1, 1, 1], atol=1e-6)
+        np.testing.assert_array_equal(got[1:], -1)
+
+    def test_gradients_numerically(self):
+        """One box whose cells are neighbours, one flipped and long; no cell near a voxel's centre, where the kinks are."""
+        rng = np.random.default_rng(7)
+        volume = tf.constant(rng.normal(size=(1, 3, 4, 3, 1)).astype(np.float32))
+        box = tf.constant([[0.1, 0.2, 0.15, 0.6, 0.55, 0.45], [0.07, 0.9, 0.1, 0.93, 0.06, 0.95]])
+        weights = rng.normal(size=(2, 2, 2, 2, 1)).astype(np.float32)
+
+        @tf.function(autograph=False)
+        def value(volume, box):
+            return tf.reduce_sum(crop_and_resize_3d(volume, box, [0, 0], (2, 2, 2)) * weights)
+
+        theoretical, numerical = tf.test.compute_gradient(value, [volume, box], delta=2e-3)
+        for got, expected in zip(theoretical, numerical):
+            np.testing.assert_allclose(got, expected, atol=5e-3)
+
+    def test_nearest_gradient_counts_the_reads(self):
+        volume = tf.zeros([1, 3, 3, 3, 1])
+        with tf.GradientTape() as tape:
+            tape.watch(volume)
+            crops = crop_and_resize_3d(volume, [[0.0, 0, 0, 0, 0, 0], [0.0, 0, 0, 1, 1, 1]], [0, 0], (2, 2, 2), "nearest")
+        expected = np.zeros((3, 3, 3))
+        expected[::2, ::2, ::2] = 1
+        expected[0, 0, 0] = 9
+        np.testing.assert_array_equal(tape.gradient(crops, volume)[0, ..., 0], expected)
+
+    def test_half_volume_keeps_its_dtype_in_the_gradient(self):
+        volume = tf.ones([1, 4, 4, 4, 2], tf.float16)
+        with tf.GradientTape() as tape:
+            tape.watch(volume)
+            crops = crop_and_resize_3d(volume, [[0.0, 0, 0, 1, 1, 1]], [0], (4, 4, 4))
+        gradient = tape.gradient(crops, volume)
+        assert gradient.dtype == tf.float16
+        np.testing.assert_allclose(gradient, 1, atol=1e-3)
+
+    def test_no_boxes(self):
+        crops = crop_and_resize_3d(tf.ones([1, 4, 4, 4, 3]), tf.zeros([0, 6]), tf.zeros([0], tf.int32), (2, 2, 2))
+        assert crops.shape == (0, 2, 2, 2, 3)
+
+    @pytest.mark.parametrize("change", [{"method": "bilinear"}, {"crop_size": (2, 2)}, {"crop_size": (2, 0, 2)},
+                                        {"boxes": np.zeros((1, 4), np.float32)}, {"volume": np.zeros((1, 4, 4, 4), np.float32)}])
+    def test_wrong_input(self, change):
+        given = {"volume": np.zeros((1, 4, 4, 4, 1), np.float32), "boxes": np.zeros((1, 6), np.float32), "box_indices": [0],
+                 "crop_size": (2, 2, 2), **change}
+        with pytest.raises(InputError):
+            crop_and_resize_3d(**given)
+
+
+class TestToNormalised:
+    def test_positions_by_hand(self):
+        """Stride 2, box 4..12 with 4 cells: centres 5, 7, 9, 11 voxels, features 2, 3, 4, 5 (centred on 5, 7, 9, 11)."""
+        got = to_normalised(np.array([4, 0, 8, 12, 16, 10], np.float32), (11, 9, 9), 2, (4, 2, 1)).numpy()
+        # y: cells at 4 and 12 voxels: features 1.5 and 5.5; z: one cell at 9: feature 4
+        np.testing.assert_allclose(got, [2 / 10, 1.5 / 8, 4 / 8, 5 / 10, 5.5 / 8, 4 / 8], rtol=1e-6)
+
+    @pytest.mark.parametrize("stride", [1, 2, 4])
+    def test_ramp_is_read_at_the_cells(self, stride):
+        """Features that hold their own centre's coordinate are read back as the cells' coordinates."""
+        shape = (10, 12, 9)
+        centres = [(np.arange(n) + 0.5) * stride for n in shape]
+        features = np.stack(np.meshgrid(*centres, indexing="ij"), -1)[None].astype(np.float32)
+        box = (np.array([[2, 3, 2, 6.5, 7, 5], [3, 1, 1.25, 4, 9, 7]]) * stride).astype(np.float32)
+        got = crop_and_resize_3d(features, to_normalised(box, shape, stride, (4, 3, 5)), [0, 0], (4, 3, 5)).numpy()
+        for row, corner in zip(got, box):
+            lines = [corner[a] + (np.arange(n) + 0.5) * (corner[a + 3] - corner[a]) / n for a, n in enumerate((4, 3, 5))]
+            np.testing.assert_allclose(row, np.stack(np.meshgrid(*lines, indexing="ij"), -1), rtol=1e-4)
+
+    def test_single_feature(self):
+        got = to_normalised(np.array([[0, 0, 0, 2, 2, 2]], np.float32), tf.constant([1, 1, 1]), 2, (1, 1, 1))
+        np.testing.assert_array_equal(got, np.zeros((1, 6)))
+
+
+def paste_by_loops(patches, boxes, which, valid, shape):
+    """What paste_3d promises, voxel by voxel, in float64."""
+    total, count = np.zeros((*shape, patches.shape[-1])), np.zeros(shape)
+    for patch, box, index, is_valid in zip(patches, boxes.astype(np.float64), which, valid):
+        if not is_valid:
+            continue
+        lines, positions = [], []
+        for a, size in enumerate(shape[1:]):
+            centre = np.arange(size) + 0.5
+            centre = centre[(centre >= box[a]) & (centre < box[a + 3])]
+            lines.append(np.floor(centre).astype(int))
+            at = (centre - box[a]) / (box[a + 3] - box[a]) * patch.shape[a] - 0.5
+            positions.append(np.clip(at, 0, patch.shape[a] - 1))
+        where = np.stack(np.meshgrid(*positions, indexing="ij"))
+        for channel in range(patch.shape[-1]):
+            block = ndimage.map_coordinates(patch[..., channel].astype(np.float64), where, order=1)
+            total[index][(*np.ix_(*lines), channel)] += block
+        count[index][np.ix_(*lines)] += 1
+    return total / np.maximum(count, 1)[..., None], count > 0
+
+
+class TestPaste:
+    @pytest.mark.parametrize("channels, cells", [(1, (4, 4, 4)), (2, (3, 1, 5))])
+    def test_against_loops(self, channels, cells):
+        """Boxes overlap, lie partly or wholly outside, and some rows are not valid."""
+        rng = np.random.default_rng(8)
+        shape = (2, 11, 9, 19)
+        patches = rng.normal(size=(40, *cells, channels)).astype(np.float32)
+        boxes = voxel_boxes(rng, 40, shape[1:])
+        boxes[0], boxes[1] = [30, 30, 30, 34, 34, 34], [-9, -9, -9, -5, -5, -5]
+        which, valid = rng.integers(0, 2, 40).astype(np.int32), rng.uniform(size=40) < 0.7
+        mean, covered = paste_3d(patches, boxes, which, valid, shape, 6)
+        expected_mean, expected_covered = paste_by_loops(patches, boxes, which, valid, shape)
+        np.testing.assert_array_equal(covered, expected_covered)
+        np.testing.assert_allclose(mean, expected_mean, atol=1e-4)
+
+    def test_window_larger_than_the_volume(self):
+        rng = np.random.default_rng(9)
+        patches, boxes = rng.normal(size=(3, 2, 2, 2, 1)).astype(np.float32), voxel_boxes(rng, 3, (5, 4, 6), 3, 9)
+        given = patches, boxes, np.zeros(3, np.int32), np.ones(3, bool)
+        mean, covered = paste_3d(*given, (1, 5, 4, 6), 12)
+        expected_mean, expected_covered = paste_by_loops(*given, (1, 5, 4, 6))
+        np.testing.assert_array_equal(covered, expected_covered)
+        np.testing.assert_allclose(mean, expected_mean, atol=1e-5)
+
+    def test_long_box_is_pasted_about_its_centre(self):
+        box = np.array([[2, 0, 0, 14, 4, 4]], np.float32)
+        _, covered = paste_3d(tf.ones([1, 2, 2, 2, 1]), box, [0], [True], (1, 16, 4, 4), 4)
+        assert np.flatnonzero(covered[0, :, 0, 0]).tolist() == [6, 7, 8, 9]
+
+    def test_paste_of_a_cropped_ramp_is_the_ramp(self):
+        shape = (20, 18, 22)
+        ramp = sum(slope * np.arange(n).reshape(np.roll((n, 1, 1), a)) for a, (n, slope) in enumerate(zip(shape, (1, -2, 0.5))))
+        ramp = tf.constant(ramp[None, ..., None], tf.float32)
+        box = tf.constant([[4, 3, 5, 13, 12, 14]], tf.float32)
+        patch = crop_and_resize_3d(ramp, to_normalised(box, shape, 1, (18, 18, 18)), [0], (18, 18, 18))
+        mean, covered = paste_3d(patch, box, [0], [True], (1, *shape), 10)
+        assert np.count_nonzero(covered) == 9 ** 3
+        np.testing.assert_allclose(mean.numpy()[covered], ramp.numpy()[covered], atol=1e-3)
+
+    def test_overlap_is_the_mean(self):
+        box = np.array([[0, 0, 0, 3, 3, 3], [1, 1, 1, 4, 4, 4]], np.float32)
+        patches = np.stack([np.full((2, 2, 2, 1), value, np.float32) for value in (2, 6)])
+        mean, covered = paste_3d(patches, box, [0, 0], [True, True], (1, 5, 5, 5), 4)
+        assert [float(mean[0, i, i, i, 0]) for i in range(5)] == pytest.approx([2, 4, 4, 6, 0], abs=1e-5)
+        assert covered.numpy()[0, range(5), range(5), range(5)].tolist() == [True, True, True, True, False]
+
+    def test_order_does_not_matter(self):
+        rng = np.random.default_rng(10)
+        patches, boxes = rng.normal(size=(30, 3, 3, 3, 1)).astype(np.float32), voxel_boxes(rng, 30, (8, 8, 8))
+        which, valid, order = np.zeros(30, np.int32), rng.uniform(size=30) < 0.5, rng.permutation(30)
+        mean, covered = paste_3d(patches, boxes, which, valid, (1, 8, 8, 8), 6)
+        again, covered_again = paste_3d(patches[order], boxes[order], which, valid[order], (1, 8, 8, 8), 6)
+        np.testing.assert_array_equal(covered, covered_again)
+        np.testing.assert_allclose(mean, again, atol=1e-5)
+
+    def test_rows_that_are_not_valid_are_not_read(self):
+        patches, boxes = np.full((3, 2, 2, 2, 1), np.nan, np.float32), np.full((3, 6), np.nan, np.float32)
+        patches[1], boxes[1] = 1, [0, 0, 0, 2, 2, 2]
+        for valid, voxels in (([False] * 3, 0), ([False, True, False], 8)):
+            mean, covered = paste_3d(patches, boxes, [0, 0, 0], valid, (1, 4, 4, 4), 4)
+            assert np.count_nonzero(covered) == voxels
+            np.testing.assert_allclose(np.sum(mean), voxels, rtol=1e-5)
+
+    def test_gradient_numerically(self):
+        rng = np.random.default_rng(11)
+        boxes, which = voxel_boxes(rng, 3, (6, 6, 6)), np.zeros(3, np.int32)
+        boxes[:2] = [[0.3, 0, 0.6, 4, 4.2, 4.4], [1.2, 0.7, 1, 5, 5, 3.9]]
+        weights = rng.normal(size=(1, 6, 6, 6, 1)).astype(np.float32)
+
+        @tf.function(autograph=False)
+        def value(patches):
+            return tf.reduce_sum(paste_3d(patches, boxes, which, [True, True, False], (1, 6, 6, 6), 5)[0] * weights)
+
+        patches = tf.constant(rng.normal(size=(3, 2, 3, 2, 1)).astype(np.float32))
+        theoretical, numerical = tf.test.compute_gradient(value, [patches], delta=0.1)
+        np.testing.assert_allclose(theoretical[0], numerical[0], atol=1e-3)
+        assert np.abs(theoretical[0][0, :24]).max() > 0.1 and not theoretical[0][0, 24:].any()
+
+    @pytest.mark.parametrize("shape, window", [((1, 2, 2, 2), 4), ((1, 2, 2, 2, 1), 0)])
+    def test_wrong_input(self, shape, window):
+        with pytest.raises(InputError):
+            paste_3d(np.zeros(shape, np.float32), np.zeros((1, 6), np.float32), [0], [True], (1, 4, 4, 4), window)

@@ -1,0 +1,90 @@
+"""The shape of the package: which part may import which, what stays light, what a wheel holds."""
+import ast
+import pathlib
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+PACKAGE = ROOT / "synergynet_tf"
+FOUNDATION, TOP = 0, 6
+LEVELS = {"errors": 0, "config": 0, "structures": 0, "cli": 0, "ops": 1, "data": 2, "models": 2, "losses": 2, "metrics": 2,
+          "training": 3, "inference": 3, "report": 4}
+WITHOUT_TENSORFLOW = ("metrics", "data/phantom", "data/nifti.py", "data/layouts.py", "data/splits.py", "data/preprocess.py",
+                      "data/instances.py", "data/cache.py", "structures.py", "config.py", "cli.py", "report/tables.py")
+HEAVY = {"tensorflow", "keras", "nibabel", "nilearn", "matplotlib", "sklearn", "scipy"}
+COMMANDS = ("train", "predict", "evaluate", "prepare", "phantoms")
+
+
+def imports(file: pathlib.Path, top_only: bool = False) -> set[str]:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    nodes = tree.body if top_only else ast.walk(tree)
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return found
+
+
+def part_of(module: str) -> str:
+    return module.split(".")[1] if module.count(".") else ""
+
+
+def level(part: str) -> int:
+    return LEVELS.get(part, TOP)
+
+
+@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda f: str(f.relative_to(PACKAGE)))
+def test_imports_point_one_way(file):
+    relative = file.relative_to(PACKAGE)
+    own = relative.parts[0].removesuffix(".py")
+    for module in imports(file):
+        other = part_of(module) if module.startswith("synergynet_tf") else ""
+        if other in ("", own):
+            continue
+        downward = level(other) < level(own) or level(own) == TOP or (level(other) == FOUNDATION == level(own))
+        assert downward, f"{relative} imports {module}"
+
+
+@pytest.mark.parametrize("name", WITHOUT_TENSORFLOW)
+def test_light_parts_import_no_tensorflow(name):
+    files = [PACKAGE / name] if name.endswith(".py") else sorted((PACKAGE / name).rglob("*.py"))
+    assert files
+    for file in files:
+        assert not {m.split(".")[0] for m in imports(file)} & {"tensorflow", "keras"}, file
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_import_nothing_heavy_at_the_top(command):
+    code = (f"import sys, synergynet_tf.{command}; "
+            f"print([m for m in {sorted(HEAVY)!r} if m in sys.modules])")
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert shown.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_answers(command):
+    shown = subprocess.run([sys.executable, "-m", f"synergynet_tf.{command}", "--help"], capture_output=True, text=True, cwd=ROOT)
+    assert shown.returncode == 0, shown.stderr
+    assert "usage" in shown.stdout
+
+
+def test_a_wheel_installs_one_name(tmp_path):
+    source = tmp_path / "source"        # a copy: setuptools leaves its build folder beside what it builds
+    for folder in ("synergynet_tf", "tuning", "export"):
+        shutil.copytree(ROOT / folder, source / folder)
+    for file in ("setup.py", "pyproject.toml", "README.md"):
+        shutil.copy(ROOT / file, source)
+    subprocess.run([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(source)],
+                   check=True, capture_output=True)
+    wheel, = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"synergynet_tf"}
+    for expected in ("train.py", "tuning/__init__.py", "export/__init__.py", "presets/paper.yaml", "presets/quickstart.yaml"):
+        assert f"synergynet_tf/{expected}" in names
+    assert not any(name.startswith("synergynet_tf/tests") for name in names)

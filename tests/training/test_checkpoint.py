@@ -1,0 +1,96 @@
+"""Checkpoints: whole or absent, exact, readable by name, and clear about what they cannot do."""
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from synergynet_tf.config import Config
+from synergynet_tf.errors import InputError
+from synergynet_tf.models.synergynet import build_synergynet
+from synergynet_tf.training import checkpoint
+from synergynet_tf.training.checkpoint import Progress
+from synergynet_tf.training.optimizer import make_optimizer
+from synergynet_tf.training.stages import STAGES, trainable_variables
+from tests.cohort import TINY
+
+CONFIG = Config.from_dict(TINY)
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(1)
+    return build_synergynet(CONFIG)
+
+
+def test_weights_optimizer_and_progress_come_back_bit_for_bit(model, tmp_path):
+    optimizer = make_optimizer(CONFIG.train, 10)
+    variables = trainable_variables(model, STAGES[1])
+    optimizer.build(variables)
+    optimizer.apply_gradients(zip([np.ones(v.shape, np.float32) for v in variables], variables))
+    checkpoint.save(tmp_path / "last.npz", model, CONFIG, Progress(2, 7, 0.5), optimizer)
+
+    read = checkpoint.load(tmp_path / "last.npz")
+    assert (read.config, read.progress) == (CONFIG, Progress(2, 7, 0.5))
+    other = build_synergynet(CONFIG)
+    read.restore_weights(other)
+    fresh = make_optimizer(CONFIG.train, 10)
+    fresh.build(trainable_variables(other, STAGES[1]))
+    read.restore_optimizer(fresh)
+    for a, b in zip(model.weights, other.weights):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(optimizer.variables, fresh.variables):
+        np.testing.assert_array_equal(a, b)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_averaged_weights_are_used_where_the_run_keeps_them(model, tmp_path):
+    average = [np.asarray(v) + 1 for v in checkpoint.named_weights(model).values()]
+    checkpoint.save(tmp_path / "best.npz", model, CONFIG, Progress(4, 1), average=average)
+    loaded, config = checkpoint.load_run(tmp_path)
+    assert config == CONFIG
+    for a, b in zip(model.weights, loaded.weights):
+        np.testing.assert_array_equal(np.asarray(a) + 1, b)
+
+
+def test_names_tell_the_part_and_do_not_repeat(model):
+    names = list(checkpoint.named_weights(model))
+    assert len(names) == len(set(names)) == len(model.weights)
+    assert "encoder/000_kernel" in names
+
+
+def test_another_network_is_refused(model, tmp_path):
+    checkpoint.save(tmp_path / "last.npz", model, CONFIG, Progress())
+    wider = dataclasses.replace(CONFIG, unet=dataclasses.replace(CONFIG.unet, widths=(8, 8, 8, 8)))
+    with pytest.raises(InputError, match=r"last\.npz: encoder/.*shape.*wants"):
+        checkpoint.load(tmp_path / "last.npz").restore_weights(build_synergynet(wider))
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (None, "no such checkpoint"), (b"", "not a readable"), (b"PK\3\4damaged", "not a readable")])
+def test_absent_and_damaged_files_are_named(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "last.npz").write_bytes(content)
+    with pytest.raises(InputError, match=f"last.npz: {message}"):
+        checkpoint.load(tmp_path / "last.npz")
+
+
+def test_a_cut_off_checkpoint_is_not_read(model, tmp_path):
+    checkpoint.save(tmp_path / "last.npz", model, CONFIG, Progress())
+    whole = (tmp_path / "last.npz").read_bytes()
+    (tmp_path / "last.npz").write_bytes(whole[:len(whole) // 2])
+    with pytest.raises(InputError, match="not a readable checkpoint"):
+        checkpoint.load(tmp_path / "last.npz")
+
+
+def test_a_failing_write_leaves_the_old_checkpoint(model, tmp_path, monkeypatch):
+    checkpoint.save(tmp_path / "last.npz", model, CONFIG, Progress(1, 1))
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.np, "savez", full)
+    with pytest.raises(InputError, match="No space left"):
+        checkpoint.save(tmp_path / "last.npz", model, CONFIG, Progress(1, 2))
+    assert checkpoint.load(tmp_path / "last.npz").progress == Progress(1, 1)
+    assert not list(tmp_path.glob(".*"))

@@ -1,0 +1,1 @@
+"""Keras Tuner searches over the fusion weight and the loss weights."""
