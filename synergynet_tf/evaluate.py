@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from synergynet_tf import progress
 from synergynet_tf.data.files import replace_file
 from synergynet_tf.data.layouts import SUFFIXES, discover
 from synergynet_tf.errors import InputError, command
@@ -118,14 +119,11 @@ def _score_pair(pair: Pair, connectivity: int) -> "CaseScores":
 
 
 def _with_progress(scores: "Iterable[CaseScores]", total: int) -> "Iterable[CaseScores]":
-    """Pass the scores on behind a bar on stderr, which is shown on a terminal only: stdout is the table's."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield from progress.track(scores, total=total)
+    """Pass the scores on behind a bar."""
+    with progress.bar("scoring", total) as advance:
+        for score in scores:
+            advance()
+            yield score
 
 
 def _references(reference: pathlib.Path, split: str | None) -> dict[str, pathlib.Path]:

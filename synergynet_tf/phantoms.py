@@ -3,6 +3,7 @@ import argparse
 import pathlib
 import sys
 
+from synergynet_tf import progress
 from synergynet_tf.errors import InputError, command
 
 
@@ -14,18 +15,12 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError(f"--workers is {given.workers}, but at least 1 is needed")
     if given.seed < 0:
         raise InputError(f"--seed is {given.seed}, but it must be 0 or more")
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
     from synergynet_tf.config import PhantomConfig
     from synergynet_tf.data.phantom.cohort import generate_cohort, session_counts
 
     config = PhantomConfig(patients=given.patients, sessions=given.sessions, seed=given.seed, anatomy=given.anatomy)
-    columns = (TextColumn("phantoms"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"),
-               TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("phantoms", total=sum(session_counts(config)))
-        manifest = generate_cohort(given.out, config, given.workers, on_case=lambda n: progress.advance(task, n))
+    with progress.bar("phantoms", sum(session_counts(config))) as advance:
+        manifest = generate_cohort(given.out, config, given.workers, on_case=advance)
     print(manifest)
 
 

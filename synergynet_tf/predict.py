@@ -1,6 +1,5 @@
 """Segment scans: `python -m synergynet_tf.predict --run RUN --out DIR INPUT...`."""
 import argparse
-import contextlib
 import dataclasses
 import hashlib
 import os
@@ -10,7 +9,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from synergynet_tf import progress
 from synergynet_tf.errors import InputError, command
+from synergynet_tf.startup import import_tensorflow
 
 if TYPE_CHECKING:
     from synergynet_tf.config import Config
@@ -33,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
     given = _parser().parse_args(argv)
     _check_arguments(given)
     _check_writable(given.out)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import_tensorflow()
     from synergynet_tf.inference.predictor import Predictor
     from synergynet_tf.training.checkpoint import load_run
 
@@ -58,7 +59,7 @@ def segment(cases: "Sequence[Case]", predictor: "Predictor", given: argparse.Nam
     from synergynet_tf.inference import outputs
 
     checkpoint, console = identity(given.run, given.weights), Console()
-    with _progress(len(cases)) as advance:
+    with progress.bar("segmenting", len(cases)) as advance:
         if not given.picture:
             cases = [dataclasses.replace(case, lesions=None) for case in cases]     # the reference is only drawn
         for case, loaded in one_ahead(cases, predictor.load):
@@ -198,19 +199,6 @@ def _check_writable(folder: pathlib.Path) -> None:
         probe.unlink()
     except OSError as error:
         raise InputError(f"--out is {folder}, but it cannot be written ({error.strerror}): name another folder") from None
-
-
-@contextlib.contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    """A bar with the time left, on stderr, where that is a terminal; yields a function that moves it on by one case."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("segmenting"), BarColumn(), MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda: bar.advance(task)
 
 
 def _draw(prediction: "CasePrediction", path: pathlib.Path, summary: dict[str, Any]) -> None:

@@ -4,17 +4,15 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from synergynet_tf import cli
+from synergynet_tf import cli, progress
 from synergynet_tf.config import Config
 from synergynet_tf.data import layouts
 from synergynet_tf.errors import InputError, command
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
     from synergynet_tf.data.cache import CachedCase
-    from synergynet_tf.data.layouts import Case
 
 DESCRIPTION = f"""Check every scan of a cohort, prepare it for training, and list the cases.
 
@@ -38,27 +36,12 @@ def _prepare(config: Config, own: Namespace) -> None:
     from synergynet_tf.data import cache
 
     cases = layouts.discover(config.data.path, config.data.layout, config.data.channels, own.require_lesions)
-    cached = cached_cases(cases, config, Console(stderr=True), own.workers)
+    with progress.bar("preparing", len(cases)) as advance:
+        cached = cache.build_cache(cases, config, own.workers, lambda case: advance(what=f"preparing {case.name}"))
     console = Console()
     console.print(case_table(cached))
     where = cache.cache_root(config)
     console.print(f"{len(cached)} cases are prepared in {where}", markup=False, highlight=False, soft_wrap=True)
-
-
-def cached_cases(cases: "Sequence[Case]", config: Config, console: "Console", workers: int | None = None) -> "list[CachedCase]":
-    """The cases through the cache, behind a bar on `console` where that is a terminal.
-
-    Raises:
-        InputError: as `cache.build_cache`.
-    """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from synergynet_tf.data import cache
-
-    columns = (TextColumn("preparing {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=len(cases))
-        return cache.build_cache(cases, config, workers, lambda case: progress.update(task, advance=1, description=case.name))
 
 
 def case_table(cached: "Sequence[CachedCase]") -> "Table":

@@ -8,9 +8,10 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from synergynet_tf import cli
+from synergynet_tf import cli, progress
 from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError, command
+from synergynet_tf.startup import import_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,9 +36,9 @@ def main(argv: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if argv is None else list(argv)
     chosen = any(a.split("=")[0] in ("--data.path", "--config", "--preset", "--resume") for a in arguments)
     config, own = cli.parse(arguments, DESCRIPTION, _add_arguments, preset=None if chosen else "quickstart")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     run = pathlib.Path(own.run)
     if own.resume:
+        import_tensorflow()
         config = _resumed_config(run)
     else:
         _make_run_folder(run)
@@ -78,14 +79,15 @@ def _train(config: Config, run: pathlib.Path, resume: bool) -> None:
     train, validation = (_cached(part, cases, config, console)
                          for part, cases in (("training", split.train), ("validation", split.validation)))
     cli.save(config, run / "config.yaml")
+    import_tensorflow()     # not before: the processes that make and prepare cases need none of it
 
     from synergynet_tf.inference.validation import make_scorer
     from synergynet_tf.report.figures import loss_curves
-    from synergynet_tf.training.history import LOG
+    from synergynet_tf.training.history import LOG, read_log
     from synergynet_tf.training.trainer import Trainer
 
     Trainer(config, train, validation, run, make_scorer(validation, config), resume, console).fit()
-    loss_curves(run / LOG, run / "losses.png")
+    loss_curves(read_log(run / LOG), run / "losses.png")
     console.print(f"trained: {run} holds best.npz, last.npz, {LOG} and losses.png", highlight=False, soft_wrap=True)
 
 
@@ -96,7 +98,7 @@ def _with_phantoms(config: Config, run: pathlib.Path, console: "Console") -> Con
     folder = run.resolve() / "phantoms"
     if not (folder / "manifest.csv").exists():
         shutil.rmtree(folder, ignore_errors=True)       # a cohort without its manifest was interrupted
-        with _bar(console, "phantom patients", config.phantoms.patients) as advance:
+        with _timed("phantom patients", config.phantoms.patients, console) as advance:
             generate_cohort(folder, config.phantoms, on_case=lambda _: advance())
     return dataclasses.replace(config, data=dataclasses.replace(config.data, path=str(folder / "manifest.csv")))
 
@@ -116,20 +118,16 @@ def _split(config: Config, run: pathlib.Path, resume: bool) -> "Split":
 def _cached(part: str, cases: "Sequence[Case]", config: Config, console: "Console") -> "list[CachedCase]":
     from synergynet_tf.data.cache import build_cache
 
-    with _bar(console, f"preparing {part} cases", len(cases)) as advance:
+    with _timed(f"preparing {part} cases", len(cases), console) as advance:
         return build_cache(cases, config, on_case=lambda _: advance())
 
 
 @contextlib.contextmanager
-def _bar(console: "Console", what: str, total: int) -> "Iterator[Callable[[], None]]":
-    """A progress bar with the time left, and a line when it is done; yields a function that moves it on by one."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+def _timed(what: str, total: int, console: "Console") -> "Iterator[Callable[..., None]]":
+    """A bar, and a line when it is done."""
     start = time.monotonic()
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda: bar.advance(task)
+    with progress.bar(what, total, console=console) as advance:
+        yield advance
     console.print(f"{what}: {total} ({time.monotonic() - start:.0f} s)", highlight=False)
 
 

@@ -95,7 +95,7 @@ def _z_score(volume: Volume, inside: tuple[slice, slice, slice], brain: np.ndarr
         value = 0 if values.size == 0 else values[0]
         raise InputError(f"{volume.path}: every voxel in the brain is {value:g}, so there is nothing to see; replace the file")
     mean, deviation = values.mean(dtype=np.float64), values.std(dtype=np.float64)
-    out[measured] = (values - mean) / deviation
+    out[measured] = np.subtract(values, mean, dtype=np.float64) / deviation     # NumPy 1 would subtract in float32
 
 
 def _lesions(case: Case, flair: Volume, inside: tuple[slice, slice, slice]) -> np.ndarray | None:

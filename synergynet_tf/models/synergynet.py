@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from synergynet_tf.config import Config, DetectorConfig, MaskConfig
+from synergynet_tf.models.blocks import BuiltByCalling
 from synergynet_tf.models.box_head import BoxHead
 from synergynet_tf.models.fusion import fuse
 from synergynet_tf.models.mask_head import MaskHead, MaskProjections
@@ -33,7 +34,7 @@ class Proposals(NamedTuple):
     valid: tf.Tensor    # bool [B, P]
 
 
-class SynergyNet(keras.Model):
+class SynergyNet(BuiltByCalling, keras.Model):
     """The paper's network (figure 1) from parts that are handed in; `build_synergynet` makes them from a configuration.
 
     Calling it on image float32 [B, X, Y, Z, C] (X, Y, Z multiples of 8) gives a Prediction. Training calls the methods below one

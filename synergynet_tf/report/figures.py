@@ -1,5 +1,4 @@
 """Pictures of a segmentation and of a training run, drawn without a display and without pyplot's global state."""
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +7,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy import ndimage
-
-from synergynet_tf.errors import InputError
 
 PREDICTED, REFERENCE = "#ff9f1c", "#2ec4b6"     # orange and teal: told apart by colour-blind readers, and on grey
 STAGE_COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52")
@@ -86,13 +83,14 @@ def _label(panel: Any, axis: int, index: int) -> None:
         panel.text(x, 0.02, text, transform=panel.transAxes, color="white", ha=align, va="bottom", fontsize=9)
 
 
-def loss_curves(jsonl_path: Path, png_path: Path) -> None:
+def loss_curves(entries: list[dict[str, Any]], png_path: Path) -> None:
     """Draw a training log: the total loss, its parts and the validation scores over the logged steps, stage by stage.
 
-    Each line of the log is {"stage", "epoch", "step", "loss", "parts": {name: value}, "validation": {name: value}}; validation
-    stands only at an epoch's end. Raises InputError if the log is missing, empty, or holds a line that is not such an object.
+    Args:
+        entries: at least one of {"stage", "epoch", "step", "loss", "parts": {name: value}, "validation": {name: value}};
+            validation stands only at an epoch's end.
+        png_path: the picture's.
     """
-    entries = read_log(jsonl_path)
     figure = Figure(figsize=(15, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     total, parts, validation = figure.subplots(1, 3)
@@ -113,29 +111,6 @@ def loss_curves(jsonl_path: Path, png_path: Path) -> None:
         if all(np.min(line.get_ydata(), initial=np.inf) > 0 for line in panel.lines):
             panel.set_yscale("log")
     figure.savefig(png_path, dpi=110, format="png")
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """The entries of a training log, in order. Raises InputError as `loss_curves` says."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise InputError(f"{path}: the training log cannot be read ({error.strerror})") from error
-    entries = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            entry = json.loads(line)
-            entry = {**entry, "loss": float(entry["loss"]), "stage": int(entry["stage"]), "epoch": int(entry["epoch"])}
-        except (ValueError, TypeError, KeyError) as error:
-            if number == len(lines) and entries:
-                break       # a run that was stopped may leave half a line at the end
-            raise InputError(f"{path}: line {number} is not an entry of a training log ({error!r})") from error
-        entries.append(entry)
-    if not entries:
-        raise InputError(f"{path}: the training log is empty; train at least one step")
-    return entries
 
 
 def _epoch_means(entries: list[dict[str, Any]], at: list[int]) -> tuple[list[float], list[float]]:

@@ -1,14 +1,11 @@
-"""What a run tells: a JSONL log, TensorBoard, and a live display with the time left."""
+"""What a run tells: a JSONL log, TensorBoard, and a line for each epoch."""
 import json
 import os
 import pathlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import tensorflow as tf
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from synergynet_tf.training.stages import Stage
 
@@ -32,7 +29,7 @@ class History:
     Args:
         run: the run folder.
         done: (stage, epochs) that the checkpoint holds; later records of a killed run are dropped, since they come again.
-        console: where the lines and the bar go.
+        console: where the lines go.
     """
 
     def __init__(self, run: pathlib.Path, done: tuple[int, int], console: Console):
@@ -64,19 +61,6 @@ class History:
         shown = "  ".join(f"{name} {value:.4f}" for name, value in validation.items())
         self._console.print(f"stage {stage.number} ({stage.name}) epoch {epoch + 1}: loss {loss:.4f}  {shown}  ({seconds:.0f} s)",
                             highlight=False)
-
-    @contextmanager
-    def progress(self, total: int, done: int) -> Iterator[Any]:
-        """A bar over all steps of the run; yields a function that moves it one step on and names the stage and the loss."""
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"),
-                   TimeRemainingColumn())
-        with Progress(*columns, console=self._console, transient=True) as bar:
-            task = bar.add_task("training", total=total, completed=done)
-
-            def advance(stage: Stage, loss: float) -> None:
-                bar.update(task, advance=1, description=f"stage {stage.number} ({stage.name}) loss {loss:.3f}")
-
-            yield advance
 
     def close(self) -> None:
         """Flush and close the files."""

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
+from synergynet_tf import progress
 from synergynet_tf.config import Config
 from synergynet_tf.data import pipeline
 from synergynet_tf.data.cache import CachedCase
@@ -43,6 +44,7 @@ class Trainer:
     def __init__(self, config: Config, train: list[CachedCase], validation: list[CachedCase], run: pathlib.Path, score: Scorer,
                  resume: bool, console: Console):
         self._config, self._train, self._validation, self._run, self._score = config, train, validation, run, score
+        self._console = console
         keras.utils.set_random_seed(config.train.seed)
         if config.train.deterministic:
             tf.config.experimental.enable_op_determinism()
@@ -79,11 +81,11 @@ class Trainer:
         """
         done = (self._epochs_before(self._progress.stage) + self._progress.epochs) * self._steps
         total = sum(self._config.train.epochs) * self._steps
-        with contextlib.closing(self._history), self._history.progress(total, done) as advance:
+        with contextlib.closing(self._history), progress.bar("training", total, done, self._console) as advance:
             for stage in STAGES[self._progress.stage - 1:]:
                 self._run_stage(stage, advance)
 
-    def _run_stage(self, stage: Stage, advance: Callable[[Stage, float], None]) -> None:
+    def _run_stage(self, stage: Stage, advance: progress.Advance) -> None:
         epochs = self._config.train.epochs[stage.number - 1]
         first = self._progress.epochs if self._progress.stage == stage.number else 0
         if first >= epochs:
@@ -103,7 +105,8 @@ class Trainer:
             step = (self._epochs_before(stage.number) + epoch + 1) * self._steps
             self._history.record(stage, epoch, step, loss, parts, validation, time.perf_counter() - start)
 
-    def _run_epoch(self, stage: Stage, epoch: int, train_step: Callable, advance: Callable) -> tuple[float, dict[str, float]]:
+    def _run_epoch(self, stage: Stage, epoch: int, train_step: Callable,
+                   advance: progress.Advance) -> tuple[float, dict[str, float]]:
         """One pass; returns the epoch's mean loss and its mean weighted parts."""
         run_epoch = self._epochs_before(stage.number) + epoch
         every = max(1, self._steps // RECORDS_AN_EPOCH)
@@ -114,7 +117,7 @@ class Trainer:
             self._require_finite(values[-1], stage, epoch, step, batch)
             if self._average:
                 self._average.update()
-            advance(stage, values[-1]["loss"])
+            advance(what=f"stage {stage.number} ({stage.name}) loss {values[-1]['loss']:.3f}")
             if (step + 1) % every == 0 and step + 1 < self._steps:
                 recent = _mean(values[-every:])
                 self._history.record(stage, epoch, run_epoch * self._steps + step + 1, recent.pop("loss"), recent)

@@ -1,6 +1,4 @@
 """Matching against the dense IoU matrix, in NumPy and double precision; touching against every pair of cube and voxel."""
-import functools
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -44,17 +42,20 @@ def lesions(seed, n, extent, longest=12):
     return boxes, generator.random(n) < 0.75
 
 
-@functools.lru_cache
-def traced(grid, stride, sizes, positive_iou, negative_iou, compiled):
-    return tf.function(lambda b, v: match_anchors(grid, stride, sizes, b, v, positive_iou, negative_iou), jit_compile=compiled)
+def check_all(grid, stride, sizes, cases, positive_iou=0.5, negative_iou=0.1, compiled=False):
+    """Hold each (boxes, valid) of `cases` against the dense matrix; gives the matches."""
+    run = tf.function(lambda b, v: match_anchors(grid, stride, sizes, b, v, positive_iou, negative_iou), jit_compile=compiled)
+    matches = []
+    for boxes, valid in cases:
+        matches.append(run(tf.constant(boxes), tf.constant(valid)))
+        expected = dense_match(grid, stride, sizes, boxes, valid, positive_iou, negative_iou)
+        for name, part, reference in zip(matches[-1]._fields, matches[-1], expected):
+            np.testing.assert_array_equal(part, reference, err_msg=name)
+    return matches
 
 
-def check(grid, stride, sizes, boxes, valid, positive_iou=0.5, negative_iou=0.1, compiled=False):
-    match = traced(grid, stride, sizes, positive_iou, negative_iou, compiled)(tf.constant(boxes), tf.constant(valid))
-    expected = dense_match(grid, stride, sizes, boxes, valid, positive_iou, negative_iou)
-    for name, part, reference in zip(match._fields, match, expected):
-        np.testing.assert_array_equal(part, reference, err_msg=name)
-    return match
+def check(grid, stride, sizes, boxes, valid):
+    return check_all(grid, stride, sizes, [(boxes, valid)])[0]
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -64,9 +65,8 @@ def check(grid, stride, sizes, boxes, valid, positive_iou=0.5, negative_iou=0.1,
     ((3, 4, 20), 2, (5.0,), 6, (0.3, 0.3)),                         # the grid is smaller than a block
 ])
 def test_equals_the_dense_matrix(grid, stride, sizes, n, thresholds, compiled):
-    for seed in range(3):
-        boxes, valid = lesions(seed, n, tuple(g * stride for g in grid))
-        match = check(grid, stride, sizes, boxes, valid, *thresholds, compiled)
+    cases = [lesions(seed, n, [g * stride for g in grid]) for seed in range(3)]
+    for match in check_all(grid, stride, sizes, cases, *thresholds, compiled):
         assert 0 < match.positive.numpy().sum() < match.positive.shape[0]
 
 
@@ -82,8 +82,8 @@ def test_elongated_lesions_are_matched_over_their_whole_length():
 @pytest.mark.parametrize("compiled", [False, True])
 def test_without_lesions_all_is_background(compiled):
     boxes, _ = lesions(0, 8, (20, 20, 20))
-    for given in (boxes, np.zeros_like(boxes)):
-        match = check((10, 10, 10), 2, (7.0, 9.0), given, np.zeros(8, bool), compiled=compiled)
+    cases = [(given, np.zeros(8, bool)) for given in (boxes, np.zeros_like(boxes))]
+    for match in check_all((10, 10, 10), 2, (7.0, 9.0), cases, compiled=compiled):
         assert match.background.numpy().all() and not match.positive.numpy().any()
 
 
@@ -103,8 +103,9 @@ def test_best_anchor_is_positive_below_the_threshold_and_alone():
 def test_the_higher_iou_wins_and_the_lower_slot_among_equals():
     exact, shifted = [2, 2, 2, 8, 8, 8], [2, 2, 3, 8, 8, 9]
     anchor = ((2 * 6 + 2) * 6 + 2)                                  # [2, 2, 2, 8, 8, 8]
-    for rows, winner in (([shifted, exact], 1), ([exact, shifted], 0), ([exact, exact], 0)):
-        match = check((6, 6, 6), 2, (6.0,), np.array(rows, np.float32), np.ones(2, bool))
+    cases = [([shifted, exact], 1), ([exact, shifted], 0), ([exact, exact], 0)]
+    given = [(np.array(rows, np.float32), np.ones(2, bool)) for rows, _ in cases]
+    for (_, winner), match in zip(cases, check_all((6, 6, 6), 2, (6.0,), given)):
         assert match.lesion.numpy()[anchor] == winner
 
 

@@ -1,12 +1,10 @@
 """Pictures are written, look at the right slices, and outline what they should; logs are read as documented."""
-import json
 
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
-from synergynet_tf.errors import InputError
 from synergynet_tf.report import figures
 
 
@@ -56,39 +54,17 @@ def test_an_empty_scan_and_thick_slices_are_drawn(tmp_path, head):
     assert drawn(tmp_path, head, head > 1.2, spacing=(1, 1, 3)).stat().st_size > 1000
 
 
-def write_log(path, entries):
-    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
-    return path
-
-
 def test_loss_curves_draw_every_stage(tmp_path):
     parts = {"rpn": 0.5, "dice": 0.1}
     entries = [{"stage": stage, "epoch": epoch, "step": step, "loss": 2.0 / (1 + stage + step), "parts": parts}
                for stage in (1, 4) for epoch in range(2) for step in range(5)]
     entries[-1]["validation"] = {"dice": 0.7}
-    log = write_log(tmp_path / "log.jsonl", entries)
-    figures.loss_curves(log, tmp_path / "curves.png")
+    figures.loss_curves(entries, tmp_path / "curves.png")
     assert coloured(tmp_path / "curves.png", figures.STAGE_COLOURS[0]) > 50
     assert coloured(tmp_path / "curves.png", figures.STAGE_COLOURS[1]) > 50
     assert coloured(tmp_path / "curves.png", figures.STAGE_COLOURS[3]) == 0
 
 
 def test_a_log_without_parts_or_with_a_loss_of_zero_is_drawn(tmp_path):
-    log = write_log(tmp_path / "log.jsonl", [{"stage": 1, "epoch": 0, "step": 0, "loss": 0.0}])
-    figures.loss_curves(log, tmp_path / "curves.png")
+    figures.loss_curves([{"stage": 1, "epoch": 0, "step": 0, "loss": 0.0}], tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 1000
-
-
-def test_an_unfinished_last_line_is_left_out_and_other_bad_lines_are_named(tmp_path):
-    log = write_log(tmp_path / "log.jsonl", [{"stage": 1, "epoch": 0, "step": 0, "loss": 1.0}])
-    good = log.read_text()
-    log.write_text(good + '{"stage": 1, "epo')
-    assert len(figures.read_log(log)) == 1
-    log.write_text('{"stage": 1}\n' + good)
-    with pytest.raises(InputError, match="line 1"):
-        figures.read_log(log)
-    log.write_text("\n")
-    with pytest.raises(InputError, match="empty"):
-        figures.read_log(log)
-    with pytest.raises(InputError, match="cannot be read"):
-        figures.read_log(tmp_path / "none.jsonl")

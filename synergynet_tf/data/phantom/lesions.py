@@ -49,7 +49,7 @@ def draw_burden(rng: np.random.Generator) -> Burden:
     low, high = (400, 2600) if rng.random() < 0.35 else (5000, 48000)       # early and late disease; few lie in between
     total = np.exp(rng.uniform(np.log(low), np.log(high)))
     count = np.exp(3.2 + 0.42 * np.log(total / 400) + rng.normal(0, 0.5))
-    median = np.exp(rng.uniform(np.log(9), np.log(36)))
+    median = np.exp(rng.uniform(np.log(9), np.log(30)))
     median = max(min(median, total / (2.2 * count)), 7)
     count = min(count, total / (1.8 * median))
     return Burden(int(np.clip(count, 20, 330)), float(total), float(median))

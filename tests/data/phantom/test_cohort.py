@@ -10,7 +10,7 @@ import pytest
 
 from synergynet_tf import phantoms
 from synergynet_tf.config import PhantomConfig
-from synergynet_tf.data.phantom import AFFINE, GRID, Session, cohort, generate_cohort
+from synergynet_tf.data.phantom import AFFINE, GRID, Session, cohort, generate_cohort, lesion_map
 from synergynet_tf.errors import InputError
 
 
@@ -71,6 +71,7 @@ def test_two_processes_write_what_the_command_promises(tmp_path, capsys):
         assert (flair[lesions > 0] > 0).all()
         brains.append(int((flair != 0).sum()))
     assert brains[0] != brains[1]
+    np.testing.assert_array_equal(lesions, lesion_map(4, 1))       # a process of its own makes the same patient
 
 
 def test_a_folder_that_is_not_empty_is_refused(tmp_path, capsys):

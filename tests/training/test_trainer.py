@@ -1,0 +1,116 @@
+"""A whole run: what it leaves, how it resumes, how it stops when a loss is not finite."""
+import json
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from synergynet_tf import cli, train
+from synergynet_tf.config import Config
+from synergynet_tf.training import checkpoint
+from synergynet_tf.training.history import LOG, read_log
+from tests.cohort import TINY
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def settings(tiny_cohort, tmp_path_factory):
+    """A YAML file for a run of two steps in each stage."""
+    folder = tmp_path_factory.mktemp("settings")
+    config = Config.from_dict(TINY | {"data": {"path": str(tiny_cohort), "cache": str(folder / "cache")}})
+    cli.save(config, folder / "tiny.yaml")
+    return folder / "tiny.yaml"
+
+
+@pytest.fixture(scope="module")
+def run(settings, tmp_path_factory):
+    """A finished run."""
+    folder = tmp_path_factory.mktemp("run")
+    assert train.main(["--run", str(folder), "--config", str(settings)]) == 0
+    return folder
+
+
+def test_a_run_leaves_checkpoints_configuration_split_log_and_picture(run, settings):
+    assert {path.name for path in run.iterdir()} == {"best.npz", "last.npz", "config.yaml", "manifest.csv", LOG, "losses.png",
+                                                     "tensorboard"}
+    config, _ = cli.parse(["--config", str(run / "config.yaml")], "test")
+    assert config == cli.parse(["--config", str(settings)], "test")[0] == checkpoint.load(run / "best.npz").config
+    ends = [record for record in read_log(run / LOG) if "validation" in record]
+    assert [(record["stage"], record["epoch"]) for record in ends] == [(1, 0), (2, 0), (3, 0), (4, 0)]
+    assert set(ends[0]["validation"]) == {"loss"}
+    assert {"loss", "dsc", "ap"} <= set(ends[-1]["validation"])
+    assert (run / "losses.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_second_run_does_not_mix_with_a_first(run, settings, capsys):
+    before = (run / "last.npz").read_bytes()
+    assert train.main(["--run", str(run), "--config", str(settings)]) == 2
+    assert "holds a run already; add --resume" in capsys.readouterr().err
+    assert (run / "last.npz").read_bytes() == before
+
+
+def test_resuming_a_finished_run_changes_nothing(run):
+    before = checkpoint.load(run / "last.npz").arrays
+    assert train.main(["--run", str(run), "--resume"]) == 0
+    after = checkpoint.load(run / "last.npz").arrays
+    assert all((before[name] == after[name]).all() for name in before)
+    assert len([record for record in read_log(run / LOG) if "validation" in record]) == 4
+
+
+def test_resuming_what_was_never_begun_is_refused(tmp_path, capsys):
+    assert train.main(["--run", str(tmp_path), "--resume"]) == 2
+    assert "last.npz: no such checkpoint" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_with_the_case_named(settings, tmp_path, capsys):
+    arguments = ["--run", str(tmp_path), "--config", str(settings), "--train.learning_rate", "1e30"]
+    assert train.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert "in stage 1, epoch 1, step 2" in error
+    assert any(f"P{patient}_1: " in error for patient in range(6))
+    assert not (tmp_path / "last.npz").exists()
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_and_resumed_ends_with_the_same_weights(settings, tmp_path):
+    """SIGKILL at five moments between the first checkpoint and the end; then the weights, bit for bit."""
+    arguments = ["--config", str(settings), "--train.epochs", "[3,3,3,3]", "--train.average", "0.9"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run(_command(whole, arguments), cwd=ROOT, check=True, capture_output=True)
+    rng, kills = random.Random(time.time_ns()), 0
+    while kills < 5:
+        resume = ["--resume"] if (killed / "last.npz").exists() else arguments
+        process = subprocess.Popen(_command(killed, resume), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        epochs, steps = _epochs(killed), rng.random()
+        while process.poll() is None and (_epochs(killed) <= epochs or rng.random() < steps):
+            time.sleep(0.05)
+        assert process.poll() is None, "the run ended before it was killed five times"
+        time.sleep(rng.random() * 0.5)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+    subprocess.run(_command(killed, ["--resume"]), cwd=ROOT, check=True, capture_output=True)
+    expected, found = (checkpoint.load(folder / "last.npz") for folder in (whole, killed))
+    assert found.progress == expected.progress
+    assert set(found.arrays) == set(expected.arrays)
+    for name, value in expected.arrays.items():
+        np.testing.assert_array_equal(found.arrays[name], value, err_msg=name)
+    assert [_without_seconds(r) for r in read_log(killed / LOG)] == [_without_seconds(r) for r in read_log(whole / LOG)]
+
+
+def _command(run, arguments):
+    return [sys.executable, "-m", "synergynet_tf.train", "--run", str(run), *arguments]
+
+
+def _epochs(run):
+    return sum("validation" in json.loads(line) for line in (run / LOG).read_text().splitlines()) if (run / LOG).exists() else 0
+
+
+def _without_seconds(record):
+    return {key: value for key, value in record.items() if key != "seconds"}
