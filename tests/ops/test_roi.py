@@ -216,6 +216,14 @@ class TestPaste:
         np.testing.assert_array_equal(covered, expected_covered)
         np.testing.assert_allclose(mean, expected_mean, atol=1e-5)
 
+    def test_boxes_are_half_open_about_voxel_centres(self):
+        """0.5..2.5 holds the centres 0.5 and 1.5 but not 2.5: boxes that share a face share no voxel."""
+        box = np.array([[0.5, 0.5, 0.5, 2.5, 2.5, 2.5]], np.float32)
+        _, covered = paste_3d(tf.ones([1, 2, 2, 2, 1]), box, [0], [True], (1, 4, 4, 4), 3)
+        expected = np.zeros((4, 4, 4), bool)
+        expected[:2, :2, :2] = True
+        np.testing.assert_array_equal(covered[0], expected)
+
     def test_long_box_is_pasted_about_its_centre(self):
         box = np.array([[2, 0, 0, 14, 4, 4]], np.float32)
         _, covered = paste_3d(tf.ones([1, 2, 2, 2, 1]), box, [0], [True], (1, 16, 4, 4), 4)
