@@ -119,8 +119,8 @@ class DetectorConfig:
         _require(self.stride in (2, 4), "detector.stride", self.stride, "it must be 2 or 4")
         _require(len(self.anchor_sizes) > 0 and min(self.anchor_sizes) > 0, "detector.anchor_sizes", self.anchor_sizes,
                  "at least one positive size is needed")
-        _require(0 <= self.negative_iou <= self.positive_iou <= 1, "detector.negative_iou", self.negative_iou,
-                 f"it must be 0 to detector.positive_iou ({self.positive_iou})")
+        _require(0 < self.negative_iou <= self.positive_iou <= 1, "detector.negative_iou", self.negative_iou,
+                 f"it must be above 0 and at most detector.positive_iou ({self.positive_iou})")
         _require(self.proposals <= self.pre_nms, "detector.proposals", self.proposals,
                  f"it must not exceed detector.pre_nms ({self.pre_nms})")
         _require(self.max_detections <= self.proposals and self.train_detections <= self.proposals, "detector.max_detections",

@@ -1,4 +1,5 @@
 """Pictures of a segmentation and of a training run, drawn without a display and without pyplot's global state."""
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +102,10 @@ def loss_curves(entries: list[dict[str, Any]], png_path: Path) -> None:
         total.plot(*_epoch_means(entries, at), color=colour, marker=".", label=f"stage {stage}")
         for panel in (parts, validation):
             panel.axvspan(at[0] - 0.5, at[-1] + 0.5, color=colour, alpha=0.08, linewidth=0)
-    _draw_named(parts, entries, "parts", None)
-    _draw_named(validation, entries, "validation", ".")
-    for panel, name in ((total, "loss"), (parts, "parts of the loss"), (validation, "validation")):
+    _draw_named(total, entries, "validation", "x", ("loss",))
+    _draw_named(parts, entries, "parts", None, _names(entries, "parts"))
+    _draw_named(validation, entries, "validation", ".", [name for name in _names(entries, "validation") if name != "loss"])
+    for panel, name in ((total, "loss"), (parts, "parts of the loss"), (validation, "validation scores")):
         panel.set(title=name, xlabel="logged step", xlim=(-0.5, len(entries) - 0.5))
         if panel.get_legend_handles_labels()[0]:
             panel.legend(fontsize=8)
@@ -122,7 +124,13 @@ def _epoch_means(entries: list[dict[str, Any]], at: list[int]) -> tuple[list[flo
     return places, means
 
 
-def _draw_named(panel: Any, entries: list[dict[str, Any]], key: str, marker: str | None) -> None:
-    for name in sorted({name for entry in entries for name in entry.get(key) or {}}):
+def _names(entries: list[dict[str, Any]], key: str) -> list[str]:
+    return sorted({name for entry in entries for name in entry.get(key) or {}})
+
+
+def _draw_named(panel: Any, entries: list[dict[str, Any]], key: str, marker: str | None, names: Sequence[str]) -> None:
+    for name in names:
         at = [i for i, entry in enumerate(entries) if name in (entry.get(key) or {})]
-        panel.plot(at, [float(entries[i][key][name]) for i in at], marker=marker, linewidth=1, label=name)
+        if at:
+            label = f"{key} {name}" if name == "loss" else name
+            panel.plot(at, [float(entries[i][key][name]) for i in at], marker=marker, linewidth=1, label=label)

@@ -60,7 +60,7 @@ class History:
     def _say(self, stage: Stage, epoch: int, loss: float, validation: dict[str, float], seconds: float) -> None:
         shown = "  ".join(f"{name} {value:.4f}" for name, value in validation.items())
         self._console.print(f"stage {stage.number} ({stage.name}) epoch {epoch + 1}: loss {loss:.4f}  {shown}  ({seconds:.0f} s)",
-                            highlight=False)
+                            highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """Flush and close the files."""

@@ -1,0 +1,87 @@
+"""Seconds a step and peak memory of each training stage: `python benchmarks/stages.py --preset paper [--data.path ...]`.
+
+Every stage runs in a process of its own, so that its peak memory is its own. Without --data.path one phantom patient is made.
+The first step, which traces and allocates, is timed apart. Prints a Markdown table.
+"""
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from synergynet_tf import cli
+from synergynet_tf.config import Config, PhantomConfig
+from synergynet_tf.errors import command
+from synergynet_tf.startup import import_tensorflow
+
+STAGE_COUNT = 4
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    """Entry point: the table, or with --stage one stage's figures as JSON."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    config, own = cli.parse(arguments, __doc__, _add_arguments)
+    if own.stage:
+        print(json.dumps(measure(config, own.stage, own.steps)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        if not config.data.path:
+            arguments += ["--data.path", str(_phantom(Path(folder)))]
+        rows = [_in_own_process([*arguments, "--data.cache", f"{folder}/cache", "--stage", str(stage)])
+                for stage in range(1, STAGE_COUNT + 1)]
+    size = "x".join(map(str, config.patch.size))
+    print(f"{size}x{len(config.data.channels)}, batch {config.train.batch}, {own.steps} steps after the first\n")
+    print("| stage | first step, s | step, s | peak memory, GB | loss |\n|---|---|---|---|---|")
+    for row in rows:
+        print(f"| {row['stage']} | {row['first']:.1f} | {row['step']:.2f} | {row['memory']:.1f} | {row['loss']:.3f} |")
+
+
+def measure(config: Config, number: int, steps: int) -> dict[str, float]:
+    """Run 1 + `steps` real steps of a stage; the median of the later ones."""
+    import_tensorflow()
+    from synergynet_tf.data import layouts, pipeline
+    from synergynet_tf.data.cache import build_cache
+    from synergynet_tf.models.synergynet import build_synergynet
+    from synergynet_tf.training.optimizer import make_optimizer
+    from synergynet_tf.training.stages import STAGES, trainable_variables
+    from synergynet_tf.training.steps import make_train_step
+
+    stage = STAGES[number - 1]
+    found = layouts.discover(config.data.path, config.data.layout, config.data.channels, require_lesions=True)
+    cases = build_cache(found, config)
+    model = build_synergynet(config)
+    optimizer = make_optimizer(config.train, steps)
+    optimizer.build(trainable_variables(model, stage))
+    step, seconds, epoch = make_train_step(model, optimizer, stage, config), [], 0
+    while len(seconds) <= steps:
+        for batch in pipeline.training_dataset(cases, config, epoch):
+            start = time.perf_counter()
+            loss = float(step(batch)[0])
+            seconds.append(time.perf_counter() - start)
+        epoch += 1
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** 20      # KiB on Linux
+    return {"stage": number, "first": seconds[0], "step": statistics.median(seconds[1:steps + 1]), "memory": peak, "loss": loss}
+
+
+def _phantom(folder: Path) -> Path:
+    from synergynet_tf.data.phantom import generate_cohort
+
+    return generate_cohort(folder / "phantoms", PhantomConfig(patients=1), workers=1)
+
+
+def _in_own_process(arguments: list[str]) -> dict[str, float]:
+    shown = subprocess.run([sys.executable, __file__, *arguments], check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(shown.stdout.splitlines()[-1])
+
+
+def _add_arguments(parser) -> None:
+    parser.add_argument("--steps", type=int, default=3, help="steps timed after the first (default: %(default)s)")
+    parser.add_argument("--stage", type=int, default=0, help="only this stage, as JSON")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
