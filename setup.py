@@ -32,6 +32,6 @@ setup(
         "keras-tuner", "jsonargparse[signatures]>=4.49", "rich", "matplotlib", "jinja2", "tensorboard",
     ],
     extras_require={
-        "test": ["pytest", "hypothesis", "ruff"],
+        "test": ["pytest", "pytest-xdist", "hypothesis", "ruff"],
     },
 )

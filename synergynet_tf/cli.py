@@ -1,5 +1,4 @@
 """The command line shared by the commands that take a configuration: presets, YAML files, any field by name."""
-import os
 import pathlib
 import sys
 import warnings
@@ -8,6 +7,7 @@ from collections.abc import Callable
 
 from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError
+from synergynet_tf.files import replace_file
 
 PRESETS = pathlib.Path(__file__).with_name("presets")
 
@@ -52,14 +52,12 @@ def parse(argv: list[str] | None, description: str, add_arguments: Callable | No
 
 
 def save(config: Config, path: pathlib.Path) -> None:
-    """Write a configuration as a YAML file that --config reads; by a temporary name and a rename."""
+    """Write a configuration as a YAML file that --config reads."""
     import yaml
 
     values = {group: {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
               for group, fields in config.asdict().items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
-    os.replace(temporary, path)
+    replace_file(path, yaml.safe_dump(values, sort_keys=False).encode())
 
 
 def _parser(description: str, add_arguments: Callable | None):

@@ -6,7 +6,7 @@ is the paper's, its section is named; the other defaults are argued in docs/deci
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from synergynet_tf.errors import InputError
 
@@ -14,6 +14,12 @@ from synergynet_tf.errors import InputError
 def _require(condition: bool, name: str, value: Any, rule: str) -> None:
     if not condition:
         raise InputError(f"{name} is {value!r}, but {rule}")
+
+
+def _one_of(config: Any, group: str, name: str) -> None:
+    """Check a Literal field, which Python itself does not."""
+    choices, value = get_args(type(config).__dataclass_fields__[name].type), getattr(config, name)
+    _require(value in choices, f"{group}.{name}", value, f"it must be one of {', '.join(map(str, choices))}")
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,7 @@ class PhantomConfig:
     def __post_init__(self):
         _require(self.patients >= 1, "phantoms.patients", self.patients, "at least 1 is needed")
         _require(self.sessions >= 1, "phantoms.sessions", self.sessions, "at least 1 is needed")
+        _require(self.seed >= 0, "phantoms.seed", self.seed, "it must be 0 or more")
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,8 @@ class LesionConfig:
     max_lesions: int = 512                      # label slots: the most lesions that one case may have
 
     def __post_init__(self):
+        _one_of(self, "lesions", "connectivity")
+        _require(self.min_voxels >= 1, "lesions.min_voxels", self.min_voxels, "it must be 1 or more")
         _require(self.small_box_voxels > 0, "lesions.small_box_voxels", self.small_box_voxels, "it must be positive")
         _require(1 <= self.max_lesions < 2 ** 15, "lesions.max_lesions", self.max_lesions, "it must fit int16 labels")
 
@@ -87,6 +96,7 @@ class UNetConfig:
 
     def __post_init__(self):
         _require(len(self.widths) == 4 and min(self.widths) > 0, "unet.widths", self.widths, "four positive widths are needed")
+        _one_of(self, "unet", "norm")
         _require(self.convolutions >= 1, "unet.convolutions", self.convolutions, "at least 1 is needed")
 
 
@@ -116,6 +126,14 @@ class DetectorConfig:
     train_detections: int = 64                  # fused in a training patch
 
     def __post_init__(self):
+        for name in ("rpn_width", "pre_nms", "proposals", "rois", "roi_size", "box_width", "max_detections", "train_detections"):
+            _require(getattr(self, name) >= 1, f"detector.{name}", getattr(self, name), "it must be 1 or more")
+        for name in ("train_nms_iou", "infer_nms_iou", "final_nms_iou", "score_threshold", "roi_positive_fraction",
+                     "roi_positive_iou"):
+            _require(0 <= getattr(self, name) <= 1, f"detector.{name}", getattr(self, name), "it must be 0 to 1")
+        _require(0 <= self.roi_negative_iou <= self.roi_positive_iou, "detector.roi_negative_iou", self.roi_negative_iou,
+                 f"it must be 0 to detector.roi_positive_iou ({self.roi_positive_iou})")
+        _require(self.box_margin >= 0, "detector.box_margin", self.box_margin, "it must be 0 or more")
         _require(self.stride in (2, 4), "detector.stride", self.stride, "it must be 2 or 4")
         _require(len(self.anchor_sizes) > 0 and min(self.anchor_sizes) > 0, "detector.anchor_sizes", self.anchor_sizes,
                  "at least one positive size is needed")
@@ -123,8 +141,9 @@ class DetectorConfig:
                  f"it must be above 0 and at most detector.positive_iou ({self.positive_iou})")
         _require(self.proposals <= self.pre_nms, "detector.proposals", self.proposals,
                  f"it must not exceed detector.pre_nms ({self.pre_nms})")
-        _require(self.max_detections <= self.proposals and self.train_detections <= self.proposals, "detector.max_detections",
-                 (self.max_detections, self.train_detections), f"neither may exceed detector.proposals ({self.proposals})")
+        for name in ("max_detections", "train_detections"):
+            _require(getattr(self, name) <= self.proposals, f"detector.{name}", getattr(self, name),
+                     f"it must not exceed detector.proposals ({self.proposals})")
 
 
 @dataclass(frozen=True)
@@ -138,8 +157,8 @@ class MaskConfig:
     rois: int = 48                              # positive RoIs given to the mask loss, at most
 
     def __post_init__(self):
-        _require(min(self.size, self.width, self.window, self.rois) > 0, "mask",
-                 (self.size, self.width, self.window, self.rois), "size, width, window and rois must be positive")
+        for name in ("size", "width", "window", "rois"):
+            _require(getattr(self, name) >= 1, f"mask.{name}", getattr(self, name), "it must be 1 or more")
         _require(self.context >= 1, "mask.context", self.context, "it must be 1 or more")
 
 
@@ -167,6 +186,7 @@ class LossConfig:
     focal_normaliser: Literal["positives", "none"] = "positives"
 
     def __post_init__(self):
+        _one_of(self, "loss", "focal_normaliser")
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
             _require(isinstance(value, str) or (math.isfinite(value) and value >= 0), f"loss.{f.name}", value,
@@ -194,8 +214,11 @@ class TrainConfig:
                  "four counts are needed, one above 0")
         _require(self.steps_per_epoch is None or self.steps_per_epoch > 0, "train.steps_per_epoch", self.steps_per_epoch,
                  "it must be positive")
+        _one_of(self, "train", "schedule")
+        _require(self.validate_every >= 1, "train.validate_every", self.validate_every, "it must be 1 or more")
+        _require(0 <= self.seed < 2 ** 32, "train.seed", self.seed, "it must be 0 to 2**32 - 1")
         _require(self.batch > 0, "train.batch", self.batch, "it must be positive")
-        _require(self.learning_rate > 0, "train.learning_rate", self.learning_rate, "it must be positive")
+        _require(0 < self.learning_rate < math.inf, "train.learning_rate", self.learning_rate, "it must be positive and finite")
         _require(0 <= self.average < 1, "train.average", self.average, "it must be 0 to below 1")
         _require(self.clip_norm is None or self.clip_norm > 0, "train.clip_norm", self.clip_norm, "it must be positive")
 
@@ -210,6 +233,7 @@ class InferConfig:
     threshold: float = 0.5                      # on the fused probability
 
     def __post_init__(self):
+        _one_of(self, "infer", "coverage")
         _require(all(n > 0 and n % 8 == 0 for n in self.window), "infer.window", self.window,
                  "each side must be a multiple of 8")
         _require(0 <= self.overlap < 1, "infer.overlap", self.overlap, "it must be 0 to below 1")

@@ -18,6 +18,10 @@ def command(main: Callable[[list[str] | None], None]) -> Callable[[list[str] | N
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
+        except OSError as error:        # a full disk, a folder without rights: where no part says it better
+            print(f"error: {error.filename or 'a file'}: {error.strerror or error}; check the path, its rights and the room "
+                  "on its disk", file=sys.stderr)
+            return 2
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 130

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from synergynet_tf import progress
-from synergynet_tf.data.files import replace_file
 from synergynet_tf.data.layouts import SUFFIXES, discover
 from synergynet_tf.errors import InputError, command
+from synergynet_tf.files import replace_file
 
 if TYPE_CHECKING:
     from synergynet_tf.metrics.scores import CaseScores

@@ -13,8 +13,6 @@ def main(argv: list[str] | None = None) -> None:
     given = _parser().parse_args(argv)
     if given.workers is not None and given.workers < 1:
         raise InputError(f"--workers is {given.workers}, but at least 1 is needed")
-    if given.seed < 0:
-        raise InputError(f"--seed is {given.seed}, but it must be 0 or more")
     from synergynet_tf.config import PhantomConfig
     from synergynet_tf.data.phantom.cohort import generate_cohort, session_counts
 

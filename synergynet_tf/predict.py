@@ -59,7 +59,7 @@ def segment(cases: "Sequence[Case]", predictor: "Predictor", given: argparse.Nam
     from synergynet_tf.inference import outputs
 
     checkpoint, console = identity(given.run, given.weights), Console()
-    with progress.bar("segmenting", len(cases)) as advance:
+    with progress.bar("segmenting", len(cases), console=console) as advance:
         if not given.picture:
             cases = [dataclasses.replace(case, lesions=None) for case in cases]     # the reference is only drawn
         for case, loaded in one_ahead(cases, predictor.load):

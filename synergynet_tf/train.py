@@ -1,6 +1,7 @@
 """`python -m synergynet_tf.train`: train SynergyNet on a cohort, or on phantom patients where none is named."""
 import contextlib
 import dataclasses
+import hashlib
 import os
 import pathlib
 import shutil
@@ -38,6 +39,7 @@ def main(argv: list[str] | None = None) -> None:
     config, own = cli.parse(arguments, DESCRIPTION, _add_arguments, preset=None if chosen else "quickstart")
     run = pathlib.Path(own.run)
     if own.resume:
+        _refuse_settings(arguments)
         import_tensorflow()
         config = _resumed_config(run)
     else:
@@ -55,6 +57,13 @@ def _resumed_config(run: pathlib.Path) -> Config:
     from synergynet_tf.training import checkpoint
 
     return checkpoint.load(run / "last.npz").config
+
+
+def _refuse_settings(arguments: "Sequence[str]") -> None:
+    given = [a for a in arguments if a.startswith("--") and a.split("=")[0] not in ("--run", "--resume")]
+    if given:
+        raise InputError(f"{given[0]} is given with --resume, but a run goes on with the configuration that it began with; "
+                         "leave it out, or begin another run")
 
 
 def _make_run_folder(run: pathlib.Path) -> None:
@@ -81,12 +90,18 @@ def _train(config: Config, run: pathlib.Path, resume: bool) -> None:
     cli.save(config, run / "config.yaml")
     import_tensorflow()     # not before: the processes that make and prepare cases need none of it
 
+    import tensorflow as tf
+
     from synergynet_tf.inference.validation import make_scorer
     from synergynet_tf.report.figures import loss_curves
     from synergynet_tf.training.history import LOG, read_log
     from synergynet_tf.training.trainer import Trainer
 
-    Trainer(config, train, validation, run, make_scorer(validation, config), resume, console).fit()
+    try:
+        Trainer(config, train, validation, run, make_scorer(validation, config), resume, console).fit()
+    except tf.errors.ResourceExhaustedError:
+        raise InputError(f"a step with patch.size {config.patch.size} and train.batch {config.train.batch} does not fit into "
+                         "memory; lower one of them") from None
     loss_curves(read_log(run / LOG), run / "losses.png")
     console.print(f"trained: {run} holds best.npz, last.npz, {LOG} and losses.png", highlight=False, soft_wrap=True)
 
@@ -95,7 +110,8 @@ def _with_phantoms(config: Config, run: pathlib.Path, console: "Console") -> Con
     """Make the phantom cohort in the run folder, unless it is there, and name it as the data."""
     from synergynet_tf.data.phantom import generate_cohort
 
-    folder = run.resolve() / "phantoms"
+    settings = repr(config.phantoms).encode()
+    folder = run.resolve() / f"phantoms-{hashlib.blake2b(settings, digest_size=4).hexdigest()}"
     if not (folder / "manifest.csv").exists():
         shutil.rmtree(folder, ignore_errors=True)       # a cohort without its manifest was interrupted
         with _timed("phantom patients", config.phantoms.patients, console) as advance:

@@ -5,7 +5,16 @@ import json
 import pytest
 
 from synergynet_tf import cli
-from synergynet_tf.config import Config, DetectorConfig, FusionConfig, LossConfig, PatchConfig, TrainConfig
+from synergynet_tf.config import (
+    Config,
+    DetectorConfig,
+    FusionConfig,
+    LossConfig,
+    MaskConfig,
+    PatchConfig,
+    PhantomConfig,
+    TrainConfig,
+)
 from synergynet_tf.errors import InputError
 
 
@@ -47,6 +56,14 @@ def test_frozen():
     (lambda: PatchConfig(size=(60, 64, 64)), "patch.size"),
     (lambda: FusionConfig(1.5), "fusion.gamma"),
     (lambda: LossConfig(alpha3=float("nan")), "loss.alpha3"),
+    (lambda: TrainConfig(schedule="linear"), "train.schedule is 'linear'.*constant, cosine, poly"),
+    (lambda: TrainConfig(validate_every=0), "train.validate_every"),
+    (lambda: TrainConfig(seed=-1), "train.seed"),
+    (lambda: DetectorConfig(rois=0), "detector.rois"),
+    (lambda: DetectorConfig(roi_positive_fraction=2.0), "detector.roi_positive_fraction"),
+    (lambda: DetectorConfig(roi_negative_iou=0.6), "detector.roi_negative_iou"),
+    (lambda: MaskConfig(size=0), "mask.size"),
+    (lambda: PhantomConfig(seed=-1), "phantoms.seed"),
     (lambda: DetectorConfig(proposals=3000), "detector.proposals"),
     (lambda: DetectorConfig(negative_iou=0.6), "detector.negative_iou"),
 ])

@@ -27,11 +27,11 @@ from pathlib import Path
 import numpy as np
 
 from synergynet_tf.config import Config
-from synergynet_tf.data.files import replace_file
 from synergynet_tf.data.instances import LesionTable, check_room, label_lesions, lesion_table
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.preprocess import load_case
 from synergynet_tf.errors import InputError
+from synergynet_tf.files import replace_file
 
 FORMAT = 1              # of the folders: raise it when what they hold changes
 MANY_CASES = 4          # from here on processes are started: each needs a second to begin

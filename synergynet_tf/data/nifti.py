@@ -12,8 +12,8 @@ import nibabel as nib
 import numpy as np
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 
-from synergynet_tf.data.files import replace_file
 from synergynet_tf.errors import InputError
+from synergynet_tf.files import replace_file
 
 log = logging.getLogger(__name__)
 

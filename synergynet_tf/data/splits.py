@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from synergynet_tf.data.files import replace_file
 from synergynet_tf.data.layouts import LESIONS, SPLITS, Case
 from synergynet_tf.errors import InputError
+from synergynet_tf.files import replace_file
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import numpy as np
 from nibabel.orientations import apply_orientation, ornt_transform
 
 from synergynet_tf.data import nifti
-from synergynet_tf.data.files import replace_file
 from synergynet_tf.data.nifti import Volume
+from synergynet_tf.files import replace_file
 from synergynet_tf.inference.lesions import Evidence, lesion_table, score_map
 from synergynet_tf.inference.predictor import CasePrediction
 

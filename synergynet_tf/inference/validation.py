@@ -17,10 +17,12 @@ def make_scorer(cases: Sequence[CachedCase], config: Config) -> Callable[[Any], 
 
     It is given the network; as long as it is the same one, the network is traced once. A metric that no case defines is left out.
     """
-    predictors: dict[int, Predictor] = {}
+    last: list[Any] = [None, None]      # a network and its Predictor
 
     def score(model: Any) -> dict[str, float]:
-        predictor = predictors.setdefault(id(model), Predictor(model, config))
+        if last[0] is not model:
+            last[:] = model, Predictor(model, config)
+        predictor = last[1]
         scores = [_score(predictor, case, config) for case in cases]
         means = {name: statistic([getattr(s, name) for s in scores]).mean for name in METRICS}
         return {name: mean for name, mean in means.items() if not np.isnan(mean)}

@@ -4,8 +4,7 @@ import tensorflow as tf
 EPSILON = 1e-6      # voxels: nothing beside any real lesion
 
 
-def dice_loss(logits: tf.Tensor, target: tf.Tensor, valid: tf.Tensor | None = None,
-              weights: tf.Tensor | None = None) -> tf.Tensor:
+def dice_loss(logits: tf.Tensor, target: tf.Tensor, valid: tf.Tensor | None = None) -> tf.Tensor:
     """Mean over the valid patches of 1 - 2 sum(a t) / (sum a^2 + sum t^2), a the sigmoid of the logits (eq. 2).
 
     It is L_MASK over patches, and L_U-Net over whole volumes after fusion.
@@ -17,7 +16,6 @@ def dice_loss(logits: tf.Tensor, target: tf.Tensor, valid: tf.Tensor | None = No
         logits: float [M, ...]; a patch is a row, all other axes are its voxels.
         target: bool or number of the same shape, 0 to 1.
         valid: bool [M]; none: all. Rows that are not valid count nothing.
-        weights: number, broadcastable to `logits`, of each voxel in every sum; none: 1.
     Returns: float32 scalar in [0, 1]; 0 with a zero gradient where no row is valid.
     """
     logits, target = tf.cast(logits, tf.float32), tf.cast(target, tf.float32)
@@ -25,9 +23,6 @@ def dice_loss(logits: tf.Tensor, target: tf.Tensor, valid: tf.Tensor | None = No
     rows = tf.ones([patches], tf.bool) if valid is None else valid
     probability = tf.sigmoid(logits)
     overlap, total = probability * target, tf.square(probability) + tf.square(target)
-    if weights is not None:
-        weights = tf.cast(weights, tf.float32)
-        overlap, total = overlap * weights, total * weights
     axes = list(range(1, logits.shape.rank))
     fraction = (2.0 * tf.reduce_sum(overlap, axes) + EPSILON) / (tf.reduce_sum(total, axes) + EPSILON)
     return mean_over_valid(1.0 - fraction, rows)

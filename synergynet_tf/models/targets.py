@@ -35,7 +35,7 @@ class MaskTargets(NamedTuple):
     """Patches for the mask loss."""
 
     boxes: tf.Tensor        # float32 [M, 6], where each patch lies
-    masks: tf.Tensor        # float32 [M, S, S, S, 1], share of lesion in each cell, every lesion of the patch counted
+    masks: tf.Tensor        # float32 [M, S, S, S, 1], lesion (0 to 1) at each cell's centre, every lesion of the patch counted
     valid: tf.Tensor        # bool [M]
 
 
@@ -84,11 +84,7 @@ def roi_targets(proposal_boxes: tf.Tensor, proposal_valid: tf.Tensor, instances:
     candidates = tf.concat([proposal_boxes, enlarged], 0)
     candidate_valid = tf.concat([proposal_valid, gt_valid], 0)
     best_iou, lesion = matching.match_rois(candidates, candidate_valid, enlarged, gt_valid)
-    ignored = tf.cast(ignored_voxels(instances, gt_ignore), tf.float32)[None, ..., None]
-    inside = roi.crop_and_resize_3d(
-        ignored, roi.to_normalised(candidates, instances.shape, 1, (4, 4, 4)),
-        tf.zeros_like(lesion), (4, 4, 4), method="nearest")
-    on_ignored = tf.reduce_max(inside, axis=(1, 2, 3, 4)) > 0
+    on_ignored = boxes.count_voxels(candidates, ignored_voxels(instances, gt_ignore)) > 0
     positive = candidate_valid & (best_iou >= config.roi_positive_iou)
     negative = candidate_valid & (best_iou < config.roi_negative_iou) & ~on_ignored
     sample = sampling.sample_balanced(positive, negative, config.rois, config.roi_positive_fraction, seed)

@@ -4,6 +4,7 @@ A box is [x0, y0, z0, x1, y1, z1] in voxels, half-open (see structures.py). Lead
 Boxes may reach beyond the grid, as a margin at its edge does, and may be degenerate (a side of 0): such a box has volume 0 and
 overlaps nothing. Everything here is float32, whatever comes in, so that mixed precision never rounds a coordinate.
 """
+import itertools
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -51,6 +52,25 @@ def pairwise_iou(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
         intersection = overlap if intersection is None else intersection * overlap
     union = volumes(a)[:, None] + volumes(b)[None, :] - intersection
     return tf.math.divide_no_nan(intersection, union)
+
+
+def count_voxels(boxes: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """How many voxels of `mask` (bool [X, Y, Z]) share volume with each box [..., 6]: int32 [...]; 0 outside the volume.
+
+    By an integral volume (Viola and Jones 2001, with a third axis): eight look-ups a box, whatever its size.
+    """
+    shape = tf.shape(mask)
+    sums = tf.pad(tf.cast(mask, tf.int32), [[1, 0]] * 3)
+    for axis in range(3):
+        sums = tf.cumsum(sums, axis)
+    low = tf.clip_by_value(tf.cast(tf.floor(boxes[..., :3]), tf.int32), 0, shape)
+    high = tf.maximum(tf.clip_by_value(tf.cast(tf.math.ceil(boxes[..., 3:]), tf.int32), 0, shape), low)
+    total = tf.zeros(tf.shape(low)[:-1], tf.int32)
+    for corner in itertools.product((0, 1), repeat=3):
+        index = tf.where(tf.constant(corner) == 1, high, low)
+        sign = 1 if sum(corner) % 2 else -1
+        total += sign * tf.gather_nd(sums, index)
+    return total
 
 
 def encode(boxes: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:

@@ -1,20 +1,22 @@
 """Checkpoints: one .npz file with the weights, their average, the optimizer's state, the progress and the configuration.
 
-A file is written under a temporary name, flushed to disk and renamed, so a checkpoint is whole or absent. Names inside follow
-the network's parts (`weights/encoder/012_kernel`), not a framework's own naming, so that both Keras versions read either's.
+A checkpoint is whole or absent (`files.replace_file`). Names inside follow the network's parts (`weights/encoder/012_kernel`), no
+framework's own naming, so that both Keras versions read the weights of either.
 """
 import dataclasses
+import io
 import json
-import os
 import pathlib
 import zipfile
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
 
 from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError
+from synergynet_tf.files import replace_file
 from synergynet_tf.models.synergynet import SynergyNet, build_synergynet
 from synergynet_tf.training.stages import PARTS
 
@@ -34,7 +36,8 @@ def named_weights(model: SynergyNet) -> dict[str, Any]:
     """The network's variables by name, e.g. `encoder/012_kernel`; the same names in every process and Keras version."""
     named = {}
     for part in PARTS:
-        for i, variable in enumerate(getattr(model, part).weights):
+        variables = sorted(getattr(model, part).weights, key=lambda v: not v.trainable)     # Keras 2's order, under 3 too
+        for i, variable in enumerate(variables):
             leaf = variable.name.split("/")[-1].split(":")[0]
             named[f"{part}/{i:03d}_{leaf}"] = variable
     return named
@@ -46,23 +49,19 @@ def save(path: pathlib.Path, model: SynergyNet, config: Config, progress: Progre
 
     Args:
         average: the averaged weights, in the order of `named_weights`; none: not averaged.
+
+    Raises:
+        InputError: it cannot be written; what lay at `path` is untouched.
     """
     weights = named_weights(model)
     arrays = {f"weights/{name}": np.asarray(variable) for name, variable in weights.items()}
     arrays |= {f"average/{name}": value for name, value in zip(weights, average or ())}
     arrays |= {f"optimizer/{i:04d}": np.asarray(v) for i, v in enumerate(optimizer.variables if optimizer else ())}
-    meta = {"format": FORMAT, "config": config.asdict(), "progress": dataclasses.asdict(progress)}
+    meta = {"format": FORMAT, "keras": _keras(), "config": config.asdict(), "progress": dataclasses.asdict(progress)}
     arrays["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(temporary, "wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(f"{path}: cannot be written ({error.strerror}); free the space or name another run folder") from None
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    replace_file(path, buffer.getvalue())
 
 
 @dataclass(frozen=True)
@@ -70,6 +69,7 @@ class Checkpoint:
     """What a file holds, read into memory."""
 
     path: pathlib.Path
+    keras: int                  # major version that wrote it
     config: Config
     progress: Progress
     arrays: dict[str, np.ndarray]
@@ -86,7 +86,13 @@ class Checkpoint:
             variable.assign(value)
 
     def restore_optimizer(self, optimizer: Any) -> None:
-        """Assign the optimizer's state; its variables must have been made for the same stage."""
+        """Assign the optimizer's state; its variables must have been made for the same stage.
+
+        Raises InputError under another major version of Keras, whose optimizers keep other state.
+        """
+        if self.keras != _keras():
+            raise InputError(f"{self.path}: was written under Keras {self.keras} and cannot be resumed under Keras {_keras()} "
+                             "(its weights can be used for prediction); resume it where it began")
         for i, variable in enumerate(optimizer.variables):
             variable.assign(self.arrays[f"optimizer/{i:04d}"])
 
@@ -97,18 +103,20 @@ class Checkpoint:
 
 
 def load(path: pathlib.Path) -> Checkpoint:
-    """Read a checkpoint. Raises InputError when it is absent, damaged or of another format."""
+    """Read a checkpoint. Raises InputError when it is absent, damaged, of another format or no checkpoint at all."""
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         meta = json.loads(arrays.pop("meta").tobytes())
+        if meta["format"] != FORMAT:
+            raise InputError(f"{path}: format {meta['format']}, this version reads {FORMAT}; use the version that wrote it")
+        return Checkpoint(path, meta["keras"], Config.from_dict(meta["config"]), Progress(**meta["progress"]), arrays)
     except FileNotFoundError:
         raise InputError(f"{path}: no such checkpoint; train first, or name the folder of a run") from None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except InputError:
+        raise
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a readable checkpoint ({error}); use another one of the run") from None
-    if meta["format"] != FORMAT:
-        raise InputError(f"{path}: format {meta['format']}, this version reads {FORMAT}; use the version that wrote it")
-    return Checkpoint(path, Config.from_dict(meta["config"]), Progress(**meta["progress"]), arrays)
 
 
 def load_run(run: pathlib.Path, which: str = "best") -> tuple[SynergyNet, Config]:
@@ -122,3 +130,7 @@ def load_run(run: pathlib.Path, which: str = "best") -> tuple[SynergyNet, Config
     model = build_synergynet(checkpoint.config)
     checkpoint.restore_weights(model, averaged=True)
     return model, checkpoint.config
+
+
+def _keras() -> int:
+    return int(keras.__version__.split(".")[0])

@@ -1,12 +1,12 @@
 """What a run tells: a JSONL log, TensorBoard, and a line for each epoch."""
 import json
-import os
 import pathlib
 from typing import Any
 
 import tensorflow as tf
 from rich.console import Console
 
+from synergynet_tf.files import replace_file
 from synergynet_tf.training.stages import Stage
 
 LOG = "log.jsonl"
@@ -35,9 +35,7 @@ class History:
     def __init__(self, run: pathlib.Path, done: tuple[int, int], console: Console):
         self._path, self._console = run / LOG, console
         kept = [r for r in read_log(self._path) if (r["stage"], r["epoch"]) < (done[0], done[1])]
-        temporary = self._path.with_name(f".{LOG}.{os.getpid()}")
-        temporary.write_text("".join(json.dumps(r) + "\n" for r in kept), encoding="utf-8")
-        os.replace(temporary, self._path)
+        replace_file(self._path, "".join(json.dumps(r) + "\n" for r in kept).encode())
         self._file = open(self._path, "a", encoding="utf-8")    # noqa: SIM115 (closed by `close`)
         self._board = tf.summary.create_file_writer(str(run / "tensorboard"))
 

@@ -55,17 +55,16 @@ def _roi_losses(model: SynergyNet, features: Features, objectness: tf.Tensor, de
 
     goal = per_sample(one, (proposals.boxes, proposals.valid, batch.instances, batch.gt_boxes, batch.gt_valid,
                             batch.gt_ignore, batch.seed), None)
-    # In the last stage the head also speaks of every proposal, since detections are fused as they are in inference.
-    rois = tf.concat([goal.boxes, proposals.boxes], 1) if stage.has_global else goal.boxes
-    logits, roi_deltas = model.refine(features.d1, rois)
-    sampled = config.detector.rois
-    parts = {"rcnn_class": detection.binary_cross_entropy(logits[:, :sampled], tf.cast(goal.positive, tf.float32), goal.valid),
-             "rcnn_boxes": detection.box_loss(roi_deltas[:, :sampled], goal.deltas, goal.positive)}
+    logits, roi_deltas = model.refine(features.d1, goal.boxes)
+    parts = {"rcnn_class": detection.binary_cross_entropy(logits, tf.cast(goal.positive, tf.float32), goal.valid),
+             "rcnn_boxes": detection.box_loss(roi_deltas, goal.deltas, goal.positive)}
     if stage.has_mask:
-        refined = tf.stop_gradient(boxes.decode(roi_deltas[:, :sampled], goal.boxes))
+        refined = tf.stop_gradient(boxes.decode(roi_deltas, goal.boxes))
         patches = _mask_goals(refined, goal.positive, batch, config)
         if stage.has_global:
-            detections = model.detect(proposals, logits[:, sampled:], roi_deltas[:, sampled:], config.detector.train_detections)
+            # As in inference the head speaks of every proposal; no loss is on what it says, hence no gradient.
+            spoken = model.refine(tf.stop_gradient(features.d1), proposals.boxes)
+            detections = model.detect(proposals, *spoken, config.detector.train_detections)
             parts |= _fused_losses(model, features, patches, detections, batch, config, training)
         else:
             parts["mask"] = _patch_dice(model.patch_logits(features, patches.boxes), patches)

@@ -16,6 +16,7 @@ from synergynet_tf.config import Config
 from synergynet_tf.data import pipeline
 from synergynet_tf.data.cache import CachedCase
 from synergynet_tf.errors import InputError
+from synergynet_tf.files import replace_file
 from synergynet_tf.models.synergynet import SynergyNet, build_synergynet
 from synergynet_tf.training import checkpoint
 from synergynet_tf.training.average import WeightAverage
@@ -84,6 +85,8 @@ class Trainer:
         with contextlib.closing(self._history), progress.bar("training", total, done, self._console) as advance:
             for stage in STAGES[self._progress.stage - 1:]:
                 self._run_stage(stage, advance)
+        if not (self._run / "best.npz").exists():       # the last stage had no epoch
+            replace_file(self._run / "best.npz", (self._run / "last.npz").read_bytes())
 
     def _run_stage(self, stage: Stage, advance: progress.Advance) -> None:
         epochs = self._config.train.epochs[stage.number - 1]
@@ -101,9 +104,10 @@ class Trainer:
             loss, parts = self._run_epoch(stage, epoch, train_step, advance)
             last = stage is STAGES[-1] and epoch == epochs - 1
             validation = self._validate(stage, loss_step, last or (epoch + 1) % self._config.train.validate_every == 0)
-            self._save(stage, epoch + 1, optimizer, validation)
             step = (self._epochs_before(stage.number) + epoch + 1) * self._steps
+            # First the record, then the checkpoint: a record beyond the checkpoint is dropped on resuming, a lost one stays lost.
             self._history.record(stage, epoch, step, loss, parts, validation, time.perf_counter() - start)
+            self._save(stage, epoch + 1, optimizer, validation)
 
     def _run_epoch(self, stage: Stage, epoch: int, train_step: Callable,
                    advance: progress.Advance) -> tuple[float, dict[str, float]]:
@@ -129,8 +133,8 @@ class Trainer:
         if broken:
             cases = ", ".join(self._train[i].name for i in batch.case.numpy())
             raise InputError(f"{cases}: {', '.join(broken)} became {values[broken[-1]]} in stage {stage.number}, "
-                             f"epoch {epoch + 1}, step {step + 1}; last.npz holds the epoch before: look at these "
-                             f"scans, or train anew with a lower train.learning_rate ({self._config.train.learning_rate})")
+                             f"epoch {epoch + 1}, step {step + 1}; checkpoints hold whole epochs before: look at "
+                             f"these scans, or train anew with a lower train.learning_rate ({self._config.train.learning_rate})")
 
     def _validate(self, stage: Stage, loss_step: Callable, scored: bool) -> dict[str, float]:
         """Mean loss of the validation patches; in the last stage the five metrics of whole scans too."""

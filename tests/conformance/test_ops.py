@@ -1,6 +1,6 @@
 """What every op must bear: tracing, free leading sizes, XLA, export, and inputs in which there is nothing.
 
-An op joins by a line in CASES. Parts of the network are held to the same in tests/models/test_conformance.py.
+An op joins by a line in CASES. The layers are held to the same in test_layers.py.
 """
 from collections.abc import Callable
 from typing import NamedTuple
@@ -56,6 +56,8 @@ def crop(method: str, cells: tuple[int, int, int]) -> Case:
 
 
 CASES = {
+    "count voxels": Case(boxes.count_voxels, lambda rng: (some_boxes(rng, 7), some(rng, *MAP)),
+                         lambda rng: (zeros(7, 6), none(*MAP)), (1, 3)),
     "volumes": Case(boxes.volumes, lambda rng: (some_boxes(rng, 3, 4),), lambda rng: (zeros(3, 4, 6),), (2,)),
     "expand": Case(lambda b: boxes.expand(b, 2.0), lambda rng: (some_boxes(rng, 7),), lambda rng: (zeros(7, 6),), (1,)),
     "scale": Case(lambda b: boxes.scale(b, 1.5), lambda rng: (some_boxes(rng, 7),), lambda rng: (zeros(7, 6),), (1,)),

@@ -120,3 +120,15 @@ def test_from_instances_without_lesions():
     boxes, counts = ops.from_instances(tf.zeros([8, 9, 10], tf.int32), 5)
     np.testing.assert_array_equal(boxes, np.zeros((5, 6)))
     np.testing.assert_array_equal(counts, np.zeros(5))
+
+
+def test_voxels_in_boxes_are_counted_as_by_hand():
+    rng = np.random.default_rng(5)
+    mask = rng.random((7, 9, 6)) < 0.2
+    low = rng.uniform(-3, 9, (60, 3)).astype(np.float32)
+    high = (low + rng.uniform(0, 6, (60, 3))).astype(np.float32)
+    voxels = np.argwhere(mask)
+    expected = [np.all((voxels < b) & (voxels + 1 > a), axis=1).sum() for a, b in zip(low, high)]
+    found = ops.count_voxels(tf.constant(np.concatenate([low, high], 1)), tf.constant(mask))
+    np.testing.assert_array_equal(found, expected)
+    assert max(expected) > 5 and min(expected) == 0

@@ -75,6 +75,22 @@ def test_absent_and_damaged_files_are_named(tmp_path, content, message):
         checkpoint.load(tmp_path / "last.npz")
 
 
+def test_another_major_version_of_keras_reads_the_weights_but_does_not_resume(model, tmp_path, monkeypatch):
+    checkpoint.save(tmp_path / "last.npz", model, CONFIG, Progress())
+    monkeypatch.setattr(checkpoint, "_keras", lambda: 1)
+    read = checkpoint.load(tmp_path / "last.npz")
+    read.restore_weights(build_synergynet(CONFIG))
+    with pytest.raises(InputError, match="cannot be resumed under Keras 1"):
+        read.restore_optimizer(make_optimizer(CONFIG.train, 10))
+
+
+@pytest.mark.parametrize("arrays", [{"x": np.zeros(2)}, {"meta": np.frombuffer(b"{}", np.uint8)}, {"meta": np.zeros(3)}])
+def test_a_file_of_something_else_is_no_checkpoint(tmp_path, arrays):
+    np.savez(tmp_path / "last.npz", **arrays)
+    with pytest.raises(InputError, match="not a readable checkpoint"):
+        checkpoint.load(tmp_path / "last.npz")
+
+
 def test_a_cut_off_checkpoint_is_not_read(model, tmp_path):
     checkpoint.save(tmp_path / "last.npz", model, CONFIG, Progress())
     whole = (tmp_path / "last.npz").read_bytes()
@@ -89,7 +105,7 @@ def test_a_failing_write_leaves_the_old_checkpoint(model, tmp_path, monkeypatch)
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.np, "savez", full)
+    monkeypatch.setattr("synergynet_tf.files.os.replace", full)
     with pytest.raises(InputError, match="No space left"):
         checkpoint.save(tmp_path / "last.npz", model, CONFIG, Progress(1, 2))
     assert checkpoint.load(tmp_path / "last.npz").progress == Progress(1, 1)

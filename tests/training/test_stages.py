@@ -58,7 +58,9 @@ def test_a_step_changes_exactly_the_stage_s_parts(config, model, stage):
     assert float(total) == pytest.approx(sum(map(float, parts.values())), rel=1e-6)
 
 
-@pytest.mark.parametrize("stage", STAGES, ids=lambda s: s.name)
+# The last stage's step holds what the others' do; XLA takes half a minute for each.
+@pytest.mark.parametrize("stage", [*(pytest.param(stage, marks=pytest.mark.slow, id=stage.name) for stage in STAGES[:3]),
+                                   pytest.param(STAGES[3], id=STAGES[3].name)])
 def test_the_compiled_step_gives_the_uncompiled_losses_and_weights(config, stage):
     results = []
     for compiled in (False, True):
@@ -101,10 +103,10 @@ def test_early_stages_compute_neither_mask_nor_full_resolution_decoder(config, m
 
 
 def test_a_batch_of_two_equal_samples_has_the_loss_of_one(config, model):
-    for stage in STAGES[:1]:
-        step = make_loss_step(model, stage, config)
-        one, two = float(step(make_batch(1))[0]), float(step(_twice(make_batch(1)))[0])
-        assert two == pytest.approx(one, rel=1e-4)
+    step = make_loss_step(model, STAGES[3], config)
+    (_, one), (_, two) = step(make_batch(1)), step(_twice(make_batch(1)))
+    for name in one:
+        assert float(two[name]) == pytest.approx(float(one[name]), rel=1e-3), name
 
 
 def _twice(batch):

@@ -69,7 +69,7 @@ def test_resuming_what_was_never_begun_is_refused(tmp_path, capsys):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_the_case_named(settings, tmp_path, capsys):
-    arguments = ["--run", str(tmp_path), "--config", str(settings), "--train.learning_rate", "1e30"]
+    arguments = ["--run", str(tmp_path), "--config", str(settings), "--train.learning_rate", "1e38"]
     assert train.main(arguments) == 2
     error = capsys.readouterr().err
     assert "in stage 1, epoch 1, step 2" in error

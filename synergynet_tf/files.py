@@ -14,7 +14,10 @@ def replace_file(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.tmp")
     try:
         try:
-            temporary.write_bytes(content)
+            with open(temporary, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())     # else a power cut after the rename may leave an empty file
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
