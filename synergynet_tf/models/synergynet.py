@@ -54,7 +54,7 @@ class SynergyNet(BuiltByCalling, keras.Model):
         objectness, deltas = self.rpn(features.d1)
         proposals = self.propose(objectness, deltas, image, self._detector.infer_nms_iou)
         logits, roi_deltas = self.refine(features.d1, proposals.boxes)
-        detections = self.detect(proposals, logits, roi_deltas, self._detector.max_detections)
+        detections = self.detect(proposals, logits, roi_deltas, image, self._detector.max_detections)
         mask_boxes = boxes.scale(detections.boxes, self._mask.context)
         return Prediction(global_logits=self.global_head((features.d1, features.e0)), detections=detections,
                           patch_logits=self.patch_logits(features, mask_boxes), mask_boxes=mask_boxes)
@@ -75,9 +75,8 @@ class SynergyNet(BuiltByCalling, keras.Model):
         def one(objectness: tf.Tensor, deltas: tf.Tensor) -> Proposals:
             scores, best = tf.math.top_k(objectness, _at_most(config.pre_nms, objectness))
             reference = anchors.anchors_at(best, grid_shape, config.stride, config.anchor_sizes)
-            decoded = boxes.clip(boxes.decode(tf.gather(deltas, best), reference), tf.cast(shape, tf.float32))
-            sound = tf.reduce_all(decoded[:, 3:] - decoded[:, :3] >= 1, -1)
-            kept, valid = nms.nms_3d(decoded, scores, sound, nms_iou, config.proposals)
+            decoded = boxes.clip(boxes.decode(tf.gather(deltas, best), reference), shape)
+            kept, valid = nms.nms_3d(decoded, scores, _at_least_a_voxel(decoded), nms_iou, config.proposals)
             return Proposals(tf.gather(decoded, kept), valid)
 
         fixed = tf.stop_gradient(objectness), tf.stop_gradient(deltas)
@@ -90,13 +89,13 @@ class SynergyNet(BuiltByCalling, keras.Model):
         lead = tf.shape(rois)[:2]
         return tf.reshape(logits, lead), tf.reshape(deltas, tf.concat([lead, [6]], 0))
 
-    def detect(self, proposals: Proposals, logits: tf.Tensor, deltas: tf.Tensor, count: int) -> Detections:
-        """Refined, scored and suppressed once more: the `count` best boxes. They carry no gradient."""
-        config = self._detector
+    def detect(self, proposals: Proposals, logits: tf.Tensor, deltas: tf.Tensor, image: tf.Tensor, count: int) -> Detections:
+        """Refined, cut to the image, scored and suppressed once more: the `count` best boxes. They carry no gradient."""
+        config, shape = self._detector, tf.shape(image)[1:4]
 
         def one(reference: tf.Tensor, valid: tf.Tensor, logits: tf.Tensor, deltas: tf.Tensor) -> Detections:
-            refined, scores = boxes.decode(deltas, reference), tf.sigmoid(logits)
-            confident = valid & (scores >= config.score_threshold)
+            refined, scores = boxes.clip(boxes.decode(deltas, reference), shape), tf.sigmoid(logits)
+            confident = valid & (scores >= config.score_threshold) & _at_least_a_voxel(refined)
             kept, kept_valid = nms.nms_3d(refined, scores, confident, config.final_nms_iou, count)
             return Detections(tf.gather(refined, kept), tf.gather(scores, kept), kept_valid)
 
@@ -152,6 +151,11 @@ def per_sample(one: Callable, batched: tuple[tf.Tensor, ...], dtypes: Any) -> An
         return tf.map_fn(lambda sample: one(*sample), batched, fn_output_signature=dtypes)
     results = [one(*(tensor[i] for tensor in batched)) for i in range(batched[0].shape[0])]
     return tf.nest.map_structure(lambda *values: tf.stack(values), *results)
+
+
+def _at_least_a_voxel(candidates: tf.Tensor) -> tf.Tensor:
+    """Whether each side of a box [..., 6] is 1 or more: bool [...]."""
+    return tf.reduce_all(candidates[..., 3:] - candidates[..., :3] >= 1, -1)
 
 
 def _merge_lead(tensor: tf.Tensor) -> tf.Tensor:

@@ -64,7 +64,7 @@ def _roi_losses(model: SynergyNet, features: Features, objectness: tf.Tensor, de
         if stage.has_global:
             # As in inference the head speaks of every proposal; no loss is on what it says, hence no gradient.
             spoken = model.refine(tf.stop_gradient(features.d1), proposals.boxes)
-            detections = model.detect(proposals, *spoken, config.detector.train_detections)
+            detections = model.detect(proposals, *spoken, batch.image, config.detector.train_detections)
             parts |= _fused_losses(model, features, patches, detections, batch, config, training)
         else:
             parts["mask"] = _patch_dice(model.patch_logits(features, patches.boxes), patches)

@@ -119,9 +119,9 @@ def test_detections_below_the_score_threshold_are_not_valid(model):
     strict = build_synergynet(Config.from_dict(TINY | {"detector": TINY["detector"] | {"score_threshold": 0.9}}))
     proposals = Proposals(tf.constant([[[0.0, 0, 0, 5, 5, 5], [9, 9, 9, 14, 14, 14]]]), tf.constant([[True, True]]))
     logits = tf.constant([[1.0, 4.0]])          # probabilities 0.73 and 0.98
-    found = strict.detect(proposals, logits, tf.zeros((1, 2, 6)), 2)
+    found = strict.detect(proposals, logits, tf.zeros((1, 2, 6)), tf.zeros((1, 12, 16, 16, 1)), 2)
     np.testing.assert_array_equal(found.valid, [[True, False]])
-    np.testing.assert_allclose(found.boxes[0, 0], [9, 9, 9, 14, 14, 14], atol=1e-5)
+    np.testing.assert_allclose(found.boxes[0, 0], [9, 9, 9, 12, 14, 14], atol=1e-5)     # cut to the image
     np.testing.assert_allclose(found.scores[0, 0], 1 / (1 + np.exp(-4)), rtol=1e-5)
 
 
