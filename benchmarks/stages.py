@@ -1,4 +1,4 @@
-"""Seconds a step and peak memory of each training stage: `python benchmarks/stages.py --preset paper [--data.path ...]`.
+"""Seconds a step and peak memory of each training stage: `python -m benchmarks.stages --preset paper [--data.path ...]`.
 
 Every stage runs in a process of its own, so that its peak memory is its own. Without --data.path one phantom patient is made.
 The first step, which traces and allocates, is timed apart. Prints a Markdown table.
@@ -74,7 +74,7 @@ def _phantom(folder: Path) -> Path:
 
 
 def _in_own_process(arguments: list[str]) -> dict[str, float]:
-    shown = subprocess.run([sys.executable, __file__, *arguments], check=True, stdout=subprocess.PIPE, text=True)
+    shown = subprocess.run([sys.executable, "-m", "benchmarks.stages", *arguments], check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(shown.stdout.splitlines()[-1])
 
 
