@@ -15,9 +15,9 @@ LEVELS = {"errors": 0, "config": 0, "structures": 0, "cli": 0, "startup": 0, "fi
           "data": 2, "models": 2, "losses": 2, "metrics": 2, "training": 3, "inference": 3, "report": 4}
 WITHOUT_TENSORFLOW = ("metrics", "data/phantom", "data/nifti.py", "data/layouts", "data/splits.py", "data/preprocess.py",
                       "data/instances.py", "data/cache.py", "data/crops.py",
-                      "structures.py", "config.py", "cli.py", "report/tables.py")
+                      "structures.py", "config.py", "cli.py", "export_isbi.py", "report/tables.py")
 HEAVY = {"tensorflow", "keras", "nibabel", "nilearn", "matplotlib", "sklearn", "scipy"}
-COMMANDS = ("train", "predict", "evaluate", "prepare", "phantoms")
+COMMANDS = ("train", "predict", "evaluate", "prepare", "phantoms", "export_isbi")
 
 
 def imports(file: pathlib.Path, top_only: bool = False) -> set[str]:
