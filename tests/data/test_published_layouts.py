@@ -1,5 +1,6 @@
 """Cohorts as their publishers name the files: found alone and by name, prepared, and refused where something is amiss."""
 import json
+import os
 
 import nibabel as nib
 import numpy as np
@@ -177,6 +178,17 @@ def test_a_manifest_goes_before_a_tree_that_cannot_be_used(tmp_path):
     second_run(tree)
     (tree / "manifest.csv").write_text("patient,flair\nA,sub-02/anat/sub-02_FLAIR.nii.gz\n")
     assert [case.name for case in layouts.discover(tree)] == ["A"]
+
+
+@pytest.mark.parametrize("layout, folder", [("isbi2015", "lost+found/training09"), ("msseg2016", "lost+found"),
+                                            ("bids", "derivatives/lost+found/sub-02/anat")])
+def test_what_may_not_be_read_is_passed_over(tmp_path, monkeypatch, layout, folder):
+    tree, access = plant(tmp_path / "cohort", layout), os.access
+    expected = layouts.discover(tree)
+    for name in ("preprocessed/training09_01_flair_pp.nii", "FLAIR_preprocessed.nii.gz", "sub-02_mask.nii.gz"):
+        write(tree / folder / name)
+    monkeypatch.setattr(os, "access", lambda path, mode: path.name != "lost+found" and access(path, mode))
+    assert layouts.discover(tree, layout) == expected
 
 
 def test_version_1_of_nnunet_says_modality(tmp_path):

@@ -2,7 +2,7 @@
 import re
 from pathlib import Path
 
-from synergynet_tf.data.layouts.case import LESIONS, SUFFIXES, Case, case_of, subfolders
+from synergynet_tf.data.layouts.case import LESIONS, SUFFIXES, Case, case_of, open_subfolders, subfolders
 from synergynet_tf.errors import InputError
 
 CHANNELS = {"FLAIR": "flair", "T2w": "t2", "T1w": "t1", "PDw": "pd"}
@@ -30,7 +30,7 @@ def _files(root: Path, folder: Path) -> dict[str, Path]:
              for suffix, channel in CHANNELS.items()}
     if not any(files.values()):
         return {}
-    derived = [file for pipeline in subfolders(root / "derivatives", r".*") for file in _nifti(pipeline / where / "anat")]
+    derived = [file for pipeline in open_subfolders(root / "derivatives") for file in _nifti(pipeline / where / "anat")]
     masks = [file for file in derived if _stem(file).endswith("_mask")]
     lesions = [file for file in inside + masks if re.search(r"_(label|desc)-lesions?[^_]*_mask$", _stem(file), re.IGNORECASE)]
     others = [file for file in masks if not re.search(r"_(label|desc)-brain[^_]*_", _stem(file), re.IGNORECASE)]

@@ -1,4 +1,5 @@
 """A case, and how the layouts find its files by their names."""
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -47,6 +48,11 @@ def subfolders(path: Path, pattern: str | re.Pattern) -> list[Path]:
     if not path.is_dir():
         return []
     return sorted(folder for folder in path.iterdir() if re.fullmatch(pattern, folder.name) and folder.is_dir())
+
+
+def open_subfolders(path: Path, pattern: str = r".*") -> list[Path]:
+    """`subfolders`, but those alone that may be read: where any name will do, a disk's lost+found is met too."""
+    return [folder for folder in subfolders(path, pattern) if os.access(folder, os.R_OK | os.X_OK)]
 
 
 def case_of(patient: str, session: str, files: Mapping[str, Path]) -> Case:

@@ -3,7 +3,7 @@ import dataclasses
 import re
 from pathlib import Path
 
-from synergynet_tf.data.layouts.case import Case, case_of, first_file, named_scans, subfolders
+from synergynet_tf.data.layouts.case import Case, case_of, first_file, named_scans, open_subfolders, subfolders
 
 CHANNELS = {"flair_pp": "flair", "t2_pp": "t2", "pd_pp": "pd", "mprage_pp": "t1"}
 
@@ -13,7 +13,7 @@ def find(path: Path) -> list[Case] | None:
 
     They lie in `path` or in its folders. The two raters' masks become `lesions` and `lesions2`; the test part has none.
     """
-    parts = [path, *subfolders(path, r"(?!(training|test)\d).*")]
+    parts = [path, *open_subfolders(path, r"(?!(training|test)\d).*")]
     return [case for part in parts for folder in subfolders(part, r"(training|test)\d+") for case in _patient(folder)] or None
 
 

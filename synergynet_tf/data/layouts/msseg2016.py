@@ -2,7 +2,7 @@
 import re
 from pathlib import Path
 
-from synergynet_tf.data.layouts.case import LESIONS, Case, case_of, named_scans, subfolders
+from synergynet_tf.data.layouts.case import LESIONS, Case, case_of, named_scans, open_subfolders
 
 PREPROCESSED = {"FLAIR_preprocessed": "flair", "T2_preprocessed": "t2", "T1_preprocessed": "t1", "DP_preprocessed": "pd",
                 "GADO_preprocessed": "t1gd"}
@@ -24,7 +24,7 @@ def find(path: Path) -> list[Case] | None:
 
 def _patients(folder: Path, prefix: str) -> list[Case]:
     cases = []
-    for child in subfolders(folder, rf"(?!{DATA}).*"):
+    for child in open_subfolders(folder, rf"(?!{DATA}).*"):
         files = _files(child)
         if files:
             cases.append(case_of(prefix + child.name, "", files))
