@@ -51,7 +51,8 @@ def measure(config: Config, number: int, steps: int) -> dict[str, float]:
     from synergynet_tf.training.steps import make_train_step
 
     stage = STAGES[number - 1]
-    found = layouts.discover(config.data.path, config.data.layout, config.data.channels, require_lesions=True)
+    found = layouts.discover(config.data.path, config.data.layout, config.data.channels, require_lesions=True,
+                             raters=config.data.raters)
     cases = build_cache(found, config)
     model = build_synergynet(config)
     optimizer = make_optimizer(config.train, steps)

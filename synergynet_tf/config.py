@@ -29,8 +29,11 @@ class DataConfig:
     path: str | None = None                     # folder or CSV manifest; none: phantoms are made
     layout: str = "auto"                        # a name in data/layouts, or auto
     channels: tuple[str, ...] = ("flair",)      # in network order; the paper: flair, t2
+    raters: Literal["first", "second", "union", "intersection", "both"] = "first"   # where two have drawn the lesions
     split: tuple[float, float, float] = (0.6, 0.2, 0.2)     # train, validation, test, by patient (paper, 3)
     split_seed: int = 0
+    folds: int = 0                              # cross-validation: of as many folds; 0: the one split above
+    fold: int = 0                               # the fold that is tested, from 0
     cache: str | None = None                    # none: a folder in the user's cache directory
 
     def __post_init__(self):
@@ -39,6 +42,10 @@ class DataConfig:
         _require("flair" in self.channels, "data.channels", self.channels, "flair must be among them: it gives the brain mask")
         _require(all(share >= 0 for share in self.split) and math.isclose(sum(self.split), 1, abs_tol=1e-6)
                  and self.split[0] > 0, "data.split", self.split, "three shares, the first above 0, must sum to 1")
+        _one_of(self, "data", "raters")
+        _require(self.folds == 0 or self.folds >= 2, "data.folds", self.folds, "it must be 0 (a single split) or 2 or more")
+        _require(0 <= self.fold < max(self.folds, 1), "data.fold", self.fold,
+                 f"it must be 0 to below data.folds ({self.folds}), and 0 without folds")
 
 
 @dataclass(frozen=True)

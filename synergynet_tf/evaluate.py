@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from synergynet_tf import progress
-from synergynet_tf.data.layouts import SUFFIXES, discover
+from synergynet_tf.data.layouts import SUFFIXES, Case, discover, first_file
 from synergynet_tf.errors import InputError, command
 from synergynet_tf.files import replace_file
 
@@ -30,6 +30,8 @@ class Pair(NamedTuple):
     reference: pathlib.Path
     prediction: pathlib.Path
     probability: pathlib.Path | None
+    reference2: pathlib.Path | None = None      # another rater's mask, where the reference is made of both
+    combine: str | None = None                  # how: union or intersection
 
 
 @command
@@ -44,10 +46,12 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def score_files(reference: str | os.PathLike, prediction: str | os.PathLike, probability: str | os.PathLike | None = None, *,
-                connectivity: int = 18, case: str = "") -> "CaseScores":
+                connectivity: int = 18, case: str = "", reference2: str | os.PathLike | None = None,
+                combine: str | None = None) -> "CaseScores":
     """Score one NIfTI mask against another, and a probability map where there is one.
 
-    Orientations may differ (all are read as RAS+), grids may not. Volumes are in ml by the reference's voxel size.
+    Orientations may differ (all are read as RAS+), grids may not. Volumes are in ml by the reference's voxel size. With
+    `reference2`, another rater's mask, the reference is what `combine` makes of the two: their union or intersection.
 
     Raises:
         InputError: a file cannot be read, a mask is not binary, grids differ, or a number is not finite.
@@ -55,7 +59,7 @@ def score_files(reference: str | os.PathLike, prediction: str | os.PathLike, pro
     from synergynet_tf.data import nifti
     from synergynet_tf.metrics.scores import score_case
 
-    annotated, predicted = nifti.read_mask(reference), nifti.read_mask(prediction)
+    annotated, predicted = nifti.read_reference(reference, reference2, combine), nifti.read_mask(prediction)
     nifti.check_same_grid(annotated, predicted)
     scores = None
     if probability is not None:
@@ -81,12 +85,13 @@ def find_pairs(reference: pathlib.Path, prediction: pathlib.Path, split: str | N
     if not prediction.is_dir():
         raise InputError(f"--prediction is {prediction}, but that is not a folder: name the folder that holds the predictions")
     references = _references(reference, split)
-    found = {case: _first(prediction, (f"{case}_mask", case)) for case in references}
+    found = {case: first_file(prediction, (f"{case}_mask", case)) for case in references}
     missing = [case for case, path in found.items() if path is None]
     if missing:
         raise InputError(f"{prediction} has no prediction for {len(missing)} of {len(found)} cases: {', '.join(missing)}; "
                          "write each as <case>_mask.nii.gz or <case>.nii.gz")
-    return [Pair(case, references[case], found[case], _first(prediction, (f"{case}_probability",))) for case in sorted(found)]
+    return [Pair(name, case.lesions, found[name], first_file(prediction, (f"{name}_probability",)), case.lesions2, case.combine)
+            for name, case in sorted(references.items())]
 
 
 def score_pairs(pairs: Sequence[Pair], connectivity: int = 18, workers: int | None = None) -> "list[CaseScores]":
@@ -115,7 +120,8 @@ def score_pairs(pairs: Sequence[Pair], connectivity: int = 18, workers: int | No
 
 
 def _score_pair(pair: Pair, connectivity: int) -> "CaseScores":
-    return score_files(pair.reference, pair.prediction, pair.probability, connectivity=connectivity, case=pair.case)
+    return score_files(pair.reference, pair.prediction, pair.probability, connectivity=connectivity, case=pair.case,
+                       reference2=pair.reference2, combine=pair.combine)
 
 
 def _with_progress(scores: "Iterable[CaseScores]", total: int) -> "Iterable[CaseScores]":
@@ -126,21 +132,22 @@ def _with_progress(scores: "Iterable[CaseScores]", total: int) -> "Iterable[Case
             yield score
 
 
-def _references(reference: pathlib.Path, split: str | None) -> dict[str, pathlib.Path]:
+def _references(reference: pathlib.Path, split: str | None) -> dict[str, Case]:
+    """The cases of a reference by name, each with a mask."""
     if reference.is_file() or (reference / MANIFEST).is_file():
         return _manifest_references(reference, split)
     if not reference.is_dir():
         raise InputError(f"--reference is {reference}, but that is neither a folder nor a CSV manifest: name one that exists")
     if split is not None:
         raise InputError(f"--split is {split!r}, but the folder {reference} has no {MANIFEST}: only a manifest has splits")
-    return _folder_references(reference)
+    return {name: Case(name, name, "", {}, mask, None) for name, mask in _folder_references(reference).items()}
 
 
 def _folder_references(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     inside = sorted(folder.iterdir())
     masks = [(_stem(path), path) for path in inside if path.is_file() and path.name.endswith(SUFFIXES)]
     if not masks:
-        cases = ((path.name, _first(path, ("lesions",))) for path in inside if path.is_dir())
+        cases = ((path.name, first_file(path, ("lesions",))) for path in inside if path.is_dir())
         masks = [(case, mask) for case, mask in cases if mask is not None]
     if not masks:
         raise InputError(f"{folder} holds neither masks (<case>.nii.gz) nor case folders (<case>/lesions.nii.gz): "
@@ -152,7 +159,7 @@ def _folder_references(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     return named
 
 
-def _manifest_references(manifest: pathlib.Path, split: str | None) -> dict[str, pathlib.Path]:
+def _manifest_references(manifest: pathlib.Path, split: str | None) -> dict[str, Case]:
     cases = [case for case in discover(manifest, "manifest", channels=()) if split in (None, case.split)]
     if not cases:
         raise InputError(f"{manifest} has no case whose split is {split!r}: there is nothing to score")
@@ -160,13 +167,7 @@ def _manifest_references(manifest: pathlib.Path, split: str | None) -> dict[str,
     if missing:
         raise InputError(f"{manifest} names no reference mask (column lesions) for {', '.join(missing)}: "
                          "add it, or take these rows out")
-    return {case.name: case.lesions for case in cases}
-
-
-def _first(folder: pathlib.Path, stems: Iterable[str]) -> pathlib.Path | None:
-    """The first file of these names, without extension, that the folder has."""
-    paths = (folder / (stem + suffix) for stem in stems for suffix in SUFFIXES)
-    return next((path for path in paths if path.is_file()), None)
+    return {case.name: case for case in cases}
 
 
 def _stem(path: pathlib.Path) -> str:

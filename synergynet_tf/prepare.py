@@ -35,7 +35,8 @@ def _prepare(config: Config, own: Namespace) -> None:
 
     from synergynet_tf.data import cache
 
-    cases = layouts.discover(config.data.path, config.data.layout, config.data.channels, own.require_lesions)
+    cases = layouts.discover(config.data.path, config.data.layout, config.data.channels, own.require_lesions,
+                             config.data.raters)
     with progress.bar("preparing", len(cases)) as advance:
         cached = cache.build_cache(cases, config, own.workers, lambda case: advance(what=f"preparing {case.name}"))
     console = Console()

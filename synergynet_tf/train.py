@@ -123,10 +123,15 @@ def _split(config: Config, run: pathlib.Path, resume: bool) -> "Split":
     """The cases by part: those of the run's own manifest if it has one, else the data's, divided and written there."""
     from synergynet_tf.data import layouts, splits
 
-    own = run / "manifest.csv"
-    source = (own, "manifest") if resume and own.exists() else (config.data.path, config.data.layout)
-    cases = layouts.discover(*source, config.data.channels, require_lesions=True)
-    split = splits.split_cases(cases, config.data.split, config.data.split_seed)
+    own, data = run / "manifest.csv", config.data
+    if resume and own.exists():     # divided already, and each reference chosen
+        cases = layouts.discover(own, "manifest", data.channels, require_lesions=True)
+        return splits.split_cases(cases, data.split, data.split_seed)
+    cases = layouts.discover(data.path, data.layout, data.channels, require_lesions=True, raters=data.raters)
+    if data.folds:
+        split = splits.folds(cases, data.folds, data.split, data.split_seed)[data.fold]
+    else:
+        split = splits.split_cases(cases, data.split, data.split_seed)
     splits.save(split, own)
     return split
 

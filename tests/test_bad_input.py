@@ -164,7 +164,7 @@ def test_one_line_names_file_values_and_remedy(cohort, capfd, fault):
 
 @pytest.mark.parametrize("flags, fragments", [
     (["--data.path", "/absent/cohort"], ["/absent/cohort", "no such file or folder", "data.path"]),
-    (["--data.layout", "bids"], ["data.layout", "'bids'", "open_ms"]),
+    (["--data.layout", "dicom"], ["data.layout", "'dicom'", "open_ms"]),
     (["--data.cache", "/dev/null/cache"], ["/dev/null/cache", "cannot be made or written", "data.cache"]),
     (["--lesions.max_lesions", "1"], ["case patient01", "2 lesions", "lesions.max_lesions is 1", "raise it"]),
     (["--data.channels", "[t2]"], ["data.channels", "flair"]),

@@ -7,6 +7,7 @@ import pytest
 from synergynet_tf import cli
 from synergynet_tf.config import (
     Config,
+    DataConfig,
     DetectorConfig,
     FusionConfig,
     LossConfig,
@@ -55,6 +56,10 @@ def test_frozen():
     (lambda: TrainConfig(learning_rate=0.0), "train.learning_rate"),
     (lambda: PatchConfig(size=(60, 64, 64)), "patch.size"),
     (lambda: FusionConfig(1.5), "fusion.gamma"),
+    (lambda: DataConfig(raters="either"), "data.raters is 'either'.*first, second, union, intersection, both"),
+    (lambda: DataConfig(folds=1), "data.folds"),
+    (lambda: DataConfig(folds=5, fold=5), "data.fold is 5.*below data.folds"),
+    (lambda: DataConfig(fold=1), "data.fold is 1"),
     (lambda: LossConfig(alpha3=float("nan")), "loss.alpha3"),
     (lambda: TrainConfig(schedule="linear"), "train.schedule is 'linear'.*constant, cosine, poly"),
     (lambda: TrainConfig(validate_every=0), "train.validate_every"),

@@ -83,7 +83,7 @@ def test_case_folders_and_plain_masks(tmp_path):
     (tmp_path / "cases/notes").mkdir()
     save(tmp_path / "other/p1.nii", prediction)
     pair, = find_pairs(tmp_path / "cases", tmp_path / "other")
-    assert pair == ("p1", tmp_path / "cases/p1/lesions.nii.gz", tmp_path / "other/p1.nii", None)
+    assert pair[:4] == ("p1", tmp_path / "cases/p1/lesions.nii.gz", tmp_path / "other/p1.nii", None)
     assert score_pairs([pair]) == [expected(0, "p1", with_map=False)]
 
 

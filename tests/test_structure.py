@@ -13,11 +13,11 @@ PACKAGE = ROOT / "synergynet_tf"
 FOUNDATION, TOP = 0, 6
 LEVELS = {"errors": 0, "config": 0, "structures": 0, "cli": 0, "startup": 0, "files": 0, "progress": 0, "ops": 1,
           "data": 2, "models": 2, "losses": 2, "metrics": 2, "training": 3, "inference": 3, "report": 4}
-WITHOUT_TENSORFLOW = ("metrics", "data/phantom", "data/nifti.py", "data/layouts.py", "data/splits.py", "data/preprocess.py",
+WITHOUT_TENSORFLOW = ("metrics", "data/phantom", "data/nifti.py", "data/layouts", "data/splits.py", "data/preprocess.py",
                       "data/instances.py", "data/cache.py", "data/crops.py",
-                      "structures.py", "config.py", "cli.py", "report/tables.py")
+                      "structures.py", "config.py", "cli.py", "export_isbi.py", "report/tables.py")
 HEAVY = {"tensorflow", "keras", "nibabel", "nilearn", "matplotlib", "sklearn", "scipy"}
-COMMANDS = ("train", "predict", "evaluate", "prepare", "phantoms")
+COMMANDS = ("train", "predict", "evaluate", "prepare", "phantoms", "export_isbi")
 
 
 def imports(file: pathlib.Path, top_only: bool = False) -> set[str]:

@@ -181,6 +181,8 @@ def _key(case: Case, config: Config, digests: "_Digests") -> str:
     content = {"format": FORMAT, "connectivity": config.lesions.connectivity,
                "images": [(channel, digests.of(case.images[channel])) for channel in config.data.channels],
                "lesions": digests.of(case.lesions) if case.lesions else None}
+    if case.lesions and case.lesions2:
+        content["combined"] = (case.combine, digests.of(case.lesions2))
     return hashlib.blake2b(json.dumps(content).encode(), digest_size=8).hexdigest()
 
 

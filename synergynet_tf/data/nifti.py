@@ -5,7 +5,7 @@ A file is read whole and its checksum verified, so a truncated download is notic
 import gzip
 import logging
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import nibabel as nib
@@ -21,6 +21,7 @@ SUFFIXES = (".nii.gz", ".nii")
 CANONICAL = np.array([[0, 1], [1, 1], [2, 1]])
 TOLERANCE_MM = 1e-3         # between the corners of two grids: what float32 affines lose by rounding
 TOLERANCE_VOXELS = 0.05     # or this share of a voxel: quaternions lose hundredths of a mm at the corners of a tilted grid
+COMBINE = {"union": np.logical_or, "intersection": np.logical_and}
 COMPRESSION = 4             # of gzip: masks gain nothing above it, probabilities take three times as long at 9
 
 
@@ -81,6 +82,21 @@ def read_mask(path: str | Path) -> Volume:
                          "threshold it, or choose the one label that means lesion")
     return Volume(mask, volume.affine, volume.spacing, volume.path, volume.header, volume.file_shape, volume.file_affine,
                   volume.orientation)
+
+
+def read_reference(path: str | Path, other: str | Path | None = None, combine: str | None = None) -> Volume:
+    """Read a reference mask, or the union or intersection of two raters' masks as `combine` says; grid and path are the first's.
+
+    Raises InputError as `read_mask` does, and where the two grids differ; ValueError for two masks without such a word.
+    """
+    first = read_mask(path)
+    if other is None:
+        return first
+    if combine not in COMBINE:
+        raise ValueError(f"two masks become one by {' or '.join(COMBINE)}, not by {combine!r}")
+    second = read_mask(other)
+    check_same_grid(first, second)
+    return replace(first, array=COMBINE[combine](first.array, second.array))
 
 
 def check_same_grid(a: Volume, b: Volume) -> None:

@@ -101,7 +101,7 @@ def _z_score(volume: Volume, inside: tuple[slice, slice, slice], brain: np.ndarr
 def _lesions(case: Case, flair: Volume, inside: tuple[slice, slice, slice]) -> np.ndarray | None:
     if case.lesions is None:
         return None
-    mask = nifti.read_mask(case.lesions)
+    mask = nifti.read_reference(case.lesions, case.lesions2, case.combine)
     nifti.check_same_grid(flair, mask)
     cropped = np.ascontiguousarray(mask.array[inside])
     lost = np.count_nonzero(mask.array) - np.count_nonzero(cropped)

@@ -44,6 +44,35 @@ def split_cases(cases: Sequence[Case], shares: tuple[float, float, float], seed:
     return Split(*(tuple(case for case in ordered if part_of[case.patient] == part) for part in SPLITS))
 
 
+def folds(cases: Sequence[Case], k: int, shares: tuple[float, float, float], seed: int) -> list[Split]:
+    """Divide cases into k splits whose test parts are disjoint and hold every patient once.
+
+    Patients are shuffled by the seed and dealt out in turn, so that the test parts differ by one patient at most. Of a fold's
+    other patients, train and validation get what `counts` gives them by the first two shares; the validation patients are those
+    that are tested next, so that they too change from fold to fold. The third share has no part in it.
+    Raises InputError where there are fewer than 2 folds, fewer patients than folds, or cases that bring a split of their own.
+    """
+    explicit = next((case for case in cases if case.split is not None), None)
+    if explicit:
+        raise InputError(f"case {explicit.name} has the split {explicit.split}, but data.folds is {k}: "
+                         "empty the manifest's column split, or set data.folds to 0")
+    patients = sorted({case.patient for case in cases}, key=lambda patient: _draw(patient, seed))
+    if not 2 <= k <= len(patients):
+        raise InputError(f"data.folds is {k}, but it must be 2 to the number of patients ({len(patients)}); correct it")
+    dealt = [patients[fold::k] for fold in range(k)]
+    return [_fold(cases, dealt[fold:] + dealt[:fold], shares) for fold in range(k)]
+
+
+def _fold(cases: Sequence[Case], dealt: list[list[str]], shares: tuple[float, float, float]) -> Split:
+    """The split whose test patients are the first of those dealt out."""
+    rest = [patient for patients in dealt[1:] for patient in patients]
+    known = shares[0] + shares[1]
+    _, validation, _ = counts(len(rest), (shares[0] / known, shares[1] / known, 0))
+    part_of = dict.fromkeys(dealt[0], "test") | dict.fromkeys(rest[:validation], "validation")
+    ordered = sorted(cases, key=lambda case: case.name)
+    return Split(*(tuple(case for case in ordered if part_of.get(case.patient, "train") == part) for part in SPLITS))
+
+
 def counts(patients: int, shares: tuple[float, float, float]) -> tuple[int, int, int]:
     """How many patients each part gets: the shares rounded by largest remainder, then no requested part left empty.
 
@@ -71,16 +100,20 @@ def counts(patients: int, shares: tuple[float, float, float]) -> tuple[int, int,
 def save(split: Split, path: str | Path) -> None:
     """Write the split as a CSV manifest with absolute paths: `layouts.discover` and `split_cases` read it back as it is.
 
+    Where a reference is made of two masks, the columns lesions2 and combine say of which, and how.
+
     Raises InputError when the file cannot be written.
     """
     cases = [(part, case) for part in SPLITS for case in getattr(split, part)]
     channels = sorted({channel for _, case in cases for channel in case.images})
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["patient", "session", *channels, LESIONS, "split"])
+    combined = any(case.combine for _, case in cases)
+    writer.writerow(["patient", "session", *channels, LESIONS, *(("lesions2", "combine") if combined else ()), "split"])
     for part, case in cases:
-        files = [case.images.get(channel) for channel in channels] + [case.lesions]
-        writer.writerow([case.patient, case.session, *(file.resolve() if file else "" for file in files), part])
+        files = [case.images.get(channel) for channel in channels] + [case.lesions] + [case.lesions2] * combined
+        paths = (file.resolve() if file else "" for file in files)
+        writer.writerow([case.patient, case.session, *paths, *[case.combine or ""] * combined, part])
     replace_file(Path(path), text.getvalue().encode())
 
 

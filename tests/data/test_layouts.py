@@ -108,8 +108,8 @@ def test_what_a_folder_can_get_wrong(tmp_path):
         layouts.discover(tmp_path / "absent")
     with pytest.raises(InputError, match="no case found; the layouts are manifest: .*mslesseg: .*open_ms: "):
         layouts.discover(tmp_path)
-    with pytest.raises(InputError, match="'bids', but the layouts are auto, manifest"):
-        layouts.discover(tmp_path, layout="bids")
+    with pytest.raises(InputError, match="'dicom', but the layouts are auto, manifest"):
+        layouts.discover(tmp_path, layout="dicom")
     make(tmp_path / "patient01", "flair.nii.gz")
     with pytest.raises(InputError, match="case patient01: no lesion mask"):
         layouts.discover(tmp_path, require_lesions=True)

@@ -90,3 +90,42 @@ def test_a_saved_split_is_a_manifest_that_reads_back_as_it_is(tmp_path):
         saved, read = getattr(split, part), getattr(again, part)
         assert [(c.name, c.patient, c.session, c.images, c.lesions) for c in saved] == \
             [(c.name, c.patient, c.session, c.images, c.lesions) for c in read]
+
+
+@settings(max_examples=60, deadline=None)
+@given(patients=st.integers(2, 40), sessions=st.integers(1, 3), seed=st.integers(0, 1000), data=st.data())
+def test_folds_test_every_patient_once_and_keep_patients_whole(patients, sessions, seed, data):
+    cases, k = cohort(patients, sessions), data.draw(st.integers(2, patients))
+    folds = splits.folds(cases, k, PAPER, seed)
+    assert len(folds) == k
+    tested = [patient for fold in folds for patient in patients_of(fold.test)]
+    assert sorted(tested) == sorted(patients_of(cases))
+    sizes = [len(patients_of(fold.test)) for fold in folds]
+    assert max(sizes) - min(sizes) <= 1
+    for fold in folds:
+        parts = (fold.train, fold.validation, fold.test)
+        assert sorted(c.name for part in parts for c in part) == sorted(c.name for c in cases)
+        assert sum(len(patients_of(part)) for part in parts) == patients
+        rest = patients - len(patients_of(fold.test))
+        assert abs(len(patients_of(fold.validation)) - rest / 4) < 1
+        assert fold.train and (fold.validation or rest == 1)
+    assert splits.folds(data.draw(st.permutations(cases)), k, PAPER, seed) == folds
+
+
+def test_folds_by_hand():
+    folds = splits.folds(cohort(10), 5, PAPER, 0)
+    assert [tuple(len(part) for part in (f.train, f.validation, f.test)) for f in folds] == [(6, 2, 2)] * 5
+    assert all(patients_of(a.validation) == patients_of(b.test) for a, b in zip(folds, folds[1:] + folds[:1]))
+    assert splits.folds(cohort(10), 5, PAPER, 1) != folds
+    assert all(f.validation == () for f in splits.folds(cohort(6), 3, (0.8, 0.0, 0.2), 0))
+
+
+@pytest.mark.parametrize("k", [0, 1, 4])
+def test_folds_that_cannot_be_are_refused(k):
+    with pytest.raises(InputError, match=rf"data\.folds is {k}, but it must be 2 to the number of patients \(3\)"):
+        splits.folds(cohort(3, 2), k, PAPER, 0)
+
+
+def test_folds_do_not_overrule_a_split():
+    with pytest.raises(InputError, match="case A has the split test, but data.folds is 2: empty the manifest's column split"):
+        splits.folds([case("A", split="test"), case("B")], 2, PAPER, 0)
