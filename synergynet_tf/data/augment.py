@@ -46,9 +46,9 @@ def rotate_about_x(
     turned = tf.transpose(tf.reshape(turned, [-1, x, channels]), [1, 0, 2])
 
     row, inside = _flat_row(tf.floor(source_y + 0.5), tf.floor(source_z + 0.5), (y, z))
-    labels = tf.gather(tf.transpose(tf.reshape(instances, [x, y * z])), row)
-    labels = tf.transpose(tf.where(inside[:, None], labels, tf.zeros([], labels.dtype)))
-    return tf.reshape(turned, [*out_size, channels]), tf.reshape(tf.cast(labels, tf.int32), out_size)
+    labels = tf.gather(tf.transpose(tf.reshape(tf.cast(instances, tf.int32), [x, y * z])), row)
+    labels = tf.transpose(tf.where(inside[:, None], labels, 0))
+    return tf.reshape(turned, [*out_size, channels]), tf.reshape(labels, out_size)
 
 
 def annotate(instances: tf.Tensor, is_small: tf.Tensor, min_voxels: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
