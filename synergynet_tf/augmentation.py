@@ -22,7 +22,7 @@ class AugmentConfig:
     elastic_range: tuple[float, float] = (2.0, 6.0)         # voxels, the control points' largest displacement per axis
     elastic_spacing: float = 24.0                           # voxels between control points
     gamma: float = 0.0
-    gamma_range: tuple[float, float] = (0.7, 1.5)           # exponent on the brain's intensities brought to 0..1; 1 leaves them
+    gamma_range: tuple[float, float] = (0.7, 1.5)           # exponent on the brain's greys brought to 0..1; 1 leaves them
     contrast: float = 0.0
     contrast_range: tuple[float, float] = (0.75, 1.25)      # factor about the brain's mean; 1 leaves it
     brightness: float = 0.0

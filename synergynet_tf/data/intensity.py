@@ -32,16 +32,20 @@ def alter(image: tf.Tensor, draws: Draws, config: AugmentConfig) -> tf.Tensor:
 
 
 def gamma(image: tf.Tensor, inside: tf.Tensor, exponent: tf.Tensor) -> tf.Tensor:
-    """Each channel's values, brought to 0..1 by its least and greatest `inside` (bool, as image), to a power; and back."""
+    """Each channel's values `inside` (bool, as image), brought to 0..1, to a power, and back to their mean and deviation.
+
+    A scan is z-scored whatever its gamma: what changes is how its greys are spread, not where they lie.
+    """
     low, high = _extremes(image, inside)
-    span = tf.maximum(high - low, 1e-6)
-    return low + span * tf.clip_by_value((image - low) / span, 0.0, 1.0) ** exponent
+    bent = tf.clip_by_value((image - low) / tf.maximum(high - low, 1e-6), 0.0, 1.0) ** exponent
+    mean, deviation = _moments(image, inside)
+    bent_mean, bent_deviation = _moments(bent, inside)
+    return mean + deviation * (bent - bent_mean) / tf.maximum(bent_deviation, 1e-6)
 
 
 def contrast(image: tf.Tensor, inside: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
     """Each channel's distance from its mean `inside` (bool, as image) times `factor`."""
-    count = tf.reduce_sum(tf.cast(inside, tf.float32), [0, 1, 2])
-    mean = tf.reduce_sum(tf.where(inside, image, 0.0), [0, 1, 2]) / tf.maximum(count, 1.0)
+    mean, _ = _moments(image, inside)
     return mean + factor * (image - mean)
 
 
@@ -98,6 +102,13 @@ def _extremes(image: tf.Tensor, inside: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor
     low = tf.reduce_min(tf.where(inside, image, image.dtype.max), [0, 1, 2])
     high = tf.reduce_max(tf.where(inside, image, image.dtype.min), [0, 1, 2])
     return tf.where(some, low, 0.0), tf.where(some, high, 0.0)
+
+
+def _moments(image: tf.Tensor, inside: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Each channel's mean and standard deviation inside, float32 [C] each; 0 for a channel without voxels."""
+    count = tf.maximum(tf.reduce_sum(tf.cast(inside, tf.float32), [0, 1, 2]), 1.0)
+    mean = tf.reduce_sum(tf.where(inside, image, 0.0), [0, 1, 2]) / count
+    return mean, tf.sqrt(tf.reduce_sum(tf.where(inside, (image - mean) ** 2, 0.0), [0, 1, 2]) / count)
 
 
 def _slab_matrix(n: int, thickness: tf.Tensor) -> tf.Tensor:

@@ -40,7 +40,7 @@ def test_no_strength_is_the_identity_exactly(image):
     for changed in (intensity.gamma(x, inside, 1.0), intensity.contrast(x, inside, 1.0), intensity.blur(x, 0.0, 1.0),
                     intensity.bias(x, inside, 0.0, tf.ones([4, 4, 4])),
                     *(intensity.thick_slices(x, tf.constant(1.0), tf.constant(axis)) for axis in range(3))):
-        np.testing.assert_allclose(changed, image, atol=2e-6)
+        np.testing.assert_allclose(changed, image, atol=2e-5)     # float32 sums
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -54,8 +54,9 @@ def test_gamma_and_contrast_and_brightness_equal_their_formulas(image):
     for c in range(2):
         measured = image[..., c] != 0
         x = image[..., c][measured].astype(np.float64)
-        span = x.max() - x.min()
-        expected = {"gamma": x.min() + span * ((x - x.min()) / span) ** 1.5, "contrast": x.mean() + 0.7 * (x - x.mean()),
+        bent = ((x - x.min()) / (x.max() - x.min())) ** 1.5
+        bent = x.mean() + x.std() * (bent - bent.mean()) / bent.std()
+        expected = {"gamma": bent, "contrast": x.mean() + 0.7 * (x - x.mean()),
                     "brightness": x + 0.4}
         for name, values in expected.items():
             np.testing.assert_allclose(altered(image, **{name: STRONG[name]})[..., c][measured], values, atol=1e-4)
@@ -109,6 +110,8 @@ def test_a_dropped_channel_is_zero_and_the_other_untouched(image):
 
 def test_a_patch_without_brain_stays_zero_and_finite(image):
     assert not altered(np.zeros_like(image), **STRONG).any()
+    flat = np.where(image != 0, np.float32(1), 0)       # a patch of one grey: nothing to spread
+    np.testing.assert_allclose(altered(flat, gamma=1.5), flat, atol=1e-5)
 
 
 def test_everything_at_once_compiles_and_agrees_with_the_plain_graph(image):
