@@ -86,7 +86,7 @@ def blur(image: tf.Tensor, sigma: tf.Tensor, largest: float) -> tf.Tensor:
 
 
 def normal(seed: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
-    """Standard normal numbers, float32, the same for the same seed (int32 [2])."""
+    """Standard normal numbers, float32, the same for the same seed (int32 [2]); under XLA others than in the plain graph."""
     return tf.random.stateless_normal(shape, seed, alg="philox")
 
 

@@ -29,7 +29,7 @@ def displacement(seed: tf.Tensor, strength: tf.Tensor, size: Size, spacing: floa
     """A smooth random field u, float32 [*size, 3] in voxels, nowhere beyond `strength` on any axis.
 
     Args:
-        seed: int32 [2]; the same seed gives the same field.
+        seed: int32 [2]; the same seed gives the same field (under XLA another one than in the plain graph of the pipeline).
         strength: scalar float32, voxels: control points are drawn evenly from -strength..strength.
         size: (X, Y, Z) of the patch.
         spacing: voxels between control points.

@@ -3,11 +3,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy import ndimage
 
 from synergynet_tf.augmentation import LIMITS, AugmentConfig
 from synergynet_tf.config import Config, DataConfig, LesionConfig, PatchConfig, TrainConfig
-from synergynet_tf.data import crops, pipeline
+from synergynet_tf.data import augment, crops, draws, pipeline
 from synergynet_tf.data.cache import CachedCase
 from synergynet_tf.data.instances import lesion_table
 from synergynet_tf.data.layouts import Case
@@ -124,6 +125,26 @@ def test_the_draws_of_a_run_are_those_of_earlier_versions(cases):
     assert [float(a).hex() for a in plan.angle] == ["0x1.6cceee0000000p-3", "0x1.77c7500000000p-3", "-0x1.c583f40000000p-3"]
     assert plan.seed.tolist() == [[-306286510, 1317883301], [1419796956, 2071088569], [-582176074, 1363752304]]
     assert plan.start[2].tolist() == [6, 1, 34]
+
+
+def test_the_whole_augmentation_compiles_and_agrees_with_the_plain_graph(cases):
+    settings = EVERYTHING
+    # XLA makes other numbers of a seed than the plain graph: here neither the field nor the noise is random.
+    row = draws.draw(config(AugmentConfig(flip=1.0, scale=1.0)), 0, 1)
+    given = draws.Draws(*(tf.constant(values[0]) for values in row))
+    block = tf.constant(np.array(cases[0].image())), tf.constant(np.array(cases[0].instances()))
+
+    def make(image, instances, given):
+        return augment.augment_patch(image, instances, tf.constant(0.2), given, settings, SIZE)
+
+    plain, compiled = (tf.function(make, jit_compile=jit)(*block, given) for jit in (False, True))
+    assert compiled[0].shape == (*SIZE, 2) and compiled[1].shape == SIZE
+    # Cubes have edges: a place that differs in the last bit of a float32 may choose the neighbouring label.
+    np.testing.assert_allclose(plain[0], compiled[0], atol=0.01)
+    assert np.mean(plain[1] != compiled[1]) < 2e-3 and np.any(plain[1])
+    row = draws.draw(config(replace(EVERYTHING, elastic=1.0, noise=1.0, gamma=1.0)), 0, 1)
+    every = tf.function(make, jit_compile=True)(*block, draws.Draws(*(tf.constant(values[0]) for values in row)))
+    assert np.isfinite(every[0]).all()
 
 
 def test_cases_without_lesions_have_none(cases):
