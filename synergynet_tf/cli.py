@@ -21,7 +21,7 @@ def parse(argv: list[str] | None, description: str, add_arguments: Callable | No
           preset: str | None = None) -> tuple[Config, Namespace]:
     """Read a configuration and the command's own arguments.
 
-    Later settings win: dataclass defaults, then the preset, then --config files, then fields on the command line.
+    Later settings win: dataclass defaults, then presets in their order, then --config files, then fields on the command line.
 
     Args:
         argv: arguments without the program's name; none: sys.argv.
@@ -65,7 +65,8 @@ def _parser(description: str, add_arguments: Callable | None):
 
     warnings.filterwarnings("ignore", module="jsonargparse")
     parser = ArgumentParser(description=description, exit_on_error=False)
-    parser.add_argument("--preset", help=f"named settings to start from: {', '.join(preset_names())}")
+    parser.add_argument("--preset", help="named settings to start from, of several the later wins: "
+                        + ", ".join(preset_names()))
     parser.add_argument("--config", action="config", help="YAML file of settings; a run's own config.yaml, for one")
     if add_arguments:
         add_arguments(parser)
@@ -74,18 +75,18 @@ def _parser(description: str, add_arguments: Callable | None):
 
 
 def _presets_first(argv: list[str] | None, default: str | None) -> list[str]:
-    """Turn --preset NAME into the --config file that it stands for, in front of everything else."""
-    rest, name = [], default
+    """Turn every --preset NAME into the --config file that it stands for, in front of everything else."""
+    rest, names = [], []
     given = iter(sys.argv[1:] if argv is None else argv)
     for argument in given:
         if argument == "--preset":
-            name = next(given, "")
+            names.append(next(given, ""))
         elif argument.startswith("--preset="):
-            name = argument.split("=", 1)[1]
+            names.append(argument.split("=", 1)[1])
         else:
             rest.append(argument)
-    if name is None:
-        return rest
-    if name not in preset_names():
-        raise InputError(f"--preset is {name!r}, but the presets are {', '.join(preset_names())}")
-    return [f"--config={PRESETS / (name + '.yaml')}", *rest]
+    names = names or ([] if default is None else [default])
+    for name in names:
+        if name not in preset_names():
+            raise InputError(f"--preset is {name!r}, but the presets are {', '.join(preset_names())}")
+    return [*(f"--config={PRESETS / (name + '.yaml')}" for name in names), *rest]

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from synergynet_tf.augmentation import AugmentConfig
 from synergynet_tf.errors import InputError
 
 
@@ -81,7 +82,7 @@ class LesionConfig:
 
 @dataclass(frozen=True)
 class PatchConfig:
-    """The training crop and its augmentation (paper, 3)."""
+    """The training crop, its jitter and its rotation (paper, 3)."""
 
     size: tuple[int, int, int] = (128, 160, 128)
     jitter: tuple[int, int, int] | None = None  # largest shift from the centre, in voxels; none: as far as the brain reaches
@@ -255,6 +256,7 @@ class Config:
     phantoms: PhantomConfig = field(default_factory=PhantomConfig)
     lesions: LesionConfig = field(default_factory=LesionConfig)
     patch: PatchConfig = field(default_factory=PatchConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     unet: UNetConfig = field(default_factory=UNetConfig)
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)

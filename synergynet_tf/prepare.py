@@ -1,4 +1,5 @@
 """`python -m synergynet_tf.prepare`: check a cohort, fill the cache that training reads, and list the cases."""
+import pathlib
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from synergynet_tf import cli, progress
 from synergynet_tf.config import Config
 from synergynet_tf.data import layouts
 from synergynet_tf.errors import InputError, command
+from synergynet_tf.startup import import_tensorflow
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,6 +29,9 @@ def main(argv: list[str] | None = None) -> None:
     config, own = cli.parse(argv, DESCRIPTION, _add_arguments)
     if config.data.path is None:
         raise InputError("data.path is not set: name a folder of scans or a CSV manifest with --data.path")
+    folder = pathlib.Path(own.preview or ".").resolve().parent
+    if not folder.is_dir():
+        raise InputError(f"--preview is {own.preview}, but the folder {folder} does not exist; make it or name another file")
     _prepare(config, own)
 
 
@@ -43,6 +48,18 @@ def _prepare(config: Config, own: Namespace) -> None:
     console.print(case_table(cached))
     where = cache.cache_root(config)
     console.print(f"{len(cached)} cases are prepared in {where}", markup=False, highlight=False, soft_wrap=True)
+    if own.preview:
+        _preview(pathlib.Path(own.preview), cached, config)
+        console.print(f"the augmentation is drawn in {own.preview}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _preview(path: pathlib.Path, cached: "Sequence[CachedCase]", config: Config) -> None:
+    """Draw a patch of the first case with lesions, or of the first."""
+    import_tensorflow()
+
+    from synergynet_tf.report.augmentation import augmentation_sheet
+
+    augmentation_sheet(path, next((case for case in cached if len(case.table.voxels)), cached[0]), config)
 
 
 def case_table(cached: "Sequence[CachedCase]") -> "Table":
@@ -66,6 +83,8 @@ def case_table(cached: "Sequence[CachedCase]") -> "Table":
 def _add_arguments(parser) -> None:
     parser.add_argument("--require-lesions", action="store_true", help="refuse cases without a reference mask")
     parser.add_argument("--workers", type=int, help="processes; default: one a core, or one in all for a few cases")
+    parser.add_argument("--preview", metavar="FILE.png", help="draw what the augmentation makes of a patch: each transform alone "
+                        "at its strongest, and random draws of all that is switched on")
 
 
 if __name__ == "__main__":

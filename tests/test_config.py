@@ -5,6 +5,7 @@ import json
 import pytest
 
 from synergynet_tf import cli
+from synergynet_tf.augmentation import LIMITS, AugmentConfig
 from synergynet_tf.config import (
     Config,
     DataConfig,
@@ -71,6 +72,13 @@ def test_frozen():
     (lambda: PhantomConfig(seed=-1), "phantoms.seed"),
     (lambda: DetectorConfig(proposals=3000), "detector.proposals"),
     (lambda: DetectorConfig(negative_iou=0.6), "detector.negative_iou"),
+    (lambda: AugmentConfig(flip=1.1), "augment.flip is 1.1, but it must be a probability"),
+    (lambda: AugmentConfig(modality_dropout=float("nan")), "augment.modality_dropout"),
+    (lambda: AugmentConfig(gamma_range=(1.5, 0.7)), "augment.gamma_range.*the smaller first, within 0.2 to 5"),
+    (lambda: AugmentConfig(scale_range=(0.1, 1.0)), "augment.scale_range"),
+    (lambda: AugmentConfig(noise_range=(0.1,)), "augment.noise_range"),
+    (lambda: AugmentConfig(elastic_spacing=0.0), "augment.elastic_spacing"),
+    (lambda: AugmentConfig(elastic_spacing=10.0), "augment.elastic_range.*lower it to 4 or less"),
 ])
 def test_bad_values_name_the_field(make, field):
     with pytest.raises(InputError, match=field):
@@ -86,8 +94,18 @@ def test_later_settings_win(tmp_path):
     assert (config.train.batch, config.train.seed) == (3, 7)
 
 
+def test_presets_are_combined():
+    config, _ = cli.parse(["--preset", "paper", "--preset=strong"], "test")
+    paper, _ = cli.parse(["--preset", "paper"], "test")
+    assert dataclasses.replace(config, augment=paper.augment) == paper
+    assert paper.augment == AugmentConfig() and all(getattr(config.augment, name) > 0 for name in ("flip", *LIMITS))
+    swapped, _ = cli.parse(["--preset", "quickstart", "--preset", "paper"], "test")
+    assert swapped.patch.size == (128, 160, 128) and swapped.phantoms.patients == 15
+    assert Config.from_dict(config.asdict()) == config
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["--preset", "nnunet"], "presets are paper, quickstart"),
+    (["--preset", "nnunet"], "presets are paper, quickstart, strong"),
     (["--train.batch", "many"], "train.batch"),
     (["--train.batches", "2"], "batches"),
     (["--fusion.gamma", "2"], "fusion.gamma is 2"),

@@ -1,19 +1,43 @@
 """Augmentation of one patch, and the annotation that is recomputed after it: graph code with static shapes.
 
 The paper (3) turns each crop by a random angle within 15 degrees "along the sagittal coordinate axis": each Y-Z plane about X. A
-patch is turned out of a block that is larger by `margins`, so that its corners hold tissue instead of zeros.
+patch is turned out of a block that is larger by `margins`, so that its corners hold tissue instead of zeros. What else may be
+switched on (config.AugmentConfig) lies in data/warp and data/intensity.
 """
-import math
-
 import tensorflow as tf
 
+from synergynet_tf.augmentation import AugmentConfig
+from synergynet_tf.data import intensity, warp
+from synergynet_tf.data.draws import Draws
 from synergynet_tf.ops import boxes
 
 
-def margins(size: tuple[int, int, int], rotation: float) -> tuple[int, int, int]:
-    """Voxels to read beyond each side of a patch of `size` so that a turn by up to `rotation` degrees (0..180) stays inside."""
-    half_y, half_z = (size[1] - 1) / 2, (size[2] - 1) / 2
-    return 0, _reach(half_y, half_z, rotation), _reach(half_z, half_y, rotation)
+def augment_patch(
+    block: tf.Tensor, instances: tf.Tensor, angle: tf.Tensor, draws: Draws, config: AugmentConfig, size: tuple[int, int, int],
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Make a patch of `size` from the middle of a block: resampled once, then changed in its intensities.
+
+    Args:
+        block: [X, Y, Z, C], any float type, static shape: the patch with `warp.margins` around it.
+        instances: int [X, Y, Z], its lesion labels.
+        angle: scalar float32, radians about X.
+        draws: of this one patch.
+        config: which transforms there are at all.
+        size: (X, Y, Z) of the patch.
+
+    Returns:
+        image float32 [*size, C] and instances int32 [*size].
+    """
+    if config.scale or config.elastic:
+        bent = (draws.scale != 1) | (draws.elastic > 0)
+        image, labels = tf.cond(bent, lambda: _warped(block, instances, angle, draws, config, size),
+                                lambda: _turned(block, instances, angle, size))
+        image, labels = tf.ensure_shape(image, [*size, block.shape[-1]]), tf.ensure_shape(labels, size)
+    else:
+        image, labels = _turned(block, instances, angle, size)
+    if config.flip:     # the patch's voxels in reverse: what a field of coordinates with -x would give, without a second sampling
+        image, labels = (tf.where(draws.flip, tf.reverse(volume, [0]), volume) for volume in (image, labels))
+    return intensity.alter(image, draws, config), labels
 
 
 def rotate_about_x(
@@ -68,10 +92,18 @@ def annotate(instances: tf.Tensor, is_small: tf.Tensor, min_voxels: int) -> tupl
     return gt_boxes, valid, visible & ~valid
 
 
-def _reach(half: float, other: float, rotation: float) -> int:
-    """Whole voxels by which a rectangle of half sides `half`, `other` outgrows `half` in a turn by up to `rotation` degrees."""
-    angle = min(math.radians(rotation), math.atan2(other, half))     # at the second the corner points along the axis
-    return math.ceil(max(half * math.cos(angle) + other * math.sin(angle) - half, 0.0) - 1e-9)
+def _turned(block: tf.Tensor, instances: tf.Tensor, angle: tf.Tensor, size: tuple[int, int, int]) -> tuple[tf.Tensor, tf.Tensor]:
+    """The paper's turn alone: nothing moves along X, so that a margin there is cut off."""
+    margin = (block.shape[0] - size[0]) // 2
+    inner = slice(margin, margin + size[0])
+    return rotate_about_x(block[inner], instances[inner], angle, size)
+
+
+def _warped(
+    block: tf.Tensor, instances: tf.Tensor, angle: tf.Tensor, draws: Draws, config: AugmentConfig, size: tuple[int, int, int],
+) -> tuple[tf.Tensor, tf.Tensor]:
+    field = warp.displacement(draws.elastic_seed, draws.elastic, size, config.elastic_spacing) if config.elastic else None
+    return warp.resample(block, instances, warp.source(angle, draws.scale, field, tuple(instances.shape), size), size)
 
 
 def _source(angle: tf.Tensor, block: tuple[int, int], out: tuple[int, int]) -> tuple[tf.Tensor, tf.Tensor]:

@@ -11,11 +11,12 @@ import numpy as np
 
 from synergynet_tf.config import Config, PatchConfig
 from synergynet_tf.data.cache import CachedCase
+from synergynet_tf.data.draws import Draws, draw, neutral, stream
 from synergynet_tf.errors import InputError
 
 LESION_JITTER = 0.25    # share of the patch by which a lesion may lie off its centre, per axis: it stays in the inner half
 
-_ORDER, _TRAINING, _VALIDATION = range(3)       # what a random stream is for
+_ORDER, _TRAINING, _VALIDATION = range(3)       # what a random stream is for; those of data/draws begin at 16
 
 
 class Visits(NamedTuple):
@@ -25,6 +26,7 @@ class Visits(NamedTuple):
     start: np.ndarray       # int32   [V, 3], the patch's first voxel in the case; negative where it reaches outside
     angle: np.ndarray       # float32 [V], rotation about X, radians
     seed: np.ndarray        # int32   [V, 2], for the model's own sampling
+    draws: Draws            # the augmentation beyond the rotation
 
 
 def plan_training(cases: Sequence[CachedCase], config: Config, epoch: int) -> Visits:
@@ -39,28 +41,29 @@ def plan_training(cases: Sequence[CachedCase], config: Config, epoch: int) -> Vi
     limit = math.radians(config.patch.rotation)
     starts, angles, seeds = [], [], []
     for visit, position in enumerate(order):
-        stream = _stream(config.train.seed, _TRAINING, epoch, visit)
-        seeds.append(stream.generate_state(2))
-        random = np.random.Generator(np.random.Philox(stream))
+        key = stream(config.train.seed, _TRAINING, epoch, visit)
+        seeds.append(key.generate_state(2))
+        random = np.random.Generator(np.random.Philox(key))
         # Drawn in any case, so that one setting does not change what the others draw.
         about_lesion, angle = random.random() < config.patch.lesion_fraction, random.uniform(-limit, limit)
         starts.append(_place(cases[position], config.patch, about_lesion, random))
         angles.append(angle)
-    return Visits(order, np.array(starts, np.int32), np.array(angles, np.float32), np.array(seeds, np.uint32).view(np.int32))
+    return Visits(order, np.array(starts, np.int32), np.array(angles, np.float32), np.array(seeds, np.uint32).view(np.int32),
+                  draw(config, epoch, len(order)))
 
 
 def plan_validation(cases: Sequence[CachedCase], config: Config) -> Visits:
     """The centre patch of every case once, in order, without rotation. Raises InputError without cases."""
     _require_cases(cases, "validation")
     starts = np.array([centre_start(case.shape, config.patch.size) for case in cases], np.int32)
-    seeds = [_stream(config.train.seed, _VALIDATION, 0, visit).generate_state(2) for visit in range(len(cases))]
+    seeds = [stream(config.train.seed, _VALIDATION, 0, visit).generate_state(2) for visit in range(len(cases))]
     return Visits(np.arange(len(cases), dtype=np.int32), starts, np.zeros(len(cases), np.float32),
-                  np.array(seeds, np.uint32).view(np.int32))
+                  np.array(seeds, np.uint32).view(np.int32), neutral(len(cases), len(config.data.channels)))
 
 
 def visit_order(cases: int, visits: int, seed: int, epoch: int) -> np.ndarray:
     """Positions of the cases in visiting order, int32 [visits]: one permutation after another, each of its own key."""
-    rounds = [np.random.Generator(np.random.Philox(_stream(seed, _ORDER, epoch, k))).permutation(cases)
+    rounds = [np.random.Generator(np.random.Philox(stream(seed, _ORDER, epoch, k))).permutation(cases)
               for k in range(math.ceil(visits / cases))]
     return np.concatenate(rounds)[:visits].astype(np.int32)
 
@@ -102,10 +105,6 @@ def _place(case: CachedCase, patch: PatchConfig, about_lesion: bool, random: np.
         return random.integers(low, high, endpoint=True)
     jitter = np.asarray(patch.jitter)
     return centre_start(case.shape, size) + random.integers(-jitter, jitter, endpoint=True)
-
-
-def _stream(seed: int, purpose: int, epoch: int, index: int) -> np.random.SeedSequence:
-    return np.random.SeedSequence(seed % 2 ** 64, spawn_key=(purpose, epoch, index))
 
 
 def _require_cases(cases: Sequence[CachedCase], split: str) -> None:

@@ -4,13 +4,15 @@ A dataset is one epoch. `training_dataset(cases, config, epoch)` gives the same 
 many threads it runs, so a run resumes by asking for its next epoch. Memory does not grow with the number of cases: a case is
 open only while a block of it is read.
 """
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from synergynet_tf.augmentation import AugmentConfig
 from synergynet_tf.config import Config
-from synergynet_tf.data import augment, crops
+from synergynet_tf.data import augment, crops, warp
 from synergynet_tf.data.cache import CachedCase
 from synergynet_tf.data.instances import check_room
 from synergynet_tf.errors import InputError
@@ -22,7 +24,7 @@ def training_dataset(cases: Sequence[CachedCase], config: Config, epoch: int, pa
 
     Args:
         cases: the training split, in an order that does not change between runs: `Batch.case` and the draws refer to it.
-        config: its patch, lesions, train and data.channels settings.
+        config: its patch, augment, lesions, train and data.channels settings.
         epoch: the epoch's number, 0 or more, over the whole run.
         parallel: patches prepared at a time; without effect on the result.
 
@@ -34,21 +36,23 @@ def training_dataset(cases: Sequence[CachedCase], config: Config, epoch: int, pa
     """
     _check(cases, config)
     visits = crops.plan_training(cases, config, epoch)
-    return _dataset(cases, visits, config, config.patch.rotation, config.train.batch, parallel)
+    return _dataset(cases, visits, config, config.train.batch, parallel)
 
 
 def validation_patches(cases: Sequence[CachedCase], config: Config) -> tf.data.Dataset:
     """The centre patch of each case, in order, not augmented, as structures.Batch with B = 1. Raises as `training_dataset`."""
     _check(cases, config)
-    return _dataset(cases, crops.plan_validation(cases, config), config, 0.0, 1, 2)
+    plain = dataclasses.replace(config, patch=dataclasses.replace(config.patch, rotation=0.0), augment=AugmentConfig())
+    return _dataset(cases, crops.plan_validation(cases, config), plain, 1, 2)
 
 
 def _dataset(
-    cases: Sequence[CachedCase], visits: crops.Visits, config: Config, rotation: float, batch: int, parallel: int,
+    cases: Sequence[CachedCase], visits: crops.Visits, config: Config, batch: int, parallel: int,
 ) -> tf.data.Dataset:
     size, slots, channels = config.patch.size, config.lesions.max_lesions, len(config.data.channels)
-    margin = np.array(augment.margins(size, rotation))
+    margin = np.array(warp.margins(size, config.patch.rotation, config.augment))
     block = tuple(int(n) for n in size + 2 * margin)
+    augmented = config.patch.rotation or config.augment != AugmentConfig()
 
     def read(case: int, start: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         source = cases[case]
@@ -62,8 +66,8 @@ def _dataset(
         image, instances, is_small = tf.numpy_function(
             read, [visit.case, visit.start], (tf.float16, tf.int16, tf.bool), stateful=False)
         image, instances = tf.ensure_shape(image, (*block, channels)), tf.ensure_shape(instances, block)
-        if rotation:
-            image, instances = augment.rotate_about_x(image, instances, visit.angle, size)
+        if augmented:
+            image, instances = augment.augment_patch(image, instances, visit.angle, visit.draws, config.augment, size)
         else:
             image, instances = tf.cast(image, tf.float32), tf.cast(instances, tf.int32)
         annotation = augment.annotate(instances, tf.ensure_shape(is_small, [slots]), config.lesions.min_voxels)

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
-from synergynet_tf.data import augment
+from synergynet_tf.augmentation import AugmentConfig
+from synergynet_tf.data import augment, warp
 
 ANGLES = (-15.0, -4.0, 7.3, 15.0)
 
@@ -92,7 +93,7 @@ def test_forth_and_back_restores_a_smooth_image():
 @pytest.mark.parametrize("y, z, rotation", [(160, 128, 15.0), (24, 16, 15.0), (16, 24, 40.0), (16, 16, 180.0)])
 def test_margins_hold_every_corner_and_no_more(y, z, rotation):
     size = (1, y, z)
-    margin = augment.margins(size, rotation)
+    margin = warp.margins(size, rotation, AugmentConfig())
     block = tuple(n + 2 * m for n, m in zip(size, margin))
     ones, labels = np.ones((*block, 1), np.float16), np.ones(block, np.int16)
     for degrees in np.linspace(-rotation, rotation, 13):
@@ -107,7 +108,7 @@ def test_margins_hold_every_corner_and_no_more(y, z, rotation):
 
 
 def test_no_rotation_needs_no_margin():
-    assert augment.margins((128, 160, 128), 0.0) == (0, 0, 0)
+    assert warp.margins((128, 160, 128), 0.0, AugmentConfig()) == (0, 0, 0)
 
 
 def test_a_bright_lesion_stays_bright_under_its_label():

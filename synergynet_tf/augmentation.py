@@ -1,0 +1,55 @@
+"""Settings of the augmentation beyond the paper's jitter and rotation: with every probability at 0 it is the paper's."""
+from dataclasses import dataclass
+from typing import Any
+
+from synergynet_tf.errors import InputError
+
+UNFOLDED = 0.4      # of the spacing: below it a cubic B-spline field cannot fold (Choi and Lee 2000, "Injectivity conditions")
+LIMITS = {          # the widest range that each transform takes
+    "scale": (0.5, 2.0), "elastic": (0.0, 20.0), "gamma": (0.2, 5.0), "contrast": (0.1, 5.0), "brightness": (-5.0, 5.0),
+    "bias_field": (0.0, 2.0), "noise": (0.0, 5.0), "blur": (0.0, 4.0), "thick_slices": (1.0, 10.0),
+}
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """For each transform the probability that a patch meets it, and the range from which its strength is drawn evenly."""
+
+    flip: float = 0.0                           # left-right
+    scale: float = 0.0
+    scale_range: tuple[float, float] = (0.85, 1.15)         # of the patch's content; 1 leaves it
+    elastic: float = 0.0
+    elastic_range: tuple[float, float] = (2.0, 6.0)         # voxels, the control points' largest displacement per axis
+    elastic_spacing: float = 24.0                           # voxels between control points
+    gamma: float = 0.0
+    gamma_range: tuple[float, float] = (0.7, 1.5)           # exponent on the brain's greys brought to 0..1; 1 leaves them
+    contrast: float = 0.0
+    contrast_range: tuple[float, float] = (0.75, 1.25)      # factor about the brain's mean; 1 leaves it
+    brightness: float = 0.0
+    brightness_range: tuple[float, float] = (-0.3, 0.3)     # shift, standard deviations of the brain
+    bias_field: float = 0.0
+    bias_field_range: tuple[float, float] = (0.1, 0.4)      # largest |log| of the smooth factor
+    noise: float = 0.0
+    noise_range: tuple[float, float] = (0.05, 0.2)          # its standard deviation, in those of the brain
+    blur: float = 0.0
+    blur_range: tuple[float, float] = (0.4, 1.0)            # sigma, voxels
+    thick_slices: float = 0.0
+    thick_slices_range: tuple[float, float] = (2.0, 4.0)    # voxels in a slice, along one axis; 1 leaves it
+    modality_dropout: float = 0.0                           # for each channel other than flair: set to 0
+
+    def __post_init__(self):
+        for name in (*LIMITS, "flip", "modality_dropout"):
+            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "it must be a probability, 0 to 1")
+        for name, (low, high) in LIMITS.items():
+            span = getattr(self, f"{name}_range")
+            _require(len(span) == 2 and low <= span[0] <= span[1] <= high, f"{name}_range", span,
+                     f"it must be two numbers, the smaller first, within {low:g} to {high:g}")
+        _require(4 <= self.elastic_spacing <= 128, "elastic_spacing", self.elastic_spacing, "it must be 4 to 128 voxels")
+        _require(self.elastic_range[1] <= UNFOLDED * self.elastic_spacing, "elastic_range", self.elastic_range,
+                 f"beyond {UNFOLDED} x augment.elastic_spacing ({self.elastic_spacing:g}) space would fold; lower it to "
+                 f"{UNFOLDED * self.elastic_spacing:g} or less")
+
+
+def _require(condition: bool, name: str, value: Any, rule: str) -> None:
+    if not condition:
+        raise InputError(f"augment.{name} is {value!r}, but {rule}")

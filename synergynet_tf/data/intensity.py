@@ -1,0 +1,122 @@
+"""Changes of a patch's intensities: graph code with static shapes. Images are float32 [X, Y, Z, C], z-scored.
+
+`alter` applies them in the order in which a scan comes about: the tissue's grey (bias field, gamma, contrast, brightness), how it
+was sampled (thick slices, blur, noise), and which channels there are. A voxel of 0 was not measured and stays exactly 0.
+"""
+import math
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from synergynet_tf.augmentation import AugmentConfig
+from synergynet_tf.data.draws import Draws
+
+
+def alter(image: tf.Tensor, draws: Draws, config: AugmentConfig) -> tf.Tensor:
+    """Apply what `draws` (of one patch) holds, float32 [X, Y, Z, C]; transforms of probability 0 leave no trace in the graph."""
+    inside = image != 0
+    steps = {
+        "bias_field": (draws.bias_field > 0, lambda x: bias(x, inside, draws.bias_field, draws.bias_terms)),
+        "gamma": (draws.gamma != 1, lambda x: gamma(x, inside, draws.gamma)),
+        "contrast": (draws.contrast != 1, lambda x: contrast(x, inside, draws.contrast)),
+        "brightness": (draws.brightness != 0, lambda x: x + draws.brightness),
+        "thick_slices": (draws.thick_slices > 1, lambda x: thick_slices(x, draws.thick_slices, draws.thick_axis)),
+        "blur": (draws.blur > 0, lambda x: blur(x, draws.blur, config.blur_range[1])),
+        "noise": (draws.noise > 0, lambda x: x + draws.noise * normal(draws.noise_seed, x.shape)),
+        "modality_dropout": (tf.reduce_any(draws.dropped), lambda x: tf.where(draws.dropped, 0.0, x)),
+    }
+    for name, (active, change) in steps.items():
+        if getattr(config, name):
+            image = _where_active(active, change, image, inside)
+    return image
+
+
+def gamma(image: tf.Tensor, inside: tf.Tensor, exponent: tf.Tensor) -> tf.Tensor:
+    """Each channel's values `inside` (bool, as image), brought to 0..1, to a power, and back to their mean and deviation.
+
+    A scan is z-scored whatever its gamma: what changes is how its greys are spread, not where they lie.
+    """
+    low, high = _extremes(image, inside)
+    bent = tf.clip_by_value((image - low) / tf.maximum(high - low, 1e-6), 0.0, 1.0) ** exponent
+    mean, deviation = _moments(image, inside)
+    bent_mean, bent_deviation = _moments(bent, inside)
+    return mean + deviation * (bent - bent_mean) / tf.maximum(bent_deviation, 1e-6)
+
+
+def contrast(image: tf.Tensor, inside: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    """Each channel's distance from its mean `inside` (bool, as image) times `factor`."""
+    mean, _ = _moments(image, inside)
+    return mean + factor * (image - mean)
+
+
+def bias(image: tf.Tensor, inside: tf.Tensor, strength: tf.Tensor, terms: tf.Tensor) -> tf.Tensor:
+    """Multiply by a smooth field exp(f), f the polynomial with coefficients `terms` [O, O, O] and largest value `strength`.
+
+    A z-score has no zero of its own: the field acts on what a voxel is above the darkest one `inside` (bool, as image).
+    """
+    low, _ = _extremes(image, inside)
+    log = terms
+    for n in image.shape[:3]:       # the first axis is summed out and its voxels come last: three times is once around
+        powers = tf.stack([tf.linspace(-1.0, 1.0, n) ** k for k in range(terms.shape[0])])
+        log = tf.tensordot(log, powers, [[0], [0]])
+    log *= strength / tf.maximum(tf.reduce_max(tf.abs(log)), 1e-6)
+    return low + (image - low) * tf.exp(log)[..., None]
+
+
+def thick_slices(image: tf.Tensor, thickness: tf.Tensor, axis: tf.Tensor) -> tf.Tensor:
+    """Average slabs of `thickness` voxels (1 or more, whole or not) along `axis` (0, 1, 2); interpolate between their centres."""
+    def along(one: int) -> tf.Tensor:
+        mix = _slab_matrix(image.shape[one], thickness)
+        mixed = tf.tensordot(mix, image, [[1], [one]])
+        return tf.transpose(mixed, [*range(1, one + 1), 0, *range(one + 1, 4)])
+
+    return tf.switch_case(axis, [lambda one=one: along(one) for one in range(3)])
+
+
+def blur(image: tf.Tensor, sigma: tf.Tensor, largest: float) -> tf.Tensor:
+    """Gaussian of `sigma` voxels, cut at 4 x `largest` (the largest sigma there is), 0 beyond the patch."""
+    reach = max(math.ceil(4 * largest), 1)
+    weights = tf.exp(-0.5 * (tf.range(-reach, reach + 1, dtype=tf.float32) / tf.maximum(sigma, 1e-3)) ** 2)
+    weights /= tf.reduce_sum(weights)
+    for axis in range(3):
+        padded = tf.pad(image, [[reach, reach] if a == axis else [0, 0] for a in range(4)])
+        parts = [tf.slice(padded, [k if a == axis else 0 for a in range(4)], image.shape) for k in range(2 * reach + 1)]
+        image = tf.add_n([weights[k] * part for k, part in enumerate(parts)])
+    return image
+
+
+def normal(seed: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
+    """Standard normal numbers, float32, the same for the same seed (int32 [2]); under XLA others than in the plain graph."""
+    return tf.random.stateless_normal(shape, seed, alg="philox")
+
+
+def _where_active(active: tf.Tensor, change: Callable, image: tf.Tensor, inside: tf.Tensor) -> tf.Tensor:
+    shape = image.shape
+    changed = tf.cond(active, lambda: tf.where(inside, change(image), 0.0), lambda: image)
+    return tf.ensure_shape(changed, shape)
+
+
+def _extremes(image: tf.Tensor, inside: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Each channel's least and greatest value inside, float32 [C] each; 0 for a channel without voxels."""
+    some = tf.reduce_any(inside, [0, 1, 2])
+    low = tf.reduce_min(tf.where(inside, image, image.dtype.max), [0, 1, 2])
+    high = tf.reduce_max(tf.where(inside, image, image.dtype.min), [0, 1, 2])
+    return tf.where(some, low, 0.0), tf.where(some, high, 0.0)
+
+
+def _moments(image: tf.Tensor, inside: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Each channel's mean and standard deviation inside, float32 [C] each; 0 for a channel without voxels."""
+    count = tf.maximum(tf.reduce_sum(tf.cast(inside, tf.float32), [0, 1, 2]), 1.0)
+    mean = tf.reduce_sum(tf.where(inside, image, 0.0), [0, 1, 2]) / count
+    return mean, tf.sqrt(tf.reduce_sum(tf.where(inside, (image - mean) ** 2, 0.0), [0, 1, 2]) / count)
+
+
+def _slab_matrix(n: int, thickness: tf.Tensor) -> tf.Tensor:
+    """What slabs of `thickness` make of n voxels, float32 [n, n]; the identity for 1. The last slab may be cut short."""
+    voxel, slab = tf.range(n, dtype=tf.float32)[None, :], tf.range(n, dtype=tf.float32)[:, None]
+    share = tf.maximum(tf.minimum(voxel + 1, (slab + 1) * thickness) - tf.maximum(voxel, slab * thickness), 0.0)
+    mean = share / tf.maximum(tf.reduce_sum(share, 1, keepdims=True), 1e-6)
+    last = tf.math.ceil(n / thickness - 1e-4) - 1
+    place = tf.clip_by_value((tf.range(n, dtype=tf.float32) + 0.5) / thickness - 0.5, 0.0, last)
+    between = tf.maximum(1 - tf.abs(place[:, None] - tf.range(n, dtype=tf.float32)[None, :]), 0.0)
+    return tf.linalg.matmul(between, mean)

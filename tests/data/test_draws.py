@@ -1,0 +1,68 @@
+"""What the host draws for an epoch: bounds, shares, independence of one transform from another, and what must never change."""
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from synergynet_tf.augmentation import LIMITS, AugmentConfig
+from synergynet_tf.config import Config, DataConfig, TrainConfig
+from synergynet_tf.data import draws
+
+SWITCHES = ("flip", *LIMITS, "modality_dropout")
+FIELDS = {"elastic": ("elastic", "elastic_seed"), "noise": ("noise", "noise_seed"), "modality_dropout": ("dropped",),
+          "thick_slices": ("thick_slices", "thick_axis"), "bias_field": ("bias_field", "bias_terms")}
+
+
+def config(seed=7, **augment):
+    return Config(DataConfig(channels=("t2", "flair", "t1")), train=TrainConfig(seed=seed), augment=AugmentConfig(**augment))
+
+
+def assert_same(left, right, fields=draws.Draws._fields):
+    for name in fields:
+        np.testing.assert_array_equal(getattr(left, name), getattr(right, name), name)
+
+
+def test_the_default_changes_nothing():
+    assert_same(draws.draw(config(), 0, 5), draws.neutral(5, 3))
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_a_transform_draws_the_same_whatever_else_is_on(name):
+    alone = draws.draw(config(**{name: 0.5}), 2, 40)
+    together = draws.draw(config(**dict.fromkeys(SWITCHES, 1.0) | {name: 0.5}), 2, 40)
+    own = FIELDS.get(name, (name,))
+    assert_same(alone, together, own)
+    assert_same(alone, draws.neutral(40, 3), [f for f in draws.Draws._fields if f not in own])
+
+
+@pytest.mark.parametrize("name", list(LIMITS))
+def test_strengths_fill_their_range_in_the_given_share_of_patches(name):
+    settings = config(**{name: 0.5})
+    values, off = getattr(draws.draw(settings, 0, 400), name), getattr(draws.neutral(1, 3), name)[0]
+    drawn = values[values != off]
+    low, high = getattr(settings.augment, f"{name}_range")
+    assert 160 < len(drawn) < 240
+    assert drawn.min() >= low and drawn.max() <= high * (1 + 1e-6) + 1e-6
+    assert drawn.min() < low + 0.05 * (high - low) and drawn.max() > high - 0.05 * (high - low)
+
+
+def test_flair_is_never_dropped_and_the_others_apart():
+    dropped = draws.draw(config(modality_dropout=0.5), 0, 400).dropped
+    assert not dropped[:, 1].any()
+    assert 160 < dropped[:, 0].sum() < 240 and 60 < (dropped[:, 0] & dropped[:, 2]).sum() < 140
+
+
+def test_bias_terms_are_a_polynomial_without_constant():
+    terms = draws.draw(config(bias_field=1.0), 0, 3).bias_terms
+    order = np.indices(terms.shape[1:]).sum(0)
+    assert not terms[:, (order == 0) | (order > draws.BIAS_ORDER)].any()
+    assert (terms[:, (order > 0) & (order <= draws.BIAS_ORDER)] != 0).all()
+
+
+def test_epochs_seeds_and_visits_differ_and_a_longer_epoch_begins_alike():
+    every = config(**dict.fromkeys(SWITCHES, 1.0))
+    plans = [draws.draw(every, 0, 20), draws.draw(every, 1, 20), draws.draw(replace(every, train=TrainConfig(seed=8)), 0, 20)]
+    for name in LIMITS:
+        assert len(np.unique(np.concatenate([getattr(plan, name) for plan in plans]))) == 60
+    assert len(np.unique(np.concatenate([plan.noise_seed for plan in plans]), axis=0)) == 60
+    assert_same(plans[0], draws.Draws(*(v[:20] for v in draws.draw(every, 0, 30))))
