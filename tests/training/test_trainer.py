@@ -79,22 +79,20 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_the_case_named(settings, t
 
 @pytest.mark.slow
 def test_killed_at_random_moments_and_resumed_ends_with_the_same_weights(settings, tmp_path):
-    """SIGKILL at five moments between the first checkpoint and the end; then the weights, bit for bit."""
+    """Five times SIGKILL, by turns just after a new epoch and anywhere from start-up on; then the weights, bit for bit."""
     arguments = ["--config", str(settings), "--train.epochs", "[3,3,3,3]", "--train.average", "0.9"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run(_command(whole, arguments), cwd=ROOT, check=True, capture_output=True)
-    rng, kills = random.Random(time.time_ns()), 0
-    while kills < 5:
+    for kill in range(5):
         resume = ["--resume"] if (killed / "last.npz").exists() else arguments
         process = subprocess.Popen(_command(killed, resume), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        epochs, steps = _epochs(killed), rng.random()
-        while process.poll() is None and (_epochs(killed) <= epochs or rng.random() < steps):
-            time.sleep(0.05)
-        assert process.poll() is None, "the run ended before it was killed five times"
-        time.sleep(rng.random() * 0.5)
+        before = _epochs(killed)
+        while kill % 2 == 0 and process.poll() is None and _epochs(killed) <= before:
+            time.sleep(0.02)
+        time.sleep(random.uniform(0, 8 if kill % 2 else 0.3))
+        assert process.poll() is None, f"the run ended by itself before kill {kill + 1}"
         process.send_signal(signal.SIGKILL)
         process.wait()
-        kills += 1
     subprocess.run(_command(killed, ["--resume"]), cwd=ROOT, check=True, capture_output=True)
     expected, found = (checkpoint.load(folder / "last.npz") for folder in (whole, killed))
     assert found.progress == expected.progress
