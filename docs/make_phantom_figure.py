@@ -88,6 +88,7 @@ def _distributions(axes: np.ndarray, real: tuple[np.ndarray, ...], phantom: tupl
 
 
 def main() -> None:
+    """Draw the figure from the arguments that --help lists."""
     parser = argparse.ArgumentParser(description="Draw phantoms beside real scans.")
     parser.add_argument("data", type=Path)
     parser.add_argument("--anatomy", type=Path)
