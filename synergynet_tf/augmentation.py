@@ -9,6 +9,8 @@ LIMITS = {          # the widest range that each transform takes
     "scale": (0.5, 2.0), "elastic": (0.0, 20.0), "gamma": (0.2, 5.0), "contrast": (0.1, 5.0), "brightness": (-5.0, 5.0),
     "bias_field": (0.0, 2.0), "noise": (0.0, 5.0), "blur": (0.0, 4.0), "thick_slices": (1.0, 10.0),
 }
+SWITCHES = ("flip", "paste", *LIMITS, "modality_dropout")      # all transforms
+MOST_PASTED = 8     # lesions
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,17 @@ class AugmentConfig:
     thick_slices: float = 0.0
     thick_slices_range: tuple[float, float] = (2.0, 4.0)    # voxels in a slice, along one axis; 1 leaves it
     modality_dropout: float = 0.0                           # for each channel other than flair: set to 0
+    paste: float = 0.0                                      # small lesions of other cases, set into free tissue
+    paste_range: tuple[int, int] = (1, 4)                   # how many
+    paste_border: tuple[float, float] = (1.0, 3.0)          # voxels over which a lesion's edge blends in; 1 is a hard edge
 
     def __post_init__(self):
-        for name in (*LIMITS, "flip", "modality_dropout"):
+        for name in SWITCHES:
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "it must be a probability, 0 to 1")
-        for name, (low, high) in LIMITS.items():
-            span = getattr(self, f"{name}_range")
-            _require(len(span) == 2 and low <= span[0] <= span[1] <= high, f"{name}_range", span,
+        ranges = {f"{name}_range": limits for name, limits in LIMITS.items()}
+        for name, (low, high) in (ranges | {"paste_range": (1, MOST_PASTED), "paste_border": (1.0, 4.0)}).items():
+            span = getattr(self, name)
+            _require(len(span) == 2 and low <= span[0] <= span[1] <= high, name, span,
                      f"it must be two numbers, the smaller first, within {low:g} to {high:g}")
         _require(4 <= self.elastic_spacing <= 128, "elastic_spacing", self.elastic_spacing, "it must be 4 to 128 voxels")
         _require(self.elastic_range[1] <= UNFOLDED * self.elastic_spacing, "elastic_range", self.elastic_range,

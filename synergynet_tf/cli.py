@@ -51,6 +51,16 @@ def parse(argv: list[str] | None, description: str, add_arguments: Callable | No
     return Config(**groups), Namespace(**values)
 
 
+def with_preset(config: Config, name: str) -> Config:
+    """A configuration with a preset's settings in place of its own. Raises InputError as `parse` for an unknown preset."""
+    import yaml
+
+    values = config.asdict()
+    for group, fields in yaml.safe_load(_preset(name).read_text(encoding="utf-8")).items():
+        values[group] |= fields
+    return Config.from_dict(values)
+
+
 def save(config: Config, path: pathlib.Path) -> None:
     """Write a configuration as a YAML file that --config reads."""
     import yaml
@@ -86,7 +96,10 @@ def _presets_first(argv: list[str] | None, default: str | None) -> list[str]:
         else:
             rest.append(argument)
     names = names or ([] if default is None else [default])
-    for name in names:
-        if name not in preset_names():
-            raise InputError(f"--preset is {name!r}, but the presets are {', '.join(preset_names())}")
-    return [*(f"--config={PRESETS / (name + '.yaml')}" for name in names), *rest]
+    return [*(f"--config={_preset(name)}" for name in names), *rest]
+
+
+def _preset(name: str) -> pathlib.Path:
+    if name not in preset_names():
+        raise InputError(f"--preset is {name!r}, but the presets are {', '.join(preset_names())}")
+    return PRESETS / f"{name}.yaml"

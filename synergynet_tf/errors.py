@@ -13,6 +13,7 @@ def command(main: Callable[[list[str] | None], None]) -> Callable[[list[str] | N
 
     @functools.wraps(main)
     def run(argv: list[str] | None = None) -> int:
+        """The exit status."""
         try:
             main(argv)
         except InputError as error:

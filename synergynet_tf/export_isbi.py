@@ -1,4 +1,9 @@
-"""Predictions under the names of the ISBI 2015 challenge: `python -m synergynet_tf.export_isbi --data ... --predictions ...`."""
+"""Predictions under the names of the ISBI 2015 challenge: `python -m synergynet_tf.export_isbi --data ... --predictions ...`.
+
+The challenge's own instructions stand behind its registration (smart-stats-tools.org/lesion-challenge-2015). The names are those
+that nnU-Net writes for its submission, test01_01_nnUNet.nii: version 1 of github.com/MIC-DKFZ/nnUNet,
+nnunet/dataset_conversion/Task035_ISBI_MSLesionSegmentationChallenge.py, `convert_for_submission`.
+"""
 import argparse
 import pathlib
 import re
@@ -8,6 +13,7 @@ from collections.abc import Sequence
 from synergynet_tf import progress
 from synergynet_tf.data.layouts import Case, discover, first_file
 from synergynet_tf.errors import InputError, command
+from synergynet_tf.files import make_folder
 
 DESCRIPTION = """Write the masks that `synergynet_tf.predict` has made of the ISBI 2015 challenge's test scans under the names of
 a submission: uncompressed NIfTI files test01_01_NAME.nii of 0 and 1 on the scans' own grid, one a scan. Every scan found must
@@ -22,10 +28,7 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError(f"--name is {given.name!r}, but it must be letters and digits: it is the last part of each file's name")
     scans = test_scans(given.data)
     masks = find_masks(scans, given.predictions)
-    try:
-        given.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out is {given.out}, but it cannot be made ({error.strerror}): name another folder") from None
+    make_folder(given.out, "--out")
     with progress.bar("writing", len(scans)) as advance:
         for case, mask in zip(scans, masks):
             export(case, mask, given.out / f"{case.name}_{given.name}.nii")

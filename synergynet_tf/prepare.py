@@ -8,18 +8,24 @@ from typing import TYPE_CHECKING
 from synergynet_tf import cli, progress
 from synergynet_tf.config import Config
 from synergynet_tf.data import layouts
+from synergynet_tf.data.raw.config import RawConfig
 from synergynet_tf.errors import InputError, command
+from synergynet_tf.files import make_folder
 from synergynet_tf.startup import import_tensorflow
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from synergynet_tf.data.cache import CachedCase
+    from synergynet_tf.data.check import CaseCheck, Problem
 
 DESCRIPTION = f"""Check every scan of a cohort, prepare it for training, and list the cases.
 
 Training does this itself where it finds nothing prepared; this command does it beforehand and shows what is there. Scans are
-skull-stripped, registered to one grid per case, near 1 mm. The layouts: {layouts.describe()}.
+skull-stripped, registered to one grid per case, near 1 mm. With --check nothing is prepared: every file is read once, and every
+problem of every case is listed. The layouts: {layouts.describe()}.
+With --raw the scans may be as they left the scanner, with skull, in any orientation and thickness; see docs/raw.md.
 """
 
 
@@ -29,10 +35,22 @@ def main(argv: list[str] | None = None) -> None:
     config, own = cli.parse(argv, DESCRIPTION, _add_arguments)
     if config.data.path is None:
         raise InputError("data.path is not set: name a folder of scans or a CSV manifest with --data.path")
+    if own.raw and own.check:
+        raise InputError(f"--raw is {own.raw}, but --check prepares nothing; give one after the other")
+    if own.raw:
+        from synergynet_tf.raw_scans import prepare_raw
+
+        prepare_raw(config, own)
+        return
     folder = pathlib.Path(own.preview or ".").resolve().parent
     if not folder.is_dir():
         raise InputError(f"--preview is {own.preview}, but the folder {folder} does not exist; make it or name another file")
-    _prepare(config, own)
+    if own.out and not own.check:
+        raise InputError(f"--out is {own.out}, but it is for what --check finds; add --check, or leave it out")
+    if own.check:
+        _check(config, own)
+    else:
+        _prepare(config, own)
 
 
 def _prepare(config: Config, own: Namespace) -> None:
@@ -53,13 +71,52 @@ def _prepare(config: Config, own: Namespace) -> None:
         console.print(f"the augmentation is drawn in {own.preview}", markup=False, highlight=False, soft_wrap=True)
 
 
+def _check(config: Config, own: Namespace) -> None:
+    """Print every problem of every case; raises InputError, after the table, where a training would refuse one."""
+    from rich.console import Console
+
+    from synergynet_tf.data import check
+    from synergynet_tf.report import checks as tables
+
+    if own.preview:
+        raise InputError(f"--preview is {own.preview}, but --check prepares nothing that could be drawn; give one or the other")
+    cohort = check.find_cases(config, own.require_lesions)
+    if own.out:
+        make_folder(pathlib.Path(own.out), "--out")
+    with progress.bar("checking", len(cohort.cases)) as advance:
+        checked = check.check_cases(cohort.cases, config, own.workers, advance)
+    problems = check.summarise(cohort, checked)
+    console = Console()
+    if problems:
+        console.print(tables.terminal(problems))
+    console.print(tables.counted(problems, checked), markup=False, highlight=False, soft_wrap=True)
+    if own.out:
+        _write_check(pathlib.Path(own.out), checked, problems, console)
+    errors = [problem for problem in problems if problem.severity == check.ERROR]
+    if errors:
+        cases = len({problem.case for problem in errors if problem.case}) or len(checked)
+        raise InputError(f"{config.data.path}: a training would refuse {cases} of {len(checked)} cases for the errors listed; "
+                         "mend them, or leave these cases out")
+
+
+def _write_check(folder: pathlib.Path, checked: "Sequence[CaseCheck]", problems: "Sequence[Problem]",
+                 console: "Console") -> None:
+    from synergynet_tf.files import replace_file
+    from synergynet_tf.report import checks as tables
+    from synergynet_tf.report.thumbnails import thumbnail_sheets
+
+    replace_file(folder / "check.csv", tables.comma_separated(problems).encode())
+    sheets = thumbnail_sheets(folder, checked, problems)
+    console.print(f"{folder} holds check.csv and {', '.join(sheet.name for sheet in sheets)}", markup=False, highlight=False,
+                  soft_wrap=True)
+
+
 def _preview(path: pathlib.Path, cached: "Sequence[CachedCase]", config: Config) -> None:
-    """Draw a patch of the first case with lesions, or of the first."""
     import_tensorflow()
 
     from synergynet_tf.report.augmentation import augmentation_sheet
 
-    augmentation_sheet(path, next((case for case in cached if len(case.table.voxels)), cached[0]), config)
+    augmentation_sheet(path, cached, config)
 
 
 def case_table(cached: "Sequence[CachedCase]") -> "Table":
@@ -81,6 +138,12 @@ def case_table(cached: "Sequence[CachedCase]") -> "Table":
 
 
 def _add_arguments(parser) -> None:
+    parser.add_argument("--check", action="store_true", help="prepare nothing: read every file once and list every problem of "
+                        "every case; the exit status is 2 where a training would refuse one, 0 where there are warnings alone")
+    parser.add_argument("--out", metavar="DIR", help="with --check: write check.csv and a sheet of all cases, check.png, there")
+    parser.add_argument("--raw", metavar="DIR", help="bring raw scans to the network's space, in this folder, which training "
+                        "and prediction then take; finished steps are kept there")
+    parser.add_class_arguments(RawConfig, "steps")
     parser.add_argument("--require-lesions", action="store_true", help="refuse cases without a reference mask")
     parser.add_argument("--workers", type=int, help="processes; default: one a core, or one in all for a few cases")
     parser.add_argument("--preview", metavar="FILE.png", help="draw what the augmentation makes of a patch: each transform alone "

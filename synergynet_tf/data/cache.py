@@ -18,10 +18,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +28,8 @@ from synergynet_tf.data.instances import LesionTable, check_room, label_lesions,
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.preprocess import load_case
 from synergynet_tf.errors import InputError
-from synergynet_tf.files import replace_file
+from synergynet_tf.files import digest, replace_file
+from synergynet_tf.processes import cores, pool
 
 FORMAT = 1              # of the folders: raise it when what they hold changes
 MANY_CASES = 4          # from here on processes are started: each needs a second to begin
@@ -81,19 +79,13 @@ def build_cache(cases: Sequence[Case], config: Config, workers: int | None = Non
     folders = _folders(cases, config, root)
     missing = [i for i, case in enumerate(cases) if _open(case, folders[i], config) is None]
     if workers is None:
-        workers = min(_cores(), len(missing)) if len(missing) >= MANY_CASES else 1
+        workers = min(cores(), len(missing)) if len(missing) >= MANY_CASES else 1
     build = functools.partial(_build, config=config)
     if workers <= 1:
         return _collect(cases, folders, config, {i: functools.partial(build, cases[i], folders[i]) for i in missing}, on_case)
-    executor = ProcessPoolExecutor(workers, get_context("spawn"))   # spawn: the caller may hold TensorFlow's threads
-    try:
+    with pool(workers, "preparing") as executor:
         jobs = {i: executor.submit(build, cases[i], folders[i]).result for i in missing}
         return _collect(cases, folders, config, jobs, on_case)
-    except BrokenProcessPool:
-        raise InputError(f"one of {workers} preparing processes was ended from outside, for want of memory as a rule: "
-                         "use fewer workers") from None
-    finally:
-        executor.shutdown(cancel_futures=True)
 
 
 def cache_root(config: Config) -> Path:
@@ -200,23 +192,20 @@ class _Digests:
     def of(self, path: Path) -> str:
         """The digest of a file's bytes. Raises InputError when it cannot be read."""
         try:
-            status, key = path.stat(), str(path.resolve())
-            known = self._known.get(key)
-            if known and known[:2] == [status.st_size, status.st_mtime_ns]:
-                return known[2]
-            digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from None
+            status = path.stat()
+        except OSError:
+            return digest(path)         # which says what is wrong with it
+        key = str(path.resolve())
+        known = self._known.get(key)
+        if known and known[:2] == [status.st_size, status.st_mtime_ns]:
+            return known[2]
+        content = digest(path)
         if time.time_ns() - status.st_mtime_ns > SETTLED_NS:
-            self._known[key] = [status.st_size, status.st_mtime_ns, digest]
+            self._known[key] = [status.st_size, status.st_mtime_ns, content]
             self._changed = True
-        return digest
+        return content
 
     def save(self) -> None:
         """Write the index if it grew. Raises InputError when the folder cannot be written."""
         if self._changed:
             replace_file(self._index, json.dumps(self._known).encode())
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -6,10 +6,14 @@ was sampled (thick slices, blur, noise), and which channels there are. A voxel o
 import math
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
+from scipy.special import ndtri
 
 from synergynet_tf.augmentation import AugmentConfig
 from synergynet_tf.data.draws import Draws
+
+LEVELS = 2 ** 16    # different values of the noise
 
 
 def alter(image: tf.Tensor, draws: Draws, config: AugmentConfig) -> tf.Tensor:
@@ -37,7 +41,8 @@ def gamma(image: tf.Tensor, inside: tf.Tensor, exponent: tf.Tensor) -> tf.Tensor
     A scan is z-scored whatever its gamma: what changes is how its greys are spread, not where they lie.
     """
     low, high = _extremes(image, inside)
-    bent = tf.clip_by_value((image - low) / tf.maximum(high - low, 1e-6), 0.0, 1.0) ** exponent
+    grey = tf.clip_by_value((image - low) / tf.maximum(high - low, 1e-6), 0.0, 1.0)
+    bent = tf.exp(exponent * tf.math.log(grey))     # a power without the special cases of one
     mean, deviation = _moments(image, inside)
     bent_mean, bent_deviation = _moments(bent, inside)
     return mean + deviation * (bent - bent_mean) / tf.maximum(bent_deviation, 1e-6)
@@ -86,8 +91,14 @@ def blur(image: tf.Tensor, sigma: tf.Tensor, largest: float) -> tf.Tensor:
 
 
 def normal(seed: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
-    """Standard normal numbers, float32, the same for the same seed (int32 [2]); under XLA others than in the plain graph."""
-    return tf.random.stateless_normal(shape, seed, alg="philox")
+    """Standard normal numbers, float32, the same for the same seed (int32 [2]); `shape` begins with an even number.
+
+    Each is one of `LEVELS` quantiles of equal share, chosen by half of a 32-bit word: a look-up costs less than the formula.
+    """
+    bits = tf.random.stateless_uniform([shape[0] // 2, *shape[1:]], seed, None, None, tf.int32, alg="philox")
+    halves = tf.concat([bits, tf.bitwise.right_shift(bits, 16)], 0) & (LEVELS - 1)
+    quantiles = ndtri((np.arange(LEVELS) + 0.5) / LEVELS)
+    return tf.gather(tf.constant(quantiles / quantiles.std(), tf.float32), halves)
 
 
 def _where_active(active: tf.Tensor, change: Callable, image: tf.Tensor, inside: tf.Tensor) -> tf.Tensor:
@@ -98,17 +109,24 @@ def _where_active(active: tf.Tensor, change: Callable, image: tf.Tensor, inside:
 
 def _extremes(image: tf.Tensor, inside: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Each channel's least and greatest value inside, float32 [C] each; 0 for a channel without voxels."""
-    some = tf.reduce_any(inside, [0, 1, 2])
-    low = tf.reduce_min(tf.where(inside, image, image.dtype.max), [0, 1, 2])
-    high = tf.reduce_max(tf.where(inside, image, image.dtype.min), [0, 1, 2])
+    low = _over_voxels(tf.reduce_min, tf.where(inside, image, image.dtype.max))
+    high = _over_voxels(tf.reduce_max, tf.where(inside, image, image.dtype.min))
+    some = low <= high
     return tf.where(some, low, 0.0), tf.where(some, high, 0.0)
 
 
 def _moments(image: tf.Tensor, inside: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Each channel's mean and standard deviation inside, float32 [C] each; 0 for a channel without voxels."""
-    count = tf.maximum(tf.reduce_sum(tf.cast(inside, tf.float32), [0, 1, 2]), 1.0)
-    mean = tf.reduce_sum(tf.where(inside, image, 0.0), [0, 1, 2]) / count
-    return mean, tf.sqrt(tf.reduce_sum(tf.where(inside, (image - mean) ** 2, 0.0), [0, 1, 2]) / count)
+    count = tf.maximum(_over_voxels(tf.reduce_sum, tf.cast(inside, tf.float32)), 1.0)
+    mean = _over_voxels(tf.reduce_sum, tf.where(inside, image, 0.0)) / count
+    square = _over_voxels(tf.reduce_sum, tf.where(inside, image ** 2, 0.0)) / count     # in the same pass; z-scores lie about 0
+    return mean, tf.sqrt(tf.maximum(square - mean ** 2, 0.0))
+
+
+def _over_voxels(reduce: Callable, image: tf.Tensor) -> tf.Tensor:
+    """Reduce [X, Y, Z, C] to [C], rows of Z x C first: compiled, that is ten times faster than all axes at once."""
+    x, y, z, channels = image.shape
+    return reduce(tf.reshape(reduce(tf.reshape(image, [x * y, z * channels]), 0), [z, channels]), 0)
 
 
 def _slab_matrix(n: int, thickness: tf.Tensor) -> tf.Tensor:

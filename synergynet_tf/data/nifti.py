@@ -44,11 +44,11 @@ class Volume:
         return "".join(nib.orientations.ornt2axcodes(self.orientation))
 
 
-def read(path: str | Path) -> Volume:
+def read(path: str | Path, finite: bool = True) -> Volume:
     """Read a scan as float32, reoriented (never resampled) to the closest canonical orientation.
 
     Raises InputError: no such file, not NIfTI, truncated or corrupt, not three-dimensional, complex or colour voxels, no voxels
-    at all, an affine that is no grid, NaN or Inf.
+    at all, an affine that is no grid; NaN or Inf, unless `finite` is false: then they are the caller's to look for.
     """
     path = Path(path)
     image = _open(path)
@@ -58,7 +58,8 @@ def read(path: str | Path) -> Volume:
         stored = image.get_fdata(dtype=np.float32, caching="unchanged").reshape(shape)
     except (OSError, ValueError, MemoryError) as error:
         raise InputError(f"{path}: the voxels cannot be read ({_first_line(error)}); replace the file") from None
-    _require_finite(path, stored)
+    if finite:
+        _require_finite(path, stored)
     orientation = io_orientation(affine)
     canonical = affine @ inv_ornt_aff(orientation, shape)
     spacing = tuple(float(mm) for mm in nib.affines.voxel_sizes(canonical))
@@ -71,17 +72,20 @@ def read_mask(path: str | Path) -> Volume:
 
     Raises InputError as `read` does, and for more than one value beside 0.
     """
-    volume = read(path)
+    return as_mask(read(path))
+
+
+def as_mask(volume: Volume) -> Volume:
+    """The mask that a volume holds, as `read_mask` gives it. Raises InputError for more than one value beside 0."""
     array = volume.array
     mask = array != 0
     first = array[tuple(np.unravel_index(np.argmax(mask), mask.shape))]
     if first != 0 and not np.array_equal(array, np.where(mask, first, np.float32(0))):
         values = np.unique(array)
         shown = ", ".join(f"{v:g}" for v in values[:6]) + (", ..." if len(values) > 6 else "")
-        raise InputError(f"{path}: a mask holds 0 and one other value, but this file has {len(values)} values ({shown}); "
+        raise InputError(f"{volume.path}: a mask holds 0 and one other value, but this file has {len(values)} values ({shown}); "
                          "threshold it, or choose the one label that means lesion")
-    return Volume(mask, volume.affine, volume.spacing, volume.path, volume.header, volume.file_shape, volume.file_affine,
-                  volume.orientation)
+    return replace(volume, array=mask)
 
 
 def read_reference(path: str | Path, other: str | Path | None = None, combine: str | None = None) -> Volume:
@@ -97,6 +101,14 @@ def read_reference(path: str | Path, other: str | Path | None = None, combine: s
     second = read_mask(other)
     check_same_grid(first, second)
     return replace(first, array=COMBINE[combine](first.array, second.array))
+
+
+def read_prediction(mask: str | Path | None, probability: str | Path | None) -> Volume:
+    """Read a tool's mask; of a tool that gives none, its probability map above 1/2. Raises InputError as `read_mask` does."""
+    if mask is not None:
+        return read_mask(mask)
+    volume = read(probability)
+    return replace(volume, array=volume.array > 0.5)
 
 
 def check_same_grid(a: Volume, b: Volume) -> None:

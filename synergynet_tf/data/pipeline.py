@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from synergynet_tf.augmentation import AugmentConfig
 from synergynet_tf.config import Config
-from synergynet_tf.data import augment, crops, warp
+from synergynet_tf.data import augment, crops, donors, warp
 from synergynet_tf.data.cache import CachedCase
 from synergynet_tf.data.instances import check_room
 from synergynet_tf.errors import InputError
@@ -46,35 +46,70 @@ def validation_patches(cases: Sequence[CachedCase], config: Config) -> tf.data.D
     return _dataset(cases, crops.plan_validation(cases, config), plain, 1, 2)
 
 
+class Reader:
+    """Reads what one visit needs from the memory maps: NumPy on the host.
+
+    Attributes:
+        augmented: whether anything is to be done to a patch.
+        types, shapes: of the arrays that it returns. Of its own case it reads the patch with its margins, or where the margins
+            are longer than any case, all of the case along that axis.
+    """
+
+    types = (tf.float16, tf.int16, tf.float32, tf.bool, tf.float16, tf.float16, tf.float32, tf.int32)
+
+    def __init__(self, cases: Sequence[CachedCase], config: Config):
+        self._cases, self._slots = cases, config.lesions.max_lesions
+        self._margin = np.array(warp.margins(config.patch.size, config.patch.rotation, config.augment))
+        self.augmented = bool(config.patch.rotation) or config.augment != AugmentConfig()
+        block = config.patch.size + 2 * self._margin
+        self._block = tuple(map(int, np.minimum(block, np.max([case.shape for case in cases], 0)) if self.augmented else block))
+        self._half = (np.array(config.patch.size) - 1) / 2
+        self._pool = donors.eligible(cases, config.lesions.min_voxels) if config.augment.paste else []
+        self._most = config.augment.paste_range[1] if config.augment.paste else 0
+        channels, cube = len(config.data.channels), (donors.SIDE,) * 3
+        self.shapes = ((*self._block, channels), self._block, (3,), (self._slots,),
+                       (self._most, *cube, channels), (self._most, *cube), (self._most, channels), (self._most,))
+
+    def __call__(self, case: int, start: np.ndarray, pasted: np.ndarray) -> tuple[np.ndarray, ...]:
+        """What a patch that starts at `start` of case number `case` is made of, with the lesions `pasted` (draws.Draws).
+
+        Returns the block's image and instances, the place of the patch's centre in it (float32 [3]), is_small [L], and Donors.
+        """
+        source = self._cases[case]
+        lesions = len(source.table.is_small)
+        given = donors.read_donors(self._cases, self._pool, case, pasted[:self._most], lesions + 1, self._slots)
+        is_small = np.zeros(self._slots, bool)
+        is_small[:lesions] = source.table.is_small
+        is_small[given.label[given.label > 0] - 1] = True
+        first = start
+        if self.augmented:      # nothing is asked for beyond the case, where all is 0
+            first = np.clip(start - self._margin, 0, np.maximum(np.array(source.shape) - self._block, 0))
+        image, instances = (crops.read_crop(volume, first, self._block) for volume in (source.image(), source.instances()))
+        return image, instances, np.float32(start + self._half - first), is_small, *given
+
+
 def _dataset(
     cases: Sequence[CachedCase], visits: crops.Visits, config: Config, batch: int, parallel: int,
 ) -> tf.data.Dataset:
-    size, slots, channels = config.patch.size, config.lesions.max_lesions, len(config.data.channels)
-    margin = np.array(warp.margins(size, config.patch.rotation, config.augment))
-    block = tuple(int(n) for n in size + 2 * margin)
-    augmented = config.patch.rotation or config.augment != AugmentConfig()
-
-    def read(case: int, start: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        source = cases[case]
-        is_small = np.zeros(slots, bool)
-        is_small[:len(source.table.is_small)] = source.table.is_small
-        return (crops.read_crop(source.image(), start - margin, block),
-                crops.read_crop(source.instances(), start - margin, block), is_small)
+    reader = Reader(cases, config)
+    prepare = augment.compiled(config.augment, config.patch.size)
 
     def sample(visit: crops.Visits) -> Batch:
         # Reading gives the same whenever it runs, hence stateful=False: under op determinism a stateful map would run serially.
-        image, instances, is_small = tf.numpy_function(
-            read, [visit.case, visit.start], (tf.float16, tf.int16, tf.bool), stateful=False)
-        image, instances = tf.ensure_shape(image, (*block, channels)), tf.ensure_shape(instances, block)
-        if augmented:
-            image, instances = augment.augment_patch(image, instances, visit.angle, visit.draws, config.augment, size)
+        read = tf.numpy_function(reader, [visit.case, visit.start, visit.draws.paste], reader.types, stateful=False)
+        image, instances, centre, is_small, *given = (tf.ensure_shape(value, shape) for value, shape in zip(read, reader.shapes))
+        if reader.augmented:
+            image, instances = prepare(image, instances, centre, visit.angle, visit.draws, donors.Donors(*given))
         else:
             image, instances = tf.cast(image, tf.float32), tf.cast(instances, tf.int32)
-        annotation = augment.annotate(instances, tf.ensure_shape(is_small, [slots]), config.lesions.min_voxels)
-        return Batch(image, instances, *annotation, visit.seed, visit.case)
+        annotation = augment.annotate(instances, is_small, config.lesions.min_voxels)
+        made = Batch(image, instances, *annotation, visit.seed, visit.case)
+        return Batch(*(value[None] for value in made)) if batch == 1 else made      # not copied into a batch of one
 
     dataset = tf.data.Dataset.from_tensor_slices(visits).map(sample, num_parallel_calls=parallel, deterministic=True)
-    return dataset.batch(batch, drop_remainder=True).prefetch(1).with_options(_options(parallel))
+    if batch > 1:
+        dataset = dataset.batch(batch, drop_remainder=True)
+    return dataset.prefetch(1).with_options(_options(parallel))
 
 
 def _options(threads: int) -> tf.data.Options:

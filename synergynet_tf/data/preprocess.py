@@ -44,6 +44,7 @@ def load_case(case: Case, channels: Sequence[str]) -> LoadedCase:
     """
     flair = nifti.read(case.images["flair"])
     _warn_of_spacing(flair)
+    _warn_of_skull(flair)
     brain, box = brain_mask(flair)
     inside = _slices(box)
     image = np.zeros((*brain.shape, len(channels)), np.float32)
@@ -63,9 +64,6 @@ def brain_mask(flair: Volume) -> tuple[np.ndarray, Box]:
     found = flair.array != 0
     if not found.any():
         raise InputError(f"{flair.path}: no brain: all {found.size} voxels are 0; give a skull-stripped FLAIR")
-    share = np.count_nonzero(found) / found.size
-    if share > STRIPPED:
-        log.warning("%s: %.0f %% of the voxels are not 0: is the skull stripped, and the background 0?", flair.path, 100 * share)
     outer = _bounds(found)
     labels = cc3d.connected_components(np.ascontiguousarray(found[_slices(outer)]), connectivity=26)
     sizes = np.bincount(labels.ravel())
@@ -110,10 +108,21 @@ def _lesions(case: Case, flair: Volume, inside: tuple[slice, slice, slice]) -> n
     return cropped
 
 
+def far_from_1mm(spacing: tuple[float, float, float]) -> bool:
+    """Whether a side of the voxels lies outside `SPACING`, by more than a header's rounding."""
+    return min(spacing) < SPACING[0] - 1e-3 or max(spacing) > SPACING[1] + 1e-3
+
+
 def _warn_of_spacing(volume: Volume) -> None:
-    if min(volume.spacing) < SPACING[0] or max(volume.spacing) > SPACING[1]:
+    if far_from_1mm(volume.spacing):
         log.warning("%s: the voxels are %s mm, but sizes are meant for 1 mm (%g to %g): resample to 1 mm for sound results",
                     volume.path, " x ".join(f"{mm:.3g}" for mm in volume.spacing), *SPACING)
+
+
+def _warn_of_skull(flair: Volume) -> None:
+    share = np.count_nonzero(flair.array) / flair.array.size
+    if share > STRIPPED:
+        log.warning("%s: %.0f %% of the voxels are not 0: is the skull stripped, and the background 0?", flair.path, 100 * share)
 
 
 def _fill_holes(mask: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from synergynet_tf.config import DataConfig
 from synergynet_tf.data.layouts import LESIONS, SPLITS, Case
 from synergynet_tf.errors import InputError
 from synergynet_tf.files import replace_file
@@ -18,6 +19,13 @@ class Split:
     train: tuple[Case, ...]
     validation: tuple[Case, ...]
     test: tuple[Case, ...]
+
+
+def divide(cases: Sequence[Case], data: DataConfig) -> Split:
+    """The split that a configuration asks for: one of `folds`, or that of `split_cases`. Raises InputError as they do."""
+    if data.folds:
+        return folds(cases, data.folds, data.split, data.split_seed)[data.fold]
+    return split_cases(cases, data.split, data.split_seed)
 
 
 def split_cases(cases: Sequence[Case], shares: tuple[float, float, float], seed: int) -> Split:

@@ -4,13 +4,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from synergynet_tf.augmentation import LIMITS, AugmentConfig
+from synergynet_tf.augmentation import LIMITS, MOST_PASTED, SWITCHES, AugmentConfig
 from synergynet_tf.config import Config, DataConfig, TrainConfig
 from synergynet_tf.data import draws
 
-SWITCHES = ("flip", *LIMITS, "modality_dropout")
 FIELDS = {"elastic": ("elastic", "elastic_seed"), "noise": ("noise", "noise_seed"), "modality_dropout": ("dropped",),
-          "thick_slices": ("thick_slices", "thick_axis"), "bias_field": ("bias_field", "bias_terms")}
+          "thick_slices": ("thick_slices", "thick_axis"), "bias_field": ("bias_field", "bias_terms"),
+          "paste": ("paste", "paste_places", "paste_border")}
 
 
 def config(seed=7, **augment):
@@ -50,6 +50,16 @@ def test_flair_is_never_dropped_and_the_others_apart():
     dropped = draws.draw(config(modality_dropout=0.5), 0, 400).dropped
     assert not dropped[:, 1].any()
     assert 160 < dropped[:, 0].sum() < 240 and 60 < (dropped[:, 0] & dropped[:, 2]).sum() < 140
+
+
+def test_the_number_of_pasted_lesions_and_their_borders_fill_their_ranges():
+    settings = AugmentConfig(paste=0.5, paste_range=(2, MOST_PASTED), paste_border=(1.5, 2.0))
+    drawn = draws.draw(replace(config(), augment=settings), 0, 400)
+    counts, on = (drawn.paste >= 0).all(-1).sum(-1), (drawn.paste >= 0).any((1, 2))
+    assert 160 < on.sum() < 240 and set(counts[on]) == set(range(2, MOST_PASTED + 1))
+    assert ((drawn.paste >= 0).all(-1) == (np.arange(MOST_PASTED) < counts[:, None])).all()
+    assert drawn.paste.max() < 1 and drawn.paste_places.min() >= 0 and 0.999 < drawn.paste_places.max() < 1
+    assert drawn.paste_border[on].min() > 1.5 and 1.99 < drawn.paste_border[on].max() < 2
 
 
 def test_bias_terms_are_a_polynomial_without_constant():

@@ -6,16 +6,16 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
-from synergynet_tf.augmentation import LIMITS, AugmentConfig
+from synergynet_tf.augmentation import SWITCHES, AugmentConfig
 from synergynet_tf.config import Config, DataConfig, LesionConfig, PatchConfig, TrainConfig
-from synergynet_tf.data import augment, crops, draws, pipeline
+from synergynet_tf.data import augment, crops, donors, draws, pipeline
 from synergynet_tf.data.cache import CachedCase
 from synergynet_tf.data.instances import lesion_table
 from synergynet_tf.data.layouts import Case
 
 SIZE, SLOTS = (16, 24, 16), 6
 SPATIAL = AugmentConfig(flip=0.5, scale=0.7, elastic=0.7, elastic_range=(1.0, 3.0), elastic_spacing=8.0)
-EVERYTHING = replace(SPATIAL, **dict.fromkeys(("flip", *LIMITS, "modality_dropout"), 0.7))
+EVERYTHING = replace(SPATIAL, **dict.fromkeys(SWITCHES, 0.7))
 
 
 def make_case(folder, name, lesions):
@@ -74,7 +74,7 @@ def test_shapes_are_static_numbers_finite_and_boxes_those_of_the_final_labels(ca
             expected = [[s.start for s in box] + [s.stop for s in box] if box else [0] * 6 for box in found]
             np.testing.assert_array_equal(boxes, expected)
             np.testing.assert_array_equal(valid | ignore, [box is not None for box in found])
-            assert labels.max() <= len(cases[case].table.boxes)
+            assert labels.max() <= len(cases[case].table.boxes) + EVERYTHING.paste_range[1]
             seen += valid.sum()
     assert seen > 10
 
@@ -127,27 +127,30 @@ def test_the_draws_of_a_run_are_those_of_earlier_versions(cases):
     assert plan.start[2].tolist() == [6, 1, 34]
 
 
-def test_the_whole_augmentation_compiles_and_agrees_with_the_plain_graph(cases):
-    settings = EVERYTHING
-    # XLA makes other numbers of a seed than the plain graph: here neither the field nor the noise is random.
-    row = draws.draw(config(AugmentConfig(flip=1.0, scale=1.0)), 0, 1)
+def test_the_plain_graph_agrees_with_the_compiled_one(cases):
+    settings = config(EVERYTHING)
+    row = draws.draw(config(replace(EVERYTHING, **dict.fromkeys(SWITCHES, 1.0))), 0, 1)
     given = draws.Draws(*(tf.constant(values[0]) for values in row))
-    block = tf.constant(np.array(cases[0].image())), tf.constant(np.array(cases[0].instances()))
-
-    def make(image, instances, given):
-        return augment.augment_patch(image, instances, tf.constant(0.2), given, settings, SIZE)
-
-    plain, compiled = (tf.function(make, jit_compile=jit)(*block, given) for jit in (False, True))
+    read = list(map(tf.constant, pipeline.Reader(cases, settings)(0, np.array([8, 8, 9]), row.paste[0])))
+    arguments = (*read[:3], tf.constant(0.2), given, donors.Donors(*read[4:]))
+    plain = tf.function(lambda *a: augment.augment_patch(*a, EVERYTHING, SIZE))(*arguments)
+    compiled = augment.compiled(EVERYTHING, SIZE)(*arguments)
     assert compiled[0].shape == (*SIZE, 2) and compiled[1].shape == SIZE
     # Cubes have edges: a place that differs in the last bit of a float32 may choose the neighbouring label.
-    np.testing.assert_allclose(plain[0], compiled[0], atol=0.01)
+    np.testing.assert_allclose(plain[0], compiled[0], atol=0.02)
     assert np.mean(plain[1] != compiled[1]) < 2e-3 and np.any(plain[1])
-    row = draws.draw(config(replace(EVERYTHING, elastic=1.0, noise=1.0, gamma=1.0)), 0, 1)
-    every = tf.function(make, jit_compile=True)(*block, draws.Draws(*(tf.constant(values[0]) for values in row)))
-    assert np.isfinite(every[0]).all()
 
 
-def test_cases_without_lesions_have_none(cases):
+def test_one_function_serves_all_epochs(cases):
+    assert augment.compiled(EVERYTHING, SIZE) is augment.compiled(replace(EVERYTHING), tuple(SIZE))
+    first = augment.compiled(EVERYTHING, SIZE)
+    traces = first.experimental_get_tracing_count()
+    for epoch in (3, 4):
+        batches(cases, config(EVERYTHING, 1), epoch)
+    assert first.experimental_get_tracing_count() == traces > 0
+
+
+def test_cases_without_lesions_have_none_where_none_are_given(cases):
     for batch in batches(cases[2:], config(EVERYTHING)):
         assert not batch.instances.any() and not batch.gt_boxes.any() and not batch.gt_valid.any() and not batch.gt_ignore.any()
 

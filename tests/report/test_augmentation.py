@@ -6,7 +6,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from synergynet_tf import prepare
-from synergynet_tf.augmentation import LIMITS, AugmentConfig
+from synergynet_tf.augmentation import LIMITS, SWITCHES, AugmentConfig
 from synergynet_tf.data.cache import build_cache
 from synergynet_tf.data.instances import LesionTable
 from synergynet_tf.data.layouts import discover
@@ -18,14 +18,14 @@ def outlined(path):
 
 
 def test_the_sheet_shows_lesions_where_there_are_some(tiny_config, tmp_path):
-    case = build_cache(discover(tiny_config.data.path), tiny_config)[0]
-    every = dataclasses.replace(tiny_config, augment=AugmentConfig(**dict.fromkeys(("flip", *LIMITS), 0.5)))
-    augmentation.augmentation_sheet(tmp_path / "sheet.png", case, every)
+    cases = build_cache(discover(tiny_config.data.path), tiny_config)
+    every = dataclasses.replace(tiny_config, augment=AugmentConfig(**dict.fromkeys(SWITCHES, 0.5)))
+    augmentation.augmentation_sheet(tmp_path / "sheet.png", cases, every)
     assert outlined(tmp_path / "sheet.png") > 1000
-    bare = dataclasses.replace(case, table=LesionTable(np.zeros((0, 6), int), np.zeros(0, int), np.zeros(0, bool)))
-    np.save(tmp_path / "instances.npy", np.zeros(case.shape, np.int16))
-    np.save(tmp_path / "image.npy", case.image())
-    augmentation.augmentation_sheet(tmp_path / "bare.png", dataclasses.replace(bare, folder=tmp_path), every)
+    bare = dataclasses.replace(cases[0], table=LesionTable(np.zeros((0, 6), int), np.zeros(0, int), np.zeros(0, bool)))
+    np.save(tmp_path / "instances.npy", np.zeros(cases[0].shape, np.int16))
+    np.save(tmp_path / "image.npy", cases[0].image())
+    augmentation.augmentation_sheet(tmp_path / "bare.png", [dataclasses.replace(bare, folder=tmp_path)], every)
     assert outlined(tmp_path / "bare.png") == 0
 
 
@@ -33,6 +33,17 @@ def test_every_transform_is_shown_at_its_strongest(tiny_config):
     shown = dict(augmentation._alone(tiny_config))
     assert {name for changes in shown.values() for name in changes} == {"angle", "flip", *LIMITS}
     assert "scale 0.85" in shown and "scale 1.15" in shown and "thick slices 4" in shown and "noise 0.2" in shown
+
+
+def test_pasting_and_dropout_have_their_pictures(tiny_config, tmp_path):
+    two = dataclasses.replace(tiny_config, data=dataclasses.replace(tiny_config.data, channels=("flair", "t2")))
+    studio = augmentation._Studio(build_cache(discover(tiny_config.data.path, channels=("flair", "t2")), two), two)
+    plain, off = studio.dropped()
+    assert (plain.title, off.title) == ("t2", "t2 dropped") and plain.image.any() and not off.image.any()
+    before, pasted = studio.patch("original"), studio.pasted()
+    new = (pasted.instances > 0) & (before.instances == 0)
+    assert new.any() and (pasted.image[new] > before.image[new]).all() and new[:, :, pasted.level].any()
+    assert augmentation._Studio(build_cache(discover(tiny_config.data.path), tiny_config), tiny_config).dropped() == []
 
 
 def test_the_command_draws_it_or_says_why_not(tiny_cohort, tmp_path, capsys):

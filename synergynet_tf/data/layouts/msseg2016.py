@@ -6,7 +6,8 @@ from synergynet_tf.data.layouts.case import LESIONS, Case, case_of, named_scans,
 
 PREPROCESSED = {"FLAIR_preprocessed": "flair", "T2_preprocessed": "t2", "T1_preprocessed": "t1", "DP_preprocessed": "pd",
                 "GADO_preprocessed": "t1gd"}
-RAW = {"3DFLAIR": "flair", "T2": "t2", "3DT1": "t1", "DP": "pd", "3DT1GADO": "t1gd"}
+RAW = {"3DFLAIR": "flair", "T2": "t2", "3DT1": "t1", "DP": "pd", "3DT1GADO": "t1gd"}    # of the challenge's days
+RAW_DATA = {"FLAIR": "flair", "T2": "t2", "T1": "t1", "DP": "pd", "GADO": "t1gd"}
 PARENTS = r"Training|Testing|Center_\d+"      # of patients' folders, one in the other
 DATA = "Preprocessed_Data"
 
@@ -14,9 +15,9 @@ DATA = "Preprocessed_Data"
 def find(path: Path) -> list[Case] | None:
     """folders [Center_01/]Patient_01/ with Preprocessed_Data/FLAIR_preprocessed.nii.gz, T2_... and Masks/Consensus.nii.gz.
 
-    Preprocessed files may lie in the patient's folder itself, as may Consensus.nii.gz; without them 3DFLAIR.nii.gz is taken, and
-    the other raw scans. `path` may be the folder of one patient, of a centre, or of all. Centres number their patients alike: a
-    patient's name holds those of the folders above it, below `path`.
+    Preprocessed files may lie in the patient's folder itself, as may Consensus.nii.gz; without them 3DFLAIR.nii.gz, or
+    Raw_Data/FLAIR.nii.gz, is taken, and the other raw scans. `path` may be the folder of one patient, of a centre, or of all.
+    Centres number their patients alike: a patient's name holds those of the folders above it, below `path`.
     """
     alone = _files(path)
     return [case_of(path.resolve().name, "", alone)] if alone else _patients(path, "") or None
@@ -36,6 +37,7 @@ def _patients(folder: Path, prefix: str) -> list[Case]:
 def _files(folder: Path) -> dict[str, Path]:
     """By channel; nothing where the folder is no patient's."""
     files = (named_scans(folder / DATA, PREPROCESSED) or named_scans(folder, PREPROCESSED)
-             or (named_scans(folder, RAW) if named_scans(folder, {"3DFLAIR": "flair"}) else {}))
+             or (named_scans(folder, RAW) if named_scans(folder, {"3DFLAIR": "flair"}) else {})
+             or named_scans(folder / "Raw_Data", RAW_DATA))
     consensus = named_scans(folder / "Masks", {"Consensus": LESIONS}) or named_scans(folder, {"Consensus": LESIONS})
     return files | consensus if files else {}

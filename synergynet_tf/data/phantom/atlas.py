@@ -55,7 +55,7 @@ def anatomy_files(folder: str | Path) -> list[Path]:
     return files
 
 
-def _template_map(kind: str) -> np.ndarray:
+def template_map(kind: str) -> np.ndarray:
     """One of nilearn's MNI152 maps, uint8 on GRID. nilearn is found, not imported: its import takes seconds."""
     import nibabel
 
@@ -107,10 +107,10 @@ def _ventricle_pull(regions: np.ndarray, side: tuple[int, int, int]) -> np.ndarr
 @functools.lru_cache(maxsize=1)
 def template_atlas() -> Atlas:
     """The MNI152 2009a symmetric template. Raises InputError if the installed nilearn lacks its maps."""
-    brain = _template_map("t1") > 0
+    brain = template_map("t1") > 0
     labels, _ = ndimage.label(brain)
     brain = labels == np.argmax(np.bincount(labels.ravel())[1:]) + 1
-    grey, white = (np.where(brain, _template_map(kind), 0).astype(np.uint8) for kind in ("gm", "wm"))
+    grey, white = (np.where(brain, template_map(kind), 0).astype(np.uint8) for kind in ("gm", "wm"))
     regions = _template_regions(grey, white, brain)
     return Atlas(grey, white, brain.astype(np.uint8) * 255, regions, np.linalg.inv(AFFINE)[:3],
                  _ventricle_pull(regions, (-1, 1, 1)), float(brain.sum()), True)

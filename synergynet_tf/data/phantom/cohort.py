@@ -2,9 +2,7 @@
 import csv
 import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from concurrent.futures import as_completed
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ from synergynet_tf.config import PhantomConfig
 from synergynet_tf.data.phantom.atlas import anatomy_files
 from synergynet_tf.data.phantom.patient import Session, make_patient
 from synergynet_tf.errors import InputError
+from synergynet_tf.processes import pool
 
 _COLUMNS = ("patient", "session", "flair", "t2", "lesions", "split")
 
@@ -121,18 +120,12 @@ def generate_cohort(folder: Path, config: PhantomConfig, workers: int | None = N
 
 def _in_processes(folder: Path, config: PhantomConfig, counts: list[int], workers: int,
                   report: Callable[[int], None]) -> list[tuple[str, str]]:
-    """`_write_patient` for all patients in a pool. Spawn, not fork: the caller may hold TensorFlow's threads."""
+    """`_write_patient` for all patients in several processes."""
     rows = []
-    pool = ProcessPoolExecutor(workers, get_context("spawn"))
-    try:
-        futures = [pool.submit(_write_patient, folder, config, index, count) for index, count in enumerate(counts)]
+    with pool(workers, "phantom-making") as executor:
+        futures = [executor.submit(_write_patient, folder, config, index, count) for index, count in enumerate(counts)]
         for future in as_completed(futures):
             done = future.result()
             rows += done
             report(len(done))
-    except BrokenProcessPool:
-        raise InputError(f"one of {workers} processes was ended from outside, for want of memory as a rule; "
-                         "use fewer (--workers)") from None
-    finally:
-        pool.shutdown(cancel_futures=True)
     return rows

@@ -1,0 +1,58 @@
+"""One case: every file that its layout names, each read once."""
+import contextlib
+import logging
+from collections.abc import Iterator
+
+from synergynet_tf.config import Config
+from synergynet_tf.data.check import brain as brains
+from synergynet_tf.data.check import images, masks
+from synergynet_tf.data.check.problem import CaseCheck, Findings
+from synergynet_tf.data.check.views import slices_of
+from synergynet_tf.data.layouts import Case
+
+
+def check_case(case: Case, config: Config) -> CaseCheck:
+    """Everything that is wrong with a case's files; nothing is raised for any of it.
+
+    Args:
+        case: its raters chosen. Files that do not exist are passed over: `layouts.faults` names them.
+        config: `data.channels` and `lesions` are used. Other channels are read too, but give warnings only.
+    """
+    found = Findings(case, config.data.channels)
+    with _quiet():
+        flair = images.read("flair", found)
+        digests, brain = {}, None
+        if flair is not None:
+            digests["flair"] = images.digest(flair.array)
+            images.check_spacing(flair, found)
+            brain = brains.check_flair(flair, found)
+        for channel in sorted(case.images.keys() - {"flair"}):
+            volume = images.read(channel, found)
+            if volume is None:
+                continue
+            digests[channel] = images.digest(volume.array)
+            if flair is None or not images.same_grid(flair, volume, channel, found):
+                images.check_intensities(volume.array[volume.array != 0], channel, found)
+            elif brain is not None:
+                images.check_channel(volume, channel, brain[0], found)
+        mask, of_masks = masks.read_reference(case, flair, found) if case.lesions is not None else (None, {})
+        lesions = masks.check_lesions(mask, config.lesions, found) if mask is not None else (None, None)
+        if mask is not None and brain is not None:
+            masks.check_in_brain(mask, flair, *brain, found)
+    views = None if flair is None else slices_of(flair, None if mask is None else mask.array)
+    volume = None if brain is None else brains.brain_ml(brain[0], flair)
+    return CaseCheck(case, tuple(found.problems), digests | of_masks, *lesions, volume, views)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The readers log what the table says in its own words, and of a damaged header more than can be used."""
+    logs = [logging.getLogger(name) for name in ("synergynet_tf.data", "nibabel.global")]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for log, level in zip(logs, levels):
+            log.setLevel(level)

@@ -1,0 +1,120 @@
+"""All cases: found without stopping at the first fault, checked in parallel, compared with one another."""
+import dataclasses
+import functools
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from synergynet_tf.config import Config
+from synergynet_tf.data import layouts, splits
+from synergynet_tf.data.cache import MANY_CASES
+from synergynet_tf.data.check.case import check_case
+from synergynet_tf.data.check.problem import ERROR, SECOND, WARNING, CaseCheck, Findings, Problem, files_of
+from synergynet_tf.data.layouts import LESIONS, Case
+from synergynet_tf.errors import InputError
+from synergynet_tf.processes import cores, pool
+
+NAMED = 8       # cases in a row about all of them
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The cases that a path holds, and what can be said against them before a scan is opened."""
+
+    cases: tuple[Case, ...]
+    problems: tuple[Problem, ...]
+
+
+def find_cases(config: Config, require_lesions: bool = False) -> Cohort:
+    """Find the cases as a training would, noting what it would refuse them for.
+
+    Raises InputError where there is nothing to check: no such path, no case, a table that cannot be read.
+    """
+    cases, problems = [], []
+    for case in layouts.find(config.data.path, config.data.layout):
+        try:
+            cases += layouts.choose_raters([case], config.data.raters)
+        except InputError as error:
+            problems += _noted(case, config, "file", str(error))
+            cases.append(dataclasses.replace(case, lesions=case.lesions or case.lesions2, lesions2=None))
+    cases.sort(key=lambda case: case.name)
+    faults = list(layouts.faults(cases, config.data.channels, require_lesions))
+    for fault in faults:
+        problems += _noted(fault.case, config, fault.kind, fault.message)
+    without = [case.name for case in cases if case.lesions is None]
+    if without and not require_lesions:
+        named = ", ".join(without[:NAMED]) + (f" and {len(without) - NAMED} more" if len(without) > NAMED else "")
+        problems.append(_of_all(WARNING, "file", f"{len(without)} of {len(cases)} cases have no reference mask and cannot be "
+                                f"trained on: {named}"))
+    if not any(fault.kind == "split" for fault in faults):
+        try:
+            splits.divide(cases, config.data)
+        except InputError as error:
+            problems.append(_of_all(ERROR, "split", str(error)))
+    return Cohort(tuple(cases), tuple(problems))
+
+
+def check_cases(cases: Sequence[Case], config: Config, workers: int | None = None,
+                on_case: Callable[[], None] | None = None) -> list[CaseCheck]:
+    """Check the cases, in their order.
+
+    Args:
+        workers: processes; none: one a core, or this one alone for fewer than `MANY_CASES` cases.
+        on_case: called after each case.
+
+    Raises:
+        InputError: a worker died.
+    """
+    check = functools.partial(check_case, config=config)
+    if workers is None:
+        workers = min(cores(), len(cases)) if len(cases) >= MANY_CASES else 1
+    if workers <= 1:
+        return [_counted(check(case), on_case) for case in cases]
+    with pool(workers, "checking") as executor:
+        return [_counted(checked, on_case) for checked in executor.map(check, cases)]
+
+
+def summarise(cohort: Cohort, checks: Sequence[CaseCheck]) -> list[Problem]:
+    """All problems: the cases' in their order, a case's errors first; then the cohort's."""
+    every = [*cohort.problems, *(problem for check in checks for problem in check.problems), *_duplicates(checks)]
+    place = {case.name: i for i, case in enumerate(cohort.cases)}
+    return sorted(every, key=lambda problem: (place.get(problem.case, len(place)), problem.severity != ERROR))
+
+
+def _duplicates(checks: Sequence[CaseCheck]) -> list[Problem]:
+    """The same voxels in two files: of two cases, or of one. One file under two cases of one patient (two raters) is none."""
+    same = defaultdict(list)
+    for check in checks:
+        paths = files_of(check.case)
+        for file, digest in check.digests.items():
+            if digest is None:
+                continue
+            same[file in (LESIONS, SECOND), digest].append((check.case, file, paths[file]))
+    problems = []
+    for files in same.values():
+        distinct = {}
+        for case, file, path in files:
+            distinct.setdefault((case.patient, path.resolve()), (case, file, path))
+        (known, known_file, _), *others = distinct.values()
+        for case, file, path in others:
+            where = known_file if case is known else f"{known_file} of {known.name}"
+            patient = "" if case.patient == known.patient else f" (patient {known.patient})"
+            text = f"the same voxels as {where}{patient}: keep one"
+            problems.append(Problem(case.name, WARNING, "duplicate", file, path, text))
+    return problems
+
+
+def _counted(check: CaseCheck, on_case: Callable[[], None] | None) -> CaseCheck:
+    if on_case:
+        on_case()
+    return check
+
+
+def _noted(case: Case, config: Config, kind: str, message: str) -> list[Problem]:
+    found = Findings(case, config.data.channels)
+    found.error(kind, "", message)
+    return found.problems
+
+
+def _of_all(severity: str, kind: str, text: str) -> Problem:
+    return Problem("", severity, kind, "", None, text)

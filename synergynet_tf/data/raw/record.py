@@ -1,0 +1,77 @@
+"""What a prepared case keeps of its way: `prepared.json` in its folder, beside the scans.
+
+From it a result on the prepared grid finds back to the scan's own space; nothing else of the raw scan is needed.
+"""
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from synergynet_tf.data import nifti
+from synergynet_tf.data.raw.grid import Grid, grid_of, resample
+from synergynet_tf.errors import InputError
+from synergynet_tf.files import replace_file
+
+FORMAT = 1
+FILE = "prepared.json"
+OWN_BRAIN = "own_space_brain.nii.gz"    # the brain on the FLAIR's own grid, with its header
+Matrix = list[list[float]]              # [4, 4], mm to mm, RAS+
+
+
+@dataclass(frozen=True)
+class Record:
+    """The case, its files, where they came from and what was done."""
+
+    key: str                            # of the sources, the settings and the tools
+    patient: str
+    session: str
+    split: str | None
+    files: dict[str, str]               # by channel, and lesions: names in the folder
+    sources: dict[str, dict[str, str]]  # by channel, and lesions: path and digest
+    source_grid: dict[str, list]        # shape, affine and axes of the FLAIR as its file stores it
+    steps: dict[str, str | bool]        # the settings
+    versions: dict[str, str]
+    to_flair: Matrix                    # from mm of the prepared grid to mm of the FLAIR's world
+    template_to_flair: Matrix | None    # affine, from MNI mm, where it was sought
+    flair_to_channel: dict[str, Matrix]
+    seconds: dict[str, float]           # that each step took, when it was last computed
+    format: int = FORMAT
+
+
+def read(folder: Path) -> Record | None:
+    """The record of a folder, or None where it holds none, or one that this version did not write."""
+    try:
+        stored = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        record = Record(**stored)
+    except (OSError, ValueError, TypeError):
+        return None
+    return record if record.format == FORMAT else None
+
+
+def write(folder: Path, record: Record) -> None:
+    """Write the record, as `files.replace_file` does."""
+    replace_file(folder / FILE, (json.dumps(dataclasses.asdict(record), indent=1) + "\n").encode())
+
+
+def to_own_space(array: np.ndarray, grid: Grid, folder: Path, record: Record) -> tuple[np.ndarray, nifti.Volume]:
+    """Carry an array from a prepared grid to its FLAIR's own space.
+
+    Args:
+        array: [X, Y, Z] on `grid`, the prepared scan's.
+        folder: of the prepared case.
+
+    Returns:
+        float32 [X, Y, Z] on the FLAIR's canonical grid, by linear interpolation and as the mean over thick slices, 0 outside
+        the brain; and the volume on whose grid it lies, for `nifti.write_like`.
+
+    Raises:
+        InputError: the case's own-space file is gone or another.
+    """
+    own = nifti.read_mask(folder / OWN_BRAIN)
+    if list(own.file_shape) != record.source_grid["shape"]:
+        raise InputError(f"{folder / OWN_BRAIN}: the grid is {own.file_shape}, but {folder / FILE} has "
+                         f"{record.source_grid['shape']}; prepare the case again")
+    carried = resample(array, grid, grid_of(own), np.linalg.inv(record.to_flair))
+    return np.where(own.array, carried, np.float32(0)), own

@@ -1,0 +1,200 @@
+"""Registration by mutual information (Mattes 2003, in SimpleITK): a scan to the MNI152 template, a channel to its FLAIR.
+
+nilearn's template is stripped of its skull. A scan with skull finds it all the same where only the brain and a thin rim around
+it are compared, the size is held while the place is sought, and the scan's greys are replaced by their ranks: a scalp ten times
+as bright as the brain would else take all bins of the histogram.
+"""
+import functools
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from synergynet_tf.data.nifti import Volume
+from synergynet_tf.data.phantom import atlas
+from synergynet_tf.data.raw import tools
+from synergynet_tf.data.raw.grid import MNI
+from synergynet_tf.errors import InputError
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+RIM_MM = 4              # around the template's brain: dark in the template, as skull and fluid are in a scan
+COARSE_MM = 6           # of the search for the place
+START_SCALE = 0.9       # a living brain is shorter than the template by about a tenth
+START_TILTS = (-25, 0, 25)          # degrees, chin up or down
+START_HEIGHTS = (-20, 0, 20, 40)    # mm, from the head's middle: fields of view end at the skull base or at the neck
+LEVELS = ((3, 3.0, 0.5), (2, 1.5, 0.3))     # shrink factor, smoothing in mm, share of the voxels that are compared
+SIZES = (0.35, 1.25)    # of a brain, in template brains: beyond it something else was taken for one
+MIN_INFORMATION = 0.1   # nats: below it nothing was recognised; heads reach 0.3 to 0.5
+GREYS = 256
+
+
+def to_template(scan: Volume) -> np.ndarray:
+    """Where the template's brain lies in a scan, with or without skull: float64 [4, 4], affine, from MNI mm to the scan's mm.
+
+    Raises InputError when the scan holds no brain that can be recognised.
+    """
+    sitk = tools.load("SimpleITK")
+    template, near = _template()
+    moving = tools.to_image(ranks(scan), scan.affine)
+    try:
+        start = _place(template, moving, near)
+        transform = sitk.AffineTransform(3)
+        transform.SetCenter(start.GetCenter())
+        transform.SetMatrix(start.GetMatrix())
+        transform.SetTranslation(start.GetTranslation())
+        information = _optimise(template, moving, near, transform, LEVELS)
+    except RuntimeError as error:       # ITK's: too little overlap, as a rule
+        raise InputError(f"{scan.path}: no brain found ({_reason(error)}); check the file, its orientation and its contrast, "
+                         "or leave it out") from None
+    matrix = tools.to_matrix(transform)
+    size = np.linalg.det(matrix[:3, :3])
+    if information < MIN_INFORMATION or not SIZES[0] <= size <= SIZES[1]:
+        raise InputError(f"{scan.path}: no brain found: the best fit has {size:.2f} times the MNI152 brain's size and "
+                         f"{information:.2f} nats in common with it, but {SIZES[0]} to {SIZES[1]} and at least {MIN_INFORMATION} "
+                         "are needed; check the file, its orientation and its contrast, or leave it out")
+    return matrix
+
+
+def to_flair(flair: Volume, other: Volume) -> np.ndarray:
+    """Where the FLAIR's points lie in another channel: float64 [4, 4], rigid, from the FLAIR's mm to the other's mm.
+
+    Raises InputError when the two do not overlap.
+    """
+    sitk = tools.load("SimpleITK")
+    fixed, moving = (tools.to_image(ranks(volume), volume.affine) for volume in (flair, other))
+    transform = sitk.Euler3DTransform()
+    transform.SetCenter(fixed.TransformContinuousIndexToPhysicalPoint([n / 2 for n in fixed.GetSize()]))
+    try:
+        _optimise(fixed, moving, None, transform, ((4, 4.0, 0.5), (2, 2.0, 0.2), (1, 0.0, 0.05)))
+    except RuntimeError as error:
+        raise InputError(f"{other.path}: cannot be aligned with {flair.path} ({_reason(error)}): do both show one head, "
+                         "scanned in one session?") from None
+    return tools.to_matrix(transform)
+
+
+def rigid_part(matrix: np.ndarray) -> np.ndarray:
+    """The rotation next to an affine [4, 4] of mm to mm, by its polar decomposition, with the template brain's middle kept."""
+    u, _, vt = np.linalg.svd(matrix[:3, :3])
+    middle = MNI.affine @ [*ndimage.center_of_mass(template_brain()), 1]
+    rigid = np.eye(4)
+    rigid[:3, :3] = u @ vt
+    rigid[:3, 3] = (matrix @ middle)[:3] - rigid[:3, :3] @ middle[:3]
+    return rigid
+
+
+def ranks(scan: Volume) -> np.ndarray:
+    """The scan's greys as ranks within its foreground, 20 to 255, and 0 in the air: float32 [X, Y, Z].
+
+    Raises InputError where all voxels are one grey.
+    """
+    array = scan.array
+    if array.min() == array.max():
+        raise InputError(f"{scan.path}: every voxel is {array.min():g}, so there is nothing to see; replace the file")
+    inside = array > air(array)
+    grey = np.quantile(array[inside], np.linspace(0, 1, GREYS + 1))
+    ranked = np.zeros(array.shape, np.float32)
+    ranked[inside] = np.interp(array[inside], grey, np.linspace(20, 255, GREYS + 1))
+    return ranked
+
+
+def air(array: np.ndarray) -> float:
+    """A grey between air and head: half of Otsu's threshold (1979)."""
+    clipped = np.clip(array.ravel()[::7], *np.percentile(array.ravel()[::7], (0, 99.5)))
+    counts, edges = np.histogram(clipped, GREYS)
+    middles, below = (edges[1:] + edges[:-1]) / 2, np.cumsum(counts)
+    above, weighted = counts.sum() - below, np.cumsum(counts * middles)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        between = below * above * (weighted / below - (weighted[-1] - weighted) / above) ** 2
+    return float(edges[0] + (edges[np.nanargmax(between) + 1] - edges[0]) / 2)
+
+
+@functools.lru_cache(maxsize=1)
+def template_brain() -> np.ndarray:
+    """Bool, on the MNI grid: the brain of the MNI152 template."""
+    return atlas.template_atlas().brain > 0
+
+
+@functools.lru_cache(maxsize=1)
+def _template() -> "tuple[sitk.Image, sitk.Image]":
+    """The T1 template, and where it is compared: the brain and its rim."""
+    brain = template_brain()
+    near = ndimage.distance_transform_edt(~brain) <= RIM_MM
+    t1 = np.where(brain, atlas.template_map("t1"), 0).astype(np.float32)
+    return tuple(tools.to_image(array, MNI.affine) for array in (t1, near))
+
+
+def _place(template: "sitk.Image", moving: "sitk.Image", near: "sitk.Image") -> "sitk.Similarity3DTransform":
+    """The best of several starts on coarse images: turned and shifted, the size held."""
+    sitk = tools.load("SimpleITK")
+    fixed, moving = _coarse(template), _coarse(moving)
+    near = sitk.BinaryThreshold(_coarse(near), 0.5, 2)
+    middle, head = _middle(near), _middle(moving)
+    best, found = 0.0, None
+    for tilt, height in itertools.product(START_TILTS, START_HEIGHTS):
+        turn, start = sitk.Euler3DTransform(), sitk.Similarity3DTransform()
+        turn.SetRotation(np.deg2rad(tilt), 0, 0)
+        start.SetCenter(middle.tolist())
+        start.SetMatrix([START_SCALE * value for value in turn.GetMatrix()])
+        start.SetTranslation((head - middle + [0, 0, height]).tolist())
+        try:
+            information = _optimise(fixed, moving, near, start, ((1, 0.0, 1.0),), 4.0, 60, (1, 1, 1, 1, 1, 1, 0))
+        except RuntimeError:        # this start has no overlap
+            continue
+        if information > best:
+            best, found = information, start
+    if found is None:
+        raise RuntimeError("none of the starts overlaps the scan")
+    return found
+
+
+def _optimise(fixed: "sitk.Image", moving: "sitk.Image", mask: "sitk.Image | None", transform: "sitk.Transform",
+              levels: tuple[tuple[int, float, float], ...], step_mm: float = 1.0, iterations: int = 100,
+              weights: tuple[int, ...] | None = None) -> float:
+    """Move `transform`, in place, to the most mutual information; returns it in nats. Points are drawn by a fixed seed."""
+    sitk = tools.load("SimpleITK")
+    shrink, smoothing, shares = zip(*levels)
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(32)
+    method.SetInterpolator(sitk.sitkLinear)
+    if mask is not None:
+        method.SetMetricFixedMask(mask)
+    if min(shares) < 1:
+        method.SetMetricSamplingStrategy(method.RANDOM)
+        method.SetMetricSamplingPercentagePerLevel(shares, seed=1)
+    method.SetOptimizerAsRegularStepGradientDescent(step_mm, 1e-3, iterations, relaxationFactor=0.6,
+                                                    gradientMagnitudeTolerance=1e-8)
+    method.SetOptimizerScalesFromPhysicalShift()
+    if weights:
+        method.SetOptimizerWeights(weights)
+    method.SetShrinkFactorsPerLevel(shrink)
+    method.SetSmoothingSigmasPerLevel(smoothing)
+    method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
+    method.SetInitialTransform(transform, inPlace=True)
+    method.Execute(fixed, moving)
+    return -method.GetMetricValue()
+
+
+def _coarse(image: "sitk.Image") -> "sitk.Image":
+    """The image smoothed, at `COARSE_MM`."""
+    sitk = tools.load("SimpleITK")
+    spacing, size = np.array(image.GetSpacing()), np.array(image.GetSize())
+    sigmas = 0.5 * np.sqrt(np.maximum(COARSE_MM ** 2 - spacing ** 2, 1e-4))
+    smooth = sitk.SmoothingRecursiveGaussian(sitk.Cast(image, sitk.sitkFloat32), sigmas.tolist())
+    sides = np.maximum(np.round(size * spacing / COARSE_MM), 1).astype(int)
+    first = image.TransformContinuousIndexToPhysicalPoint(((COARSE_MM / spacing - 1) / 2).tolist())
+    return sitk.Resample(smooth, sides.tolist(), sitk.Transform(), sitk.sitkLinear, first, [COARSE_MM] * 3,
+                         image.GetDirection(), 0.0, sitk.sitkFloat32)
+
+
+def _middle(image: "sitk.Image") -> np.ndarray:
+    """Mean place, in ITK's mm, of the voxels brighter than the image's mean."""
+    array = tools.to_array(image)
+    place = np.argwhere(array > array.mean()).mean(axis=0)
+    return np.array(image.TransformContinuousIndexToPhysicalPoint(place.tolist()))
+
+
+def _reason(error: RuntimeError) -> str:
+    return str(error).strip().splitlines()[-1].split("): ")[-1]

@@ -1,0 +1,69 @@
+"""Ways to find the brain in a FLAIR with skull; a new one is a function and a line in `METHODS`."""
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import nibabel as nib
+import numpy as np
+
+from synergynet_tf.data import preprocess
+from synergynet_tf.data.nifti import Volume
+from synergynet_tf.data.raw import tools
+from synergynet_tf.data.raw.grid import MNI, grid_of, resample
+from synergynet_tf.data.raw.registration import template_brain
+from synergynet_tf.errors import InputError
+
+LITRES = (0.4, 2.5)     # of a brain in the scan's field of view
+
+
+class Aligned(NamedTuple):
+    """A case's scans, and the matrices, float64 [4, 4] in mm, that join them."""
+
+    volumes: Mapping[str, Volume]           # by channel, flair among them
+    from_flair: Mapping[str, np.ndarray]    # by channel: from the FLAIR's world to that channel's
+    from_mni: np.ndarray                    # affine: from MNI to the FLAIR's world
+
+
+def brain(scans: Aligned, method: str) -> np.ndarray:
+    """The brain, bool [X, Y, Z] on the FLAIR's canonical grid.
+
+    Raises InputError when what is found cannot be a brain by its size.
+    """
+    flair = scans.volumes["flair"]
+    mask = METHODS[method](scans)
+    litres = np.count_nonzero(mask) * np.prod(flair.spacing) / 1e6
+    if not LITRES[0] <= litres <= LITRES[1]:
+        raise InputError(f"{flair.path}: no brain found: {litres:.2f} litres were taken for one, but it has {LITRES[0]} to "
+                         f"{LITRES[1]}; look at the scan, or try another --steps.skull")
+    return mask
+
+
+def _template(scans: Aligned) -> np.ndarray:
+    """The template's brain, carried to the scan by the registration."""
+    flair = scans.volumes["flair"]
+    return resample(template_brain(), MNI, grid_of(flair), np.linalg.inv(scans.from_mni)) > 0.5
+
+
+def _deepbet(scans: Aligned) -> np.ndarray:
+    """deepbet's network (Fisch et al. 2024), which was trained on T1, on the T1 scan, or on the FLAIR where there is none."""
+    deepbet = tools.load("deepbet")
+    flair, channel = scans.volumes["flair"], "t1" if "t1" in scans.volumes else "flair"
+    scan = scans.volumes[channel]
+    try:
+        _, mask, _ = deepbet.BrainExtraction(no_gpu=True).run(nib.Nifti1Image(scan.array, scan.affine))
+    except (AssertionError, ValueError, RuntimeError, IndexError) as error:
+        raise InputError(f"{scan.path}: no brain found: deepbet fails ({error}); look at the scan, or try another "
+                         "--steps.skull") from None
+    found = np.asarray(mask.dataobj) > 0
+    return found if channel == "flair" else resample(found, grid_of(scan), grid_of(flair), scans.from_flair[channel]) > 0.5
+
+
+def _none(scans: Aligned) -> np.ndarray:
+    """The scan is stripped already: what is not 0."""
+    flair = scans.volumes["flair"]
+    inside, box = preprocess.brain_mask(flair)
+    mask = np.zeros(flair.array.shape, bool)
+    mask[tuple(slice(low, high) for low, high in zip(box[:3], box[3:]))] = inside
+    return mask
+
+
+METHODS: dict[str, Callable[[Aligned], np.ndarray]] = {"template": _template, "deepbet": _deepbet, "none": _none}

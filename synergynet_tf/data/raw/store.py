@@ -1,0 +1,52 @@
+"""Results of steps on disk, under a key of all that shapes them: what is there is not computed again."""
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synergynet_tf.errors import InputError
+from synergynet_tf.files import replace_file
+
+Arrays = dict[str, np.ndarray]
+
+
+class StepStore:
+    """A folder of `<step>-<key>.npz` files."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._used: set[Path] = set()
+
+    def get(self, step: str, key: str, compute: Callable[[], Arrays]) -> Arrays:
+        """The arrays of a step: read, or else computed and kept. Raises InputError as `compute`, or if they cannot be written."""
+        path = self._folder / f"{step}-{key}.npz"
+        self._used.add(path)
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return dict(stored)
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):   # absent, or damaged
+            arrays = compute()
+        content = io.BytesIO()
+        np.savez_compressed(content, **arrays)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self._folder}: cannot be made ({error.strerror}); name another folder") from None
+        replace_file(path, content.getvalue())
+        return arrays
+
+    def drop_unused(self) -> None:
+        """Delete what other settings or other scans left here."""
+        for path in self._folder.glob("*.npz"):
+            if path not in self._used:
+                path.unlink(missing_ok=True)
+
+
+def key_of(content: Any) -> str:
+    """16 hexadecimal digits that stand for anything JSON can hold."""
+    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=8).hexdigest()

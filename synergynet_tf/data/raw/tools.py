@@ -1,0 +1,68 @@
+"""SimpleITK and deepbet: found, or asked for. SimpleITK's images are made from and turned back into arrays [X, Y, Z].
+
+SimpleITK's world is LPS (x to the left, y to the back), NIfTI's is RAS+; outside this module everything is RAS+.
+"""
+import importlib
+from importlib import metadata
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from synergynet_tf.errors import InputError
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+EXTRAS = {"SimpleITK": "prepare", "deepbet": "deepbet"}
+
+
+def load(name: str) -> ModuleType:
+    """Import an optional tool. Raises InputError that says how to install it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise InputError(f"raw scans need {name} here, which is not installed ({error}): "
+                         f"pip install synergynet_tf[{EXTRAS[name]}]") from None
+
+
+def version(name: str) -> str:
+    """The installed version of a tool. Raises InputError as `load`."""
+    load(name)
+    return metadata.version(name)
+
+
+def use_threads(count: int) -> None:
+    """Limit the threads of SimpleITK's filters in this process, where it is installed."""
+    try:
+        load("SimpleITK").ProcessObject.SetGlobalDefaultNumberOfThreads(count)
+    except InputError:
+        return      # the step that needs it will say so
+
+
+def to_image(array: np.ndarray, affine: np.ndarray) -> "sitk.Image":
+    """An image of an array [X, Y, Z] whose voxel indices `affine` (float64 [4, 4]) takes to mm, RAS+."""
+    sitk = load("SimpleITK")
+    stored = array.astype(np.uint8) if array.dtype == bool else array
+    image = sitk.GetImageFromArray(np.ascontiguousarray(stored.T))
+    lps = LPS @ affine
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
+    return image
+
+
+def to_array(image: "sitk.Image") -> np.ndarray:
+    """The voxels [X, Y, Z] of an image."""
+    return load("SimpleITK").GetArrayFromImage(image).T
+
+
+def to_matrix(transform: "sitk.Transform") -> np.ndarray:
+    """The float64 [4, 4] matrix, mm to mm in RAS+, of a linear transform with a centre."""
+    matrix, linear = np.eye(4), np.reshape(transform.GetMatrix(), (3, 3))
+    centre = np.array(transform.GetCenter())
+    matrix[:3, :3] = linear
+    matrix[:3, 3] = centre + transform.GetTranslation() - linear @ centre
+    return LPS @ matrix @ LPS

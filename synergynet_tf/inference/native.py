@@ -1,0 +1,32 @@
+"""A prediction on a prepared scan, carried back to the space that the scan was taken in."""
+from pathlib import Path
+
+import numpy as np
+
+from synergynet_tf.data import nifti
+from synergynet_tf.data.raw import record
+from synergynet_tf.data.raw.grid import grid_of
+from synergynet_tf.inference.predictor import CasePrediction
+
+
+def write_native(folder: Path, prediction: CasePrediction) -> Path | None:
+    """Write `<case>_mask_native.nii.gz` (uint8) on the raw FLAIR's own grid, where the case came from `prepare --raw`.
+
+    The probability is carried, and then thresholded: a mask carried as such would lose more of its small lesions.
+
+    Returns:
+        The file, or None where the scan was not prepared here.
+
+    Raises:
+        InputError: the prepared case is damaged, or the file cannot be written.
+    """
+    flair = prediction.loaded.grid
+    known = record.read(flair.path.parent)
+    if known is None or known.files["flair"] != flair.path.name:
+        return None
+    segmentation = prediction.segmentation
+    probability = prediction.on_grid(segmentation.probability)
+    carried, own = record.to_own_space(probability, grid_of(flair), flair.path.parent, known)
+    path = folder / f"{prediction.case.name}_mask_native.nii.gz"
+    nifti.write_like(path, carried > segmentation.threshold, own, np.uint8)
+    return path

@@ -1,0 +1,35 @@
+"""Work shared among processes."""
+import contextlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+
+from synergynet_tf.errors import InputError
+
+
+def cores() -> int:
+    """How many processes this one may use at a time."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def pool(workers: int, doing: str) -> Iterator[ProcessPoolExecutor]:
+    """Processes for the length of a `with`; what has not begun at its end is dropped. They are spawned, not forked: the caller
+    may hold TensorFlow's threads.
+
+    Args:
+        doing: what they do, "scoring" for one, for the message.
+
+    Raises:
+        InputError: a process was ended from outside.
+    """
+    executor = ProcessPoolExecutor(workers, get_context("spawn"))
+    try:
+        yield executor
+    except BrokenProcessPool:
+        raise InputError(f"one of {workers} {doing} processes was ended from outside, for want of memory as a rule: "
+                         "use fewer --workers") from None
+    finally:
+        executor.shutdown(cancel_futures=True)

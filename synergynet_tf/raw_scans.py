@@ -1,0 +1,66 @@
+"""`prepare --raw`: what the command does with raw scans, around `data.raw.pipeline`."""
+import pathlib
+import sys
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+from synergynet_tf import progress
+from synergynet_tf.config import Config
+from synergynet_tf.errors import InputError
+from synergynet_tf.files import make_folder
+from synergynet_tf.processes import cores
+
+if TYPE_CHECKING:
+    from synergynet_tf.data.layouts import Case
+    from synergynet_tf.data.raw.record import Record
+
+
+def prepare_raw(config: Config, own: Namespace) -> None:
+    """Bring the raw scans at data.path to the network's space, in the folder `own.raw`.
+
+    A case that fails is named on stderr and the others go on. Raises InputError at the end if any failed.
+    """
+    from rich.console import Console
+
+    from synergynet_tf.data.raw import cases, pipeline
+
+    found = cases.find(config.data.path, config.data.layout, config.data.raters)
+    out = pathlib.Path(own.raw)
+    make_folder(out, "--raw")
+    workers = min(own.workers or max(1, cores() // 2), len(found))     # two cores a scan: SimpleITK's threads use them
+    failed, console = [], Console()
+    with progress.bar("preparing raw scans", len(found)) as advance:
+        for case, result in pipeline.prepare_cases(found, out, own.steps, workers):
+            error = result if isinstance(result, InputError) else _picture(case, out, result)
+            if error:
+                failed.append(case.name)
+                print(f"error: {_named(case, error)}", file=sys.stderr)
+            else:
+                console.print(f"{case.name}: {out / case.name}", markup=False, highlight=False, soft_wrap=True)
+            pipeline.write_manifest(out, failed)
+            advance(what=f"prepared {case.name}")
+    if failed:
+        raise InputError(f"{len(failed)} of {len(found)} raw scans could not be prepared: {', '.join(sorted(failed))}; "
+                         f"{out} holds the others")
+    console.print(f"{len(found)} cases are in {out}; look at each one's qc.png, then: train --data.path {out}, or predict {out}",
+                  markup=False, highlight=False, soft_wrap=True)
+
+
+def _picture(case: "Case", out: pathlib.Path, known: "Record") -> InputError | None:
+    """Draw the case's picture where it is not newer than its record; the error, if it cannot be drawn."""
+    from synergynet_tf.data.raw import record
+    from synergynet_tf.report import raw
+
+    folder = out / case.name
+    drawn = folder / raw.PICTURE
+    if drawn.is_file() and drawn.stat().st_mtime_ns >= (folder / record.FILE).stat().st_mtime_ns:
+        return None
+    try:
+        raw.quality_picture(folder, known)
+    except InputError as error:
+        return error
+    return None
+
+
+def _named(case: "Case", error: InputError) -> str:
+    return str(error) if case.name in str(error) else f"case {case.name}: {error}"
