@@ -12,11 +12,13 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from synergynet_tf import progress
-from synergynet_tf.data.layouts import SUFFIXES, Case, discover, first_file
+from synergynet_tf.data.layouts import RATERS, SUFFIXES, Case, discover, first_file
 from synergynet_tf.errors import InputError, command
-from synergynet_tf.files import replace_file
+from synergynet_tf.files import make_folder, replace_file
+from synergynet_tf.processes import cores, pool
 
 if TYPE_CHECKING:
+    from synergynet_tf.metrics.lesion import LesionRule
     from synergynet_tf.metrics.scores import CaseScores
 
 MANIFEST = "manifest.csv"
@@ -27,8 +29,9 @@ class Pair(NamedTuple):
     """The files that score one case."""
 
     case: str
+    patient: str
     reference: pathlib.Path
-    prediction: pathlib.Path
+    prediction: pathlib.Path | None             # none: the map above 1/2
     probability: pathlib.Path | None
     reference2: pathlib.Path | None = None      # another rater's mask, where the reference is made of both
     combine: str | None = None                  # how: union or intersection
@@ -36,91 +39,92 @@ class Pair(NamedTuple):
 
 @command
 def main(argv: list[str] | None = None) -> None:
-    """Score every case of the reference, write scores.csv, scores.md and scores.json, and print the table."""
+    """Score every case of the reference, write scores.csv, sizes.csv, scores.md and scores.json, and print the table."""
     given = _parser().parse_args(argv)
-    pairs = find_pairs(given.reference, given.prediction, given.split)
+    from synergynet_tf.metrics.lesion import LesionRule
+
+    pairs = find_pairs(given.reference, given.prediction, given.split, given.raters)
     out = given.out or given.prediction
-    _make_folder(out)
-    scores = score_pairs(pairs, given.connectivity, given.workers)
-    _report(scores, given.connectivity, out)
+    make_folder(out, "--out")
+    rule = LesionRule(given.connectivity, given.overlap, given.min_lesion)
+    scores = score_pairs(pairs, rule, given.workers)
+    write_scores(scores, rule, out)
+    _show(scores, rule, out)
 
 
-def score_files(reference: str | os.PathLike, prediction: str | os.PathLike, probability: str | os.PathLike | None = None, *,
-                connectivity: int = 18, case: str = "", reference2: str | os.PathLike | None = None,
+def score_files(reference: str | os.PathLike, prediction: str | os.PathLike | None,
+                probability: str | os.PathLike | None = None, *, rule: "LesionRule | None" = None, case: str = "",
+                patient: str | None = None, reference2: str | os.PathLike | None = None,
                 combine: str | None = None) -> "CaseScores":
-    """Score one NIfTI mask against another, and a probability map where there is one.
+    """Score one NIfTI mask against another, and a probability map where there is one; without a mask, the map above 1/2.
 
     Orientations may differ (all are read as RAS+), grids may not. Volumes are in ml by the reference's voxel size. With
     `reference2`, another rater's mask, the reference is what `combine` makes of the two: their union or intersection.
+    `rule` says what one lesion is (none: the default one), `case` and `patient` are the names that the scores carry.
 
     Raises:
         InputError: a file cannot be read, a mask is not binary, grids differ, or a number is not finite.
     """
     from synergynet_tf.data import nifti
+    from synergynet_tf.metrics.lesion import LesionRule
     from synergynet_tf.metrics.scores import score_case
 
-    annotated, predicted = nifti.read_reference(reference, reference2, combine), nifti.read_mask(prediction)
+    annotated, predicted = nifti.read_reference(reference, reference2, combine), nifti.read_prediction(prediction, probability)
     nifti.check_same_grid(annotated, predicted)
     scores = None
     if probability is not None:
         volume = nifti.read(probability)
         nifti.check_same_grid(annotated, volume)
         scores = volume.array
-    return score_case(annotated.array, predicted.array, scores, spacing=annotated.spacing, connectivity=connectivity, case=case)
+    return score_case(annotated.array, predicted.array, scores, spacing=annotated.spacing, rule=rule or LesionRule(), case=case,
+                      patient=patient)
 
 
-def find_pairs(reference: pathlib.Path, prediction: pathlib.Path, split: str | None = None) -> list[Pair]:
+def find_pairs(reference: pathlib.Path, prediction: pathlib.Path, split: str | None = None,
+               raters: str = "first") -> list[Pair]:
     """The files of every case of a reference, in the order of the cases' names.
 
     Args:
-        reference: CSV manifest, folder with a manifest.csv, folder of masks `<case>.nii.gz`, or folder of case folders
-            `<case>/lesions.nii.gz`.
+        reference: CSV manifest, folder with a manifest.csv, folder of masks `<case>.nii.gz`, folder of case folders
+            `<case>/lesions.nii.gz`, or any other layout of `data.layouts`; cases without a mask are then left out.
         prediction: folder with `<case>_mask.nii.gz`, and `<case>_probability.nii.gz` where there is one; or `<case>.nii.gz`.
-            The first is taken where a case has both. `.nii` is read too.
+            The first is taken where a case has both; the map alone will do. `.nii` is read too.
         split: keep the manifest's rows of this split only.
+        raters: whose mask is the reference where two have drawn one, as `layouts.choose_raters` takes it.
 
     Raises:
         InputError: nothing to score, or a file is missing; all that are missing are named.
     """
     if not prediction.is_dir():
         raise InputError(f"--prediction is {prediction}, but that is not a folder: name the folder that holds the predictions")
-    references = _references(reference, split)
+    references = _references(reference, split, raters)
     found = {case: first_file(prediction, (f"{case}_mask", case)) for case in references}
-    missing = [case for case, path in found.items() if path is None]
+    maps = {case: first_file(prediction, (f"{case}_probability",)) for case in references}
+    missing = [case for case in references if found[case] is None and maps[case] is None]
     if missing:
         raise InputError(f"{prediction} has no prediction for {len(missing)} of {len(found)} cases: {', '.join(missing)}; "
                          "write each as <case>_mask.nii.gz or <case>.nii.gz")
-    return [Pair(name, case.lesions, found[name], first_file(prediction, (f"{name}_probability",)), case.lesions2, case.combine)
+    return [Pair(name, case.patient, case.lesions, found[name], maps[name], case.lesions2, case.combine)
             for name, case in sorted(references.items())]
 
 
-def score_pairs(pairs: Sequence[Pair], connectivity: int = 18, workers: int | None = None) -> "list[CaseScores]":
+def score_pairs(pairs: Sequence[Pair], rule: "LesionRule | None" = None, workers: int | None = None) -> "list[CaseScores]":
     """Score the pairs, in their order, in `workers` processes (none: one a core if there are several cases), showing progress.
 
     Raises:
         InputError: as `score_files`; the first in the order of the pairs, and what has not begun is not scored.
     """
     if workers is None:
-        workers = min(os.cpu_count() or 1, len(pairs)) if len(pairs) >= MANY_CASES else 1
+        workers = min(cores(), len(pairs)) if len(pairs) >= MANY_CASES else 1
     if workers == 1:
-        return list(_with_progress(map(functools.partial(_score_pair, connectivity=connectivity), pairs), len(pairs)))
-    from concurrent.futures import ProcessPoolExecutor
-    from concurrent.futures.process import BrokenProcessPool
-    from multiprocessing import get_context
-
-    executor = ProcessPoolExecutor(workers, get_context("spawn"))   # spawn: the caller may hold TensorFlow's threads
-    try:
-        futures = [executor.submit(_score_pair, pair, connectivity) for pair in pairs]
+        return list(_with_progress(map(functools.partial(_score_pair, rule=rule), pairs), len(pairs)))
+    with pool(workers, "scoring") as executor:
+        futures = [executor.submit(_score_pair, pair, rule) for pair in pairs]
         return list(_with_progress((future.result() for future in futures), len(pairs)))
-    except BrokenProcessPool:
-        raise InputError(f"one of {workers} scoring processes was ended from outside, for want of memory as a rule: "
-                         "use --workers 1") from None
-    finally:
-        executor.shutdown(cancel_futures=True)
 
 
-def _score_pair(pair: Pair, connectivity: int) -> "CaseScores":
-    return score_files(pair.reference, pair.prediction, pair.probability, connectivity=connectivity, case=pair.case,
+def _score_pair(pair: Pair, rule: "LesionRule | None") -> "CaseScores":
+    return score_files(pair.reference, pair.prediction, pair.probability, rule=rule, case=pair.case, patient=pair.patient,
                        reference2=pair.reference2, combine=pair.combine)
 
 
@@ -132,26 +136,27 @@ def _with_progress(scores: "Iterable[CaseScores]", total: int) -> "Iterable[Case
             yield score
 
 
-def _references(reference: pathlib.Path, split: str | None) -> dict[str, Case]:
+def _references(reference: pathlib.Path, split: str | None, raters: str) -> dict[str, Case]:
     """The cases of a reference by name, each with a mask."""
     if reference.is_file() or (reference / MANIFEST).is_file():
-        return _manifest_references(reference, split)
+        return _manifest_references(reference, split, raters)
     if not reference.is_dir():
         raise InputError(f"--reference is {reference}, but that is neither a folder nor a CSV manifest: name one that exists")
     if split is not None:
         raise InputError(f"--split is {split!r}, but the folder {reference} has no {MANIFEST}: only a manifest has splits")
-    return {name: Case(name, name, "", {}, mask, None) for name, mask in _folder_references(reference).items()}
+    masks = _folder_references(reference)
+    return {name: Case(name, name, "", {}, mask, None) for name, mask in masks.items()} or _layout_references(reference, raters)
 
 
 def _folder_references(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Masks by case, lying in the folder or in its cases' folders; empty where the folder is laid out otherwise."""
     inside = sorted(folder.iterdir())
     masks = [(_stem(path), path) for path in inside if path.is_file() and path.name.endswith(SUFFIXES)]
+    if "flair" in dict(masks):      # a case's own folder
+        return {}
     if not masks:
         cases = ((path.name, first_file(path, ("lesions",))) for path in inside if path.is_dir())
         masks = [(case, mask) for case, mask in cases if mask is not None]
-    if not masks:
-        raise InputError(f"{folder} holds neither masks (<case>.nii.gz) nor case folders (<case>/lesions.nii.gz): "
-                         "there is nothing to score")
     named: dict[str, pathlib.Path] = {}
     for case, mask in masks:
         if named.setdefault(case, mask) != mask:
@@ -159,8 +164,21 @@ def _folder_references(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     return named
 
 
-def _manifest_references(manifest: pathlib.Path, split: str | None) -> dict[str, Case]:
-    cases = [case for case in discover(manifest, "manifest", channels=()) if split in (None, case.split)]
+def _layout_references(folder: pathlib.Path, raters: str) -> dict[str, Case]:
+    """The cases of a published data set that have a mask: its test part may have none."""
+    try:
+        cases = discover(folder, channels=(), raters=raters)
+    except InputError as error:
+        raise InputError(f"{folder} holds neither masks (<case>.nii.gz) nor case folders (<case>/lesions.nii.gz), nor a data set "
+                         f"that can be used: {error}") from None
+    found = {case.name: case for case in cases if case.lesions is not None}
+    if not found:
+        raise InputError(f"{folder} holds {len(cases)} cases, but none has a reference mask: there is nothing to score")
+    return found
+
+
+def _manifest_references(manifest: pathlib.Path, split: str | None, raters: str) -> dict[str, Case]:
+    cases = [case for case in discover(manifest, "manifest", channels=(), raters=raters) if split in (None, case.split)]
     if not cases:
         raise InputError(f"{manifest} has no case whose split is {split!r}: there is nothing to score")
     missing = [case.name for case in cases if case.lesions is None]
@@ -174,47 +192,72 @@ def _stem(path: pathlib.Path) -> str:
     return path.name.removesuffix(".gz").removesuffix(".nii")
 
 
-def _make_folder(folder: pathlib.Path) -> None:
-    """Make the folder; one that cannot be written should stop the command before the work, not after it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out is {folder}, but that folder cannot be made ({error.strerror}): name another") from None
-    if not os.access(folder, os.W_OK):
-        raise InputError(f"the scores go to {folder}, but that folder cannot be written: name another as --out")
+def write_scores(scores: "list[CaseScores]", rule: "LesionRule", out: pathlib.Path) -> None:
+    """Write scores.csv, sizes.csv, scores.md and scores.json into an existing folder. Raises InputError if they cannot be."""
+    from synergynet_tf.report import tables
+
+    content = json.dumps(tables.as_json(scores, rule), indent=2, allow_nan=False) + "\n"
+    texts = {"scores.csv": tables.comma_separated(scores, rule), "sizes.csv": tables.sizes_comma_separated(scores),
+             "scores.md": tables.markdown(scores, rule), "scores.json": content}
+    for name, text in texts.items():
+        replace_file(out / name, text.encode("utf-8"))
 
 
-def _report(scores: "list[CaseScores]", connectivity: int, out: pathlib.Path) -> None:
+def _show(scores: "list[CaseScores]", rule: "LesionRule", out: pathlib.Path) -> None:
     from rich.console import Console
 
     from synergynet_tf.report import tables
 
-    content = json.dumps(tables.as_json(scores, connectivity), indent=2, allow_nan=False) + "\n"
-    texts = {"csv": tables.comma_separated(scores, connectivity), "md": tables.markdown(scores, connectivity), "json": content}
-    for kind, text in texts.items():
-        replace_file(out / f"scores.{kind}", text.encode("utf-8"))
     console = Console()
-    console.print(tables.terminal(scores, connectivity))
-    console.print(f"scores.csv, scores.md and scores.json are in {out}", markup=False, highlight=False, soft_wrap=True)
+    console.print(tables.terminal(scores, rule))
+    for line in tables.cohort_lines(scores):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"scores.csv, sizes.csv, scores.md and scores.json are in {out}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m synergynet_tf.evaluate",
                                      description="Score predicted lesion masks against reference masks.")
     parser.add_argument("--reference", type=pathlib.Path, required=True, metavar="FOLDER_OR_MANIFEST",
-                        help="folder of masks <case>.nii.gz, folder of case folders <case>/lesions.nii.gz, or a CSV manifest "
+                        help="folder of masks <case>.nii.gz, folder of case folders <case>/lesions.nii.gz, a CSV manifest "
                              "or a folder with one (columns patient, session, flair, lesions, split; paths relative to it; "
-                             "the case is <patient>_<session>)")
+                             "the case is <patient>_<session>), or a data set in any other layout that "
+                             "`python -m synergynet_tf.prepare --help` names")
     parser.add_argument("--prediction", type=pathlib.Path, required=True, metavar="FOLDER",
                         help="folder with <case>_mask.nii.gz and, for AP, <case>_probability.nii.gz; or any tool's <case>.nii.gz")
+    parser.add_argument("--raters", choices=RATERS, default="first", help="whose mask is the reference where two have drawn one: "
+                        "first, second, their union or intersection, or both, each against a prediction <case>_r1, <case>_r2; "
+                        "default first")
     parser.add_argument("--split", help="score only the manifest's rows of this split: train, validation or test")
     parser.add_argument("--connectivity", type=int, choices=(6, 18, 26), default=18,
                         help="what one lesion is: voxels sharing a face (6), or an edge (18), or a corner (26); default 18")
+    parser.add_argument("--overlap", type=_share, default=0.0, metavar="SHARE",
+                        help="share of a lesion's voxels that the other mask must hold for it to be found (or true), 0 to 1; "
+                             "default 0: any touch")
+    parser.add_argument("--min-lesion", type=_volume, default=0.0, metavar="MM3",
+                        help="lesions smaller than this are not counted, on either side; default 0: all are")
     parser.add_argument("--out", type=pathlib.Path, metavar="DIR",
-                        help="folder for scores.csv, scores.md and scores.json; default: that of the predictions")
+                        help="folder for scores.csv, sizes.csv, scores.md and scores.json; default: that of the predictions")
     parser.add_argument("--workers", type=_positive, metavar="N",
                         help=f"processes; default: one a core, or one in all for fewer than {MANY_CASES} cases")
     return parser
+
+
+def _share(text: str) -> float:
+    value = _volume(text)
+    if value > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share, 0 to 1")
+    return value
+
+
+def _volume(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
+    return value
 
 
 def _positive(text: str) -> int:

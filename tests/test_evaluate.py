@@ -12,6 +12,7 @@ import pytest
 
 from synergynet_tf.errors import InputError
 from synergynet_tf.evaluate import find_pairs, main, score_files, score_pairs
+from synergynet_tf.metrics.lesion import LesionRule
 from synergynet_tf.metrics.scores import score_case
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -50,8 +51,17 @@ def run(reference: pathlib.Path, prediction: pathlib.Path, *more: object) -> int
 
 def expected(seed: int, name: str, connectivity: int = 18, with_map: bool = True):
     reference, prediction, probability = arrays(seed)
-    return score_case(reference, prediction, probability if with_map else None, spacing=(1, 1.5, 2), connectivity=connectivity,
-                      case=name)
+    return score_case(reference, prediction, probability if with_map else None, spacing=(1, 1.5, 2),
+                      rule=LesionRule(connectivity), case=name)
+
+
+def assert_row(row: dict, scores) -> None:
+    """A case of scores.json holds these scores, null for what is not finite."""
+    wanted = [dict(vars(scores)), *map(vars, scores.sizes)]
+    for found, values in zip([row, *row["sizes"]], wanted):
+        assert {name: value for name, value in found.items() if name != "sizes"} == pytest.approx(
+            {name: None if isinstance(value, float) and not np.isfinite(value) else value
+             for name, value in values.items() if name != "sizes"})
 
 
 @pytest.mark.parametrize("connectivity", [6, 18, 26])
@@ -61,12 +71,12 @@ def test_files_and_table(folders, tmp_path, capsys, connectivity):
     content = json.loads((tmp_path / "new/out/scores.json").read_text())
     assert content["connectivity"] == connectivity
     for row, scores in zip(content["cases"], wanted):
-        assert row == pytest.approx(vars(scores))
+        assert_row(row, scores)
     with (tmp_path / "new/out/scores.csv").open(newline="") as file:
         assert [float(row["dsc"]) for row in csv.DictReader(file) if row["row"] == "case"] == [s.dsc for s in wanted]
     text = (tmp_path / "new/out/scores.md").read_text(encoding="utf-8")
     assert f"{np.mean([s.dsc for s in wanted]):.4f} ± {np.std([s.dsc for s in wanted], ddof=1):.4f}" in text
-    assert sorted(path.name for path in (tmp_path / "new/out").iterdir()) == ["scores.csv", "scores.json", "scores.md"]
+    assert {path.name for path in (tmp_path / "new/out").iterdir()} == {"scores.csv", "scores.json", "scores.md", "sizes.csv"}
     shown = capsys.readouterr().out
     assert f"{wanted[0].dsc:.3f}" in shown and f"{connectivity}-connected" in shown
 
@@ -76,6 +86,24 @@ def test_default_out_is_the_prediction_folder(folders):
     assert (folders[1] / "scores.json").is_file()
 
 
+def test_a_probability_map_alone_is_taken_above_a_half(folders):
+    (folders[1] / "a_mask.nii.gz").unlink()
+    assert run(*folders) == 0
+    reference, _, probability = arrays(0)
+    wanted = score_case(reference, probability > .5, probability, spacing=(1, 1.5, 2), case="a")
+    assert_row(json.loads((folders[1] / "scores.json").read_text())["cases"][0], wanted)
+
+
+def test_the_rule_s_options(folders, capsys):
+    assert run(*folders, "--overlap", .5, "--min-lesion", 6) == 0
+    content = json.loads((folders[1] / "scores.json").read_text())
+    assert (content["overlap"], content["min_mm3"]) == (.5, 6)
+    reference, prediction, probability = arrays(0)
+    rule = LesionRule(18, .5, 6)
+    assert_row(content["cases"][0], score_case(reference, prediction, probability, spacing=(1, 1.5, 2), rule=rule, case="a"))
+    assert "covered to 50%" in capsys.readouterr().out.replace("\n", " ")
+
+
 def test_case_folders_and_plain_masks(tmp_path):
     reference, prediction, _ = arrays(0)
     save(tmp_path / "cases/p1/lesions.nii.gz", reference)
@@ -83,8 +111,8 @@ def test_case_folders_and_plain_masks(tmp_path):
     (tmp_path / "cases/notes").mkdir()
     save(tmp_path / "other/p1.nii", prediction)
     pair, = find_pairs(tmp_path / "cases", tmp_path / "other")
-    assert pair[:4] == ("p1", tmp_path / "cases/p1/lesions.nii.gz", tmp_path / "other/p1.nii", None)
-    assert score_pairs([pair]) == [expected(0, "p1", with_map=False)]
+    assert pair[:5] == ("p1", "p1", tmp_path / "cases/p1/lesions.nii.gz", tmp_path / "other/p1.nii", None)
+    assert repr(score_pairs([pair])) == repr([expected(0, "p1", with_map=False)])      # nan is not itself
 
 
 def manifest(folder: pathlib.Path, *rows: str, head: str = "patient,session,flair,t2,lesions,split") -> pathlib.Path:
@@ -111,13 +139,13 @@ def test_orientation_does_not_matter(tmp_path):
     reference, prediction, _ = arrays(0)
     flipped = AFFINE @ np.array([[-1, 0, 0, SHAPE[0] - 1], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
     a, b = save(tmp_path / "a.nii.gz", reference), save(tmp_path / "b.nii", prediction[::-1], flipped)
-    assert score_files(a, b, case="a") == expected(0, "a", with_map=False)
+    assert repr(score_files(a, b, case="a")) == repr(expected(0, "a", with_map=False))
 
 
 def test_masks_may_hold_255(tmp_path):
     reference, prediction, _ = arrays(0)
     a, b = save(tmp_path / "a.nii", reference * np.uint8(255)), save(tmp_path / "b.nii", prediction * np.float32(1))
-    assert score_files(a, b, case="a") == expected(0, "a", with_map=False)
+    assert repr(score_files(a, b, case="a")) == repr(expected(0, "a", with_map=False))
 
 
 def test_no_lesion_anywhere(tmp_path, capsys):
@@ -137,8 +165,8 @@ def test_an_error_in_a_process_is_still_one_line(folders, capsys):
 
 
 def drop_both(reference, prediction):
-    for name in "ab":
-        (prediction / f"{name}_mask.nii.gz").unlink()
+    for path in prediction.iterdir():
+        path.unlink()
     return ["2 of 2", "a, b", "_mask.nii.gz"]
 
 
@@ -229,7 +257,8 @@ def test_paths_that_are_not_there(folders, tmp_path, capsys):
     assert "--out" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("wrong", [["--connectivity", "8"], ["--workers", "0"], ["--workers", "two"]])
+@pytest.mark.parametrize("wrong", [["--connectivity", "8"], ["--workers", "0"], ["--workers", "two"], ["--overlap", "2"],
+                                   ["--min-lesion", "-1"], ["--min-lesion", "x"]])
 def test_arguments_that_argparse_refuses(folders, wrong):
     with pytest.raises(SystemExit) as stopped:
         run(*folders, *wrong)
@@ -260,7 +289,8 @@ def test_as_a_command_in_two_processes(folders):
     assert shown.stderr == "" and "18-connected" in shown.stdout
     rows = json.loads((folders[1] / "scores.json").read_text())["cases"]
     assert [row["case"] for row in rows] == ["a", "b"]
-    assert all(row == pytest.approx(vars(expected(seed, name))) for seed, (row, name) in enumerate(zip(rows, "ab")))
+    for seed, (row, name) in enumerate(zip(rows, "ab")):
+        assert_row(row, expected(seed, name))
 
 
 def test_exit_status_of_an_error(folders):

@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 import cc3d
 import numpy as np
 
+from synergynet_tf.metrics.lesion import central_voxels
+
 
 class Evidence(NamedTuple):
     """What speaks for a lesion at each voxel of the grid that the mask lies on."""
@@ -35,7 +37,8 @@ def lesion_table(mask: np.ndarray, evidence: Evidence, affine: np.ndarray, conne
 
     Returns:
         Rows of plain numbers: `label`, 1, 2, ...; `voxels`; `volume_mm3`; `box_voxels` half-open
-        [x0, y0, z0, x1, y1, z1]; `box_mm`, the least box along the world's axes that holds it; `centroid_mm`;
+        [x0, y0, z0, x1, y1, z1]; `box_mm`, the least box along the world's axes that holds it; `centroid_mm`; `inside_mm`, its
+        voxel nearest the centroid, which itself may lie beside a bent lesion;
         `mean_probability` and `max_probability`; `detection_score`, the best of the detections whose box reaches the lesion,
         or None; `found_by_local`, there is such a detection; `local_alone` and `global_alone`, that branch without the other
         is above the threshold somewhere in the lesion.
@@ -48,6 +51,7 @@ def lesion_table(mask: np.ndarray, evidence: Evidence, affine: np.ndarray, conne
     first, last = np.full((count, 3), np.iinfo(np.int64).max), np.full((count, 3), -1)
     np.minimum.at(first, label, places)
     np.maximum.at(last, label, places)
+    inside = central_voxels(places, label, count)
     centroids = np.stack([np.bincount(label, places[:, axis], count) for axis in range(3)], -1) / voxels[:, None]
     mean = np.bincount(label, values["probability"], count) / voxels
     highest = {name: _highest(label, value, count) for name, value in values.items()}
@@ -60,6 +64,7 @@ def lesion_table(mask: np.ndarray, evidence: Evidence, affine: np.ndarray, conne
             "label": i + 1, "voxels": int(voxels[i]), "volume_mm3": round(int(voxels[i]) * voxel_mm3, 4),
             "box_voxels": [int(edge) for edge in box], "box_mm": _rounded(box_to_world(box, affine)),
             "centroid_mm": _rounded(affine[:3, :3] @ centroids[i] + affine[:3, 3]),
+            "inside_mm": _rounded(affine[:3, :3] @ inside[i] + affine[:3, 3]),
             "mean_probability": round(float(mean[i]), 6), "max_probability": round(float(highest["probability"][i]), 6),
             "detection_score": round(score, 6) if score > 0 else None, "found_by_local": score > 0,
             "local_alone": bool(highest["local"][i]), "global_alone": bool(highest["unet"][i])})

@@ -10,13 +10,15 @@ from synergynet_tf.data import nifti
 from synergynet_tf.data.nifti import Volume
 from synergynet_tf.files import replace_file
 from synergynet_tf.inference.lesions import Evidence, lesion_table, score_map
+from synergynet_tf.inference.native import write_native
 from synergynet_tf.inference.predictor import CasePrediction
 
 
 def write_case(folder: pathlib.Path, prediction: CasePrediction, checkpoint: dict[str, Any] | None = None) -> dict[str, Any]:
     """Write `<case>_mask.nii.gz` (uint8), `<case>_probability.nii.gz` (float32) and `<case>_lesions.json`.
 
-    Each file appears whole or not at all.
+    Of a scan that came from `prepare --raw` also the mask in the raw scan's own space, see `native`. Each file appears whole
+    or not at all.
 
     Args:
         folder: exists already.
@@ -34,6 +36,7 @@ def write_case(folder: pathlib.Path, prediction: CasePrediction, checkpoint: dic
     text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
     nifti.write_like(folder / f"{name}_probability.nii.gz", prediction.on_grid(segmentation.probability), flair, np.float32)
     nifti.write_like(folder / f"{name}_mask.nii.gz", prediction.on_grid(segmentation.mask), flair, np.uint8)
+    write_native(folder, prediction)
     replace_file(folder / f"{name}_lesions.json", text.encode())
     return summary
 

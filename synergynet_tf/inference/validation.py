@@ -7,6 +7,7 @@ import numpy as np
 from synergynet_tf.config import Config
 from synergynet_tf.data.cache import CachedCase
 from synergynet_tf.inference.predictor import Predictor
+from synergynet_tf.metrics.lesion import LesionRule
 from synergynet_tf.metrics.scores import score_case, statistic
 
 METRICS = ("dsc", "ap", "ltpr", "lfpr", "sn")       # the paper's five (paper, 3)
@@ -33,4 +34,4 @@ def make_scorer(cases: Sequence[CachedCase], config: Config) -> Callable[[Any], 
 def _score(predictor: Predictor, case: CachedCase, config: Config):
     segmentation = predictor.predict_volume(np.asarray(case.image(), np.float32))
     return score_case(np.asarray(case.instances()) > 0, segmentation.mask, segmentation.probability,
-                      spacing=case.spacing, connectivity=config.lesions.connectivity, case=case.name)
+                      spacing=case.spacing, rule=LesionRule(config.lesions.connectivity), case=case.name)

@@ -1,8 +1,11 @@
 """Scores that count lesions: connected components of a mask, found or missed whole.
 
-The connectivity decides what one lesion is, and with it every number here: on the public scans 6, 18 and 26 give 4518, 3279 and
-3099 lesions. It is 18 (voxels that share a face or an edge) unless said otherwise, and every report states it.
+What one lesion is, when it counts as found and how small it may be is a `LesionRule`; every number here depends on it, so every
+report states it. On the public scans connectivities of 6, 18 and 26 give 4518, 3279 and 3099 lesions.
 """
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import cc3d
@@ -12,28 +15,94 @@ from synergynet_tf.errors import InputError
 from synergynet_tf.metrics.voxel import as_mask, check_same_shape
 
 CONNECTIVITIES = (6, 18, 26)
+SIZE_CLASSES = ((3.0, 10.0), (10.0, 50.0), (50.0, 250.0), (250.0, math.inf))      # mm3, from, to below
+
+
+@dataclass(frozen=True)
+class LesionRule:
+    """What counts as a lesion, and as one that was found."""
+
+    connectivity: int = 18      # 6: voxels that share a face are one lesion; 18: or an edge; 26: or a corner
+    overlap: float = 0.0        # share of a lesion's voxels that the other mask must hold; 0: any touch
+    min_mm3: float = 0.0        # smaller lesions are not counted, on either side; the other side may still touch them
+
+    def __post_init__(self):
+        if self.connectivity not in CONNECTIVITIES:
+            raise InputError(f"connectivity is {self.connectivity!r}, but it must be 6, 18 or 26")
+        if not 0 <= self.overlap <= 1:
+            raise InputError(f"the overlap is {self.overlap!r}, but it must be 0 (any touch) to 1 (all of a lesion)")
+        if not 0 <= self.min_mm3 < math.inf:
+            raise InputError(f"the minimum lesion size is {self.min_mm3!r} mm3, but it must be 0 or more")
+
+    def __str__(self) -> str:
+        touched = "touched by one voxel" if self.overlap == 0 else f"covered to {self.overlap:.0%}"
+        least = f", smaller ones than {self.min_mm3:g} mm3 not counted" if self.min_mm3 else ""
+        return f"lesions are {self.connectivity}-connected and found when {touched}{least}"
 
 
 class LesionCounts(NamedTuple):
-    """Lesions of a reference and of a prediction, and how many of each touch the other by at least one voxel."""
+    """Lesions of a reference and of a prediction, and how many of each the other one meets by the rule."""
 
     reference: int          # TPL + FNL
-    detected: int           # of the reference, touched by the prediction: TPL of LTPR
+    detected: int           # of the reference, met by the prediction: TPL of LTPR
     predicted: int          # TPL + FPL
-    false: int              # of the prediction, touching no reference lesion: FPL
+    false: int              # of the prediction, not met by the reference: FPL
 
     @property
     def ltpr(self) -> float:
-        """Lesion true positive rate, the share of reference lesions that are touched (paper, 3). No reference lesion: nan."""
+        """Lesion true positive rate, the share of reference lesions that are found (paper, 3). No reference lesion: nan."""
         return self.detected / self.reference if self.reference else float("nan")
 
     @property
     def lfpr(self) -> float:
-        """Lesion false positive rate, the share of predicted lesions that touch none (paper, 3). No predicted lesion: nan.
+        """Lesion false positive rate, the share of predicted lesions that are false (paper, 3). No predicted lesion: nan.
 
         Carass et al., NeuroImage 148 (2017), 77-102: the ISBI 2015 challenge counts false positives among predicted lesions.
         """
         return self.false / self.predicted if self.predicted else float("nan")
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of LTPR and 1 - LFPR. No lesion on either side: 1; on one side only, or none found: 0.
+
+        Commowick et al., Scientific Reports 8 (2018), 13650: the F1 score of the MSSEG 2016 challenge.
+        """
+        if self.reference == self.predicted == 0:
+            return 1.0
+        if not (self.detected and self.predicted > self.false):
+            return 0.0
+        return 2 * self.ltpr * (1 - self.lfpr) / (self.ltpr + 1 - self.lfpr)
+
+
+class Lesions(NamedTuple):
+    """The lesions of one mask, one a row, those below the rule's minimum left out."""
+
+    mm3: np.ndarray         # float64 [n], volumes
+    voxels: np.ndarray      # int64 [n]
+    hit: np.ndarray         # int64 [n], voxels that lie in the other mask
+    met: np.ndarray         # bool [n], by the rule: a reference lesion is found, a predicted one is true
+    place: np.ndarray       # int64 [n, 3], index of the lesion's voxel that lies nearest its centroid
+
+    def of_size(self, low: float, high: float) -> "Lesions":
+        """Those of `low` to below `high` mm3."""
+        inside = (self.mm3 >= low) & (self.mm3 < high)
+        return Lesions(*(column[inside] for column in self))
+
+
+class LesionMatch(NamedTuple):
+    """Both sides' lesions."""
+
+    reference: Lesions
+    predicted: Lesions
+
+    @property
+    def counts(self) -> LesionCounts:
+        found, true = int(self.reference.met.sum()), int(self.predicted.met.sum())
+        return LesionCounts(len(self.reference.met), found, len(self.predicted.met), len(self.predicted.met) - true)
+
+    def of_size(self, low: float, high: float) -> "LesionMatch":
+        """Each side's lesions of `low` to below `high` mm3, met by any lesion of the other side, of whatever size."""
+        return LesionMatch(self.reference.of_size(low, high), self.predicted.of_size(low, high))
 
 
 def label_lesions(mask: np.ndarray, connectivity: int = 18) -> tuple[np.ndarray, int]:
@@ -59,30 +128,68 @@ def label_lesions(mask: np.ndarray, connectivity: int = 18) -> tuple[np.ndarray,
     return cc3d.connected_components(mask, connectivity=connectivity, return_N=True, binary_image=True)
 
 
-def count_lesions(reference: np.ndarray, prediction: np.ndarray, connectivity: int = 18) -> LesionCounts:
-    """Label both masks [X, Y, Z] and count which lesions touch the other mask by one voxel or more.
+def match_lesions(reference: np.ndarray, prediction: np.ndarray, spacing: Sequence[float] = (1.0, 1.0, 1.0),
+                  rule: LesionRule = LesionRule()) -> LesionMatch:        # noqa: B008 (frozen)
+    """Label both masks [X, Y, Z] and tell of each lesion how much of it the other mask holds.
+
+    Args:
+        spacing: voxel sides, mm.
 
     Raises:
-        InputError: shapes differ, one is no mask of three axes, or another connectivity.
+        InputError: shapes differ, or one is no mask of three axes.
     """
     check_same_shape(reference, prediction, "prediction")
     reference, prediction = as_mask(reference, "reference"), as_mask(prediction, "prediction")
-    box = _bounding_box(reference | prediction)
+    box = bounding_box(reference | prediction)
     reference, prediction = reference[box], prediction[box]
-    reference_labels, n_reference = label_lesions(reference, connectivity)
-    predicted_labels, n_predicted = label_lesions(prediction, connectivity)
-    both = reference & prediction
-    detected = len(np.unique(reference_labels[both]))
-    correct = len(np.unique(predicted_labels[both]))
-    return LesionCounts(n_reference, detected, n_predicted, n_predicted - correct)
+    both, voxel_mm3 = reference & prediction, math.prod(float(side) for side in spacing)
+    start = np.array([side.start or 0 for side in box])
+    return LesionMatch(*(_lesions(mask, both, voxel_mm3, rule, start) for mask in (reference, prediction)))
 
 
-def _bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
+def count_lesions(reference: np.ndarray, prediction: np.ndarray, connectivity: int = 18) -> LesionCounts:
+    """Count which lesions touch the other mask by one voxel or more. Raises InputError as `match_lesions`."""
+    return match_lesions(reference, prediction, rule=LesionRule(connectivity)).counts
+
+
+def bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
     """The slices that hold all of a mask; all of the grid for an empty one. Lesions fill a small part of a scan."""
-    if not mask.any():
-        return (slice(None),) * mask.ndim
-    box = []
-    for axis in range(mask.ndim):
-        inside = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
-        box.append(slice(int(inside[0]), int(inside[-1]) + 1))
+    box: list[slice] = [slice(None)] * mask.ndim
+    for axis in reversed(range(mask.ndim)):     # each axis within what the ones before have left
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        inside = np.flatnonzero(mask[tuple(box)].any(axis=others))
+        if not len(inside):
+            return (slice(None),) * mask.ndim
+        box[axis] = slice(int(inside[0]), int(inside[-1]) + 1)
     return tuple(box)
+
+
+def central_voxels(places: np.ndarray, owner: np.ndarray, n: int) -> np.ndarray:
+    """Of each of `n` sets of voxels, the one nearest the set's centroid; unlike the centroid, it lies in the set.
+
+    Args:
+        places: int [m, 3], voxel indices.
+        owner: int [m], the set, 0 to n - 1, that each belongs to.
+
+    Returns:
+        int64 [n, 3]; the first in the order of `places` among equals, zeros for a set without a voxel.
+    """
+    counts = np.maximum(np.bincount(owner, minlength=n), 1)
+    centroids = np.stack([np.bincount(owner, places[:, axis], n) for axis in range(3)], axis=-1) / counts[:, None]
+    distance = ((places - centroids[owner]) ** 2).sum(axis=1)
+    order = np.lexsort((distance, owner))
+    present, first = np.unique(owner[order], return_index=True)
+    found = np.zeros((n, 3), np.int64)
+    found[present] = places[order[first]]
+    return found
+
+
+def _lesions(mask: np.ndarray, both: np.ndarray, voxel_mm3: float, rule: LesionRule, start: np.ndarray) -> Lesions:
+    labels, n = label_lesions(mask, rule.connectivity)
+    owner = labels[mask].astype(np.int64) - 1
+    voxels = np.bincount(owner, minlength=n)
+    hit = np.bincount(labels[both], minlength=n + 1)[1:]
+    met = (hit > 0) & (hit >= rule.overlap * voxels)
+    counted = voxels * voxel_mm3 >= rule.min_mm3
+    place = central_voxels(np.argwhere(mask), owner, n) + start
+    return Lesions(*(column[counted] for column in (voxels * voxel_mm3, voxels, hit, met, place)))

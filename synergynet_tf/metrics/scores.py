@@ -1,4 +1,4 @@
-"""The scores of one case, and their mean and standard deviation over a cohort."""
+"""The scores of one case, and what a cohort's come to."""
 import dataclasses
 import math
 from collections.abc import Sequence
@@ -7,13 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from synergynet_tf.errors import InputError
-from synergynet_tf.metrics.lesion import count_lesions
+from synergynet_tf.metrics.lesion import SIZE_CLASSES, LesionMatch, LesionRule, Lesions, bounding_box, match_lesions
+from synergynet_tf.metrics.surface import surface_distances
 from synergynet_tf.metrics.voxel import (
+    absolute_volume_difference,
     as_mask,
     average_precision,
     check_same_shape,
     dice,
     mask_average_precision,
+    positive_predictive_value,
     sensitivity,
 )
 
@@ -21,29 +24,62 @@ STRATUM_VOXELS = 2048       # of total lesion volume: the paper's small and larg
 
 
 @dataclass(frozen=True)
-class CaseScores:
-    """What one predicted mask is worth. Rates are 0 to 1, higher is better but for lfpr.
+class SizeScores:
+    """What one size class of lesions is worth in one case, by the lesions of each side that are `low` to below `high` mm3.
 
-    With an empty reference ap, ap_mask, ltpr and sn are nan, dsc is 0 and lfpr 1. With an empty prediction lfpr is nan, dsc, ltpr
-    and sn are 0, and ap_mask is the share of lesion voxels in the grid. With both empty dsc is 1 and the five others are nan.
+    A lesion of the class is found, or true, by a lesion of the other side of whatever size. The rates of a class without lesions
+    are nan.
+    """
+
+    low: float
+    high: float
+    n_reference: int
+    n_detected: int
+    n_predicted: int
+    n_false: int
+    ltpr: float
+    lfpr: float
+    sn: float                       # share of the voxels in the class's reference lesions that are predicted
+    ppv: float                      # share of the voxels in the class's predicted lesions that lie in the reference
+
+    @property
+    def name(self) -> str:
+        """As in `3-10 mm3`, `250 mm3 and more`."""
+        return f"{self.low:g}-{self.high:g} mm3" if math.isfinite(self.high) else f"{self.low:g} mm3 and more"
+
+
+@dataclass(frozen=True)
+class CaseScores:
+    """What one predicted mask is worth. Rates are 0 to 1, higher is better but for lfpr; avd, hd95 and assd: lower is better.
+
+    With an empty reference ap, ap_mask, ltpr, sn, avd, hd95 and assd are nan, dsc, ppv and lesion_f1 are 0 and lfpr 1. With an
+    empty prediction lfpr, ppv, hd95 and assd are nan, dsc, ltpr, lesion_f1 and sn are 0, avd is 1, and ap_mask is the share of
+    lesion voxels in the grid. With both empty dsc and lesion_f1 are 1, avd, hd95 and assd 0, and the others nan.
     """
 
     case: str
+    patient: str
     dsc: float                      # Dice
     ap: float                       # average precision of the probability map; without one, of the mask (equal to ap_mask)
     ap_mask: float                  # average precision of the binary mask
     ltpr: float                     # lesion true positive rate
     lfpr: float                     # lesion false positive rate
     sn: float                       # voxel sensitivity
+    ppv: float                      # voxel positive predictive value
+    lesion_f1: float
+    avd: float                      # absolute volume difference, a share of the reference's volume
+    hd95: float                     # mm
+    assd: float                     # average symmetric surface distance, mm
     n_reference: int                # lesions
-    n_detected: int                 # reference lesions touched by the prediction
+    n_detected: int                 # reference lesions found by the prediction
     n_predicted: int
-    n_false: int                    # predicted lesions that touch no reference lesion
+    n_false: int                    # predicted lesions that meet no reference lesion
     voxels_reference: int
     voxels_predicted: int
     volume_reference_ml: float
     volume_predicted_ml: float
     has_probability: bool           # whether ap is of a probability map
+    sizes: tuple[SizeScores, ...]   # of each of lesion.SIZE_CLASSES
 
 
 @dataclass(frozen=True)
@@ -52,15 +88,30 @@ class Statistic:
 
     mean: float             # nan where no case has the score
     sd: float               # of the sample (n - 1); nan with fewer than two cases
+    median: float           # nan where no case has the score
     defined: int            # cases in the mean
     undefined: int          # cases left out: their score is nan
 
 
-SUMMARISED = tuple(f.name for f in dataclasses.fields(CaseScores) if f.name not in ("case", "has_probability"))
+@dataclass(frozen=True)
+class IsbiScore:
+    """A cohort's score in the manner of the ISBI 2015 challenge, out of 100.
+
+    raw = 100 (DSC / 8 + PPV / 8 + LTPR / 4 + (1 - LFPR) / 4 + Corr / 4), of the cohort's means; Corr is the volume correlation.
+    """
+
+    raw: float
+    normalised: float       # inferred by us, not the challenge's own: 100 - 10 (100 - raw) / (100 - RATERS_RAW)
+
+
+ISBI_FORMULA = "100 (DSC/8 + PPV/8 + LTPR/4 + (1 - LFPR)/4 + Corr/4)"
+RATERS_RAW = 65.0           # inferred: the raw score that the challenge counts as a human rater's, to whom it gives 90
+SUMMARISED = tuple(f.name for f in dataclasses.fields(CaseScores) if f.type in (float, int))
 
 
 def score_case(reference: np.ndarray, prediction: np.ndarray, probability: np.ndarray | None = None, *,
-               spacing: Sequence[float], connectivity: int = 18, case: str = "") -> CaseScores:
+               spacing: Sequence[float], rule: LesionRule = LesionRule(), case: str = "",       # noqa: B008 (frozen)
+               patient: str | None = None) -> CaseScores:
     """Score a predicted mask, and its probability map where there is one.
 
     Args:
@@ -68,8 +119,8 @@ def score_case(reference: np.ndarray, prediction: np.ndarray, probability: np.nd
         prediction: predicted mask of the same shape.
         probability: map of the same shape, higher for lesion, finite; none: `ap` is that of the mask.
         spacing: voxel sides, mm, three numbers.
-        connectivity: 6, 18 or 26; what one lesion is.
-        case: the name that the scores carry.
+        rule: what one lesion is, and when it is found.
+        case, patient: the names that the scores carry; without a patient, the case's stands for it.
 
     Raises:
         InputError: shapes differ, a mask is none, a score is not finite, or the spacing is not three positive numbers.
@@ -78,32 +129,78 @@ def score_case(reference: np.ndarray, prediction: np.ndarray, probability: np.nd
         raise InputError(f"spacing is {tuple(spacing)}, but three positive numbers (mm) are needed")
     check_same_shape(reference, prediction, "prediction")
     reference, prediction = as_mask(reference, "reference"), as_mask(prediction, "prediction")
-    lesions = count_lesions(reference, prediction, connectivity)
+    box = bounding_box(reference | prediction)      # what follows but AP is the same inside it
+    inside, predicted = reference[box], prediction[box]
+    lesions = match_lesions(inside, predicted, spacing, rule)
+    distances = surface_distances(inside, predicted, spacing)
     ap_mask = mask_average_precision(reference, prediction)
-    voxels = int(np.count_nonzero(reference)), int(np.count_nonzero(prediction))
+    voxels = int(np.count_nonzero(inside)), int(np.count_nonzero(predicted))
     voxel_ml = math.prod(float(side) for side in spacing) / 1000
+    n_reference, n_detected, n_predicted, n_false = counts = lesions.counts
     return CaseScores(
-        case=case, dsc=dice(reference, prediction),
+        case=case, patient=case if patient is None else patient, dsc=dice(inside, predicted),
         ap=ap_mask if probability is None else average_precision(reference, probability), ap_mask=ap_mask,
-        ltpr=lesions.ltpr, lfpr=lesions.lfpr, sn=sensitivity(reference, prediction),
-        n_reference=lesions.reference, n_detected=lesions.detected, n_predicted=lesions.predicted, n_false=lesions.false,
+        ltpr=counts.ltpr, lfpr=counts.lfpr, sn=sensitivity(inside, predicted), ppv=positive_predictive_value(inside, predicted),
+        lesion_f1=counts.f1, avd=absolute_volume_difference(inside, predicted), hd95=distances.hd95, assd=distances.assd,
+        n_reference=n_reference, n_detected=n_detected, n_predicted=n_predicted, n_false=n_false,
         voxels_reference=voxels[0], voxels_predicted=voxels[1],
         volume_reference_ml=voxels[0] * voxel_ml, volume_predicted_ml=voxels[1] * voxel_ml,
-        has_probability=probability is not None)
+        has_probability=probability is not None,
+        sizes=tuple(_size_scores(lesions.of_size(*size), *size) for size in SIZE_CLASSES))
+
+
+def _size_scores(lesions: LesionMatch, low: float, high: float) -> SizeScores:
+    def share(side: Lesions) -> float:
+        return float(side.hit.sum() / side.voxels.sum()) if len(side.voxels) else float("nan")
+
+    counts = lesions.counts
+    return SizeScores(low, high, *counts, ltpr=counts.ltpr, lfpr=counts.lfpr, sn=share(lesions.reference),
+                      ppv=share(lesions.predicted))
 
 
 def statistic(values: Sequence[float]) -> Statistic:
-    """Mean and sample standard deviation of the values that are not nan."""
+    """Mean, sample standard deviation and median of the values that are not nan."""
     values = np.asarray(values, np.float64)
     defined = values[~np.isnan(values)]
     mean = float(defined.mean()) if len(defined) else float("nan")
     sd = float(defined.std(ddof=1)) if len(defined) > 1 else float("nan")
-    return Statistic(mean, sd, len(defined), len(values) - len(defined))
+    median = float(np.median(defined)) if len(defined) else float("nan")
+    return Statistic(mean, sd, median, len(defined), len(values) - len(defined))
 
 
 def summarise(scores: Sequence[CaseScores]) -> dict[str, Statistic]:
-    """A `Statistic` for each number of `CaseScores`, by its name. Every case counts alike, whatever its load."""
+    """A `Statistic` for each plain number of `CaseScores`, by its name. Every case counts alike, whatever its load."""
     return {name: statistic([getattr(case, name) for case in scores]) for name in SUMMARISED}
+
+
+def summarise_sizes(scores: Sequence[CaseScores]) -> dict[str, dict[str, Statistic]]:
+    """For each size class, by its name, a `Statistic` for each number of `SizeScores`."""
+    names = [f.name for f in dataclasses.fields(SizeScores) if f.name not in ("low", "high")]
+    classes = zip(*(case.sizes for case in scores))
+    return {cases[0].name: {name: statistic([getattr(size, name) for size in cases]) for name in names} for cases in classes}
+
+
+def volume_correlation(scores: Sequence[CaseScores]) -> float:
+    """Pearson's correlation of the reference and the predicted volumes over a cohort, -1 to 1.
+
+    Fewer than two cases, or volumes that are all the same on one side: nan.
+    """
+    volumes = np.array([(case.volume_reference_ml, case.volume_predicted_ml) for case in scores]).reshape(-1, 2)
+    if len(volumes) < 2 or (np.ptp(volumes, axis=0) == 0).any():
+        return float("nan")
+    return float(np.corrcoef(volumes.T)[0, 1])
+
+
+def isbi_score(scores: Sequence[CaseScores]) -> IsbiScore:
+    """The ISBI 2015 challenge's kind of score; nan where one of its parts is defined in no case.
+
+    The raw formula is that of Carass et al., NeuroImage 148 (2017), 77-102. The challenge then scales it so that 90 stands for a
+    human rater. How, it does not print; `normalised` is our inference: what a rater misses of 100 counts as 10 points.
+    """
+    means = {name: statistic([getattr(case, name) for case in scores]).mean for name in ("dsc", "ppv", "ltpr", "lfpr")}
+    raw = 100 * (means["dsc"] / 8 + means["ppv"] / 8 + means["ltpr"] / 4 + (1 - means["lfpr"]) / 4
+                 + volume_correlation(scores) / 4)
+    return IsbiScore(raw, 100 - 10 * (100 - raw) / (100 - RATERS_RAW))
 
 
 def strata(scores: Sequence[CaseScores], limit: int = STRATUM_VOXELS) -> dict[str, list[CaseScores]]:

@@ -1,4 +1,4 @@
-"""Scores that count voxels: Dice, sensitivity and average precision.
+"""Scores that count voxels: Dice, sensitivity, positive predictive value, volume difference and average precision.
 
 Every function takes a reference and a prediction on one grid of any shape; masks are bool, or numbers that are all 0 or 1. What
 has no definition (0 / 0) is nan, not a flattering number: the summary keeps nan out of a mean and counts it.
@@ -55,6 +55,29 @@ def sensitivity(reference: np.ndarray, prediction: np.ndarray) -> float:
     return overlap / in_reference if in_reference else float("nan")
 
 
+def positive_predictive_value(reference: np.ndarray, prediction: np.ndarray) -> float:
+    """Share of the predicted voxels that lie in the reference, TP / (TP + FP), 0 to 1. Empty prediction: nan.
+
+    Raises:
+        InputError: shapes differ, or one is no mask.
+    """
+    return sensitivity(prediction, reference)
+
+
+def absolute_volume_difference(reference: np.ndarray, prediction: np.ndarray) -> float:
+    """How far the predicted volume is from the reference's, as a share of that: |P - R| / R, 0 or more.
+
+    Both empty: 0. Empty reference alone: nan.
+
+    Raises:
+        InputError: shapes differ, or one is no mask.
+    """
+    _, in_reference, in_prediction, _ = _counts(reference, prediction)
+    if not in_reference:
+        return float("nan") if in_prediction else 0.0
+    return abs(in_prediction - in_reference) / in_reference
+
+
 def mask_average_precision(reference: np.ndarray, prediction: np.ndarray) -> float:
     """Average precision of a binary mask taken as its own score: one operating point and "everything", 0 to 1.
 
@@ -91,25 +114,25 @@ def average_precision(reference: np.ndarray, scores: np.ndarray) -> float:
     scores = np.asarray(scores)
     check_same_shape(reference, scores, "probability map")
     reference = as_mask(reference, "reference")
-    if not np.isfinite(scores).all():
+    if not np.isfinite([scores.min(initial=0), scores.max(initial=0)]).all():       # nan too is both
         raise InputError(f"the probability map holds {scores[~np.isfinite(scores)].flat[0]}, but finite numbers are needed")
     if not reference.any():
         return float("nan")
     thresholds, positives = np.unique(scores[reference], return_counts=True)
-    negatives = _background_between(scores[~reference], thresholds)
+    negatives = _background_between(scores, ~reference, thresholds)
     labels = np.repeat([1, 0], len(thresholds))
     return float(average_precision_score(labels, np.tile(thresholds, 2),
                                          sample_weight=np.concatenate([positives, negatives]).astype(np.float64)))
 
 
-def _background_between(background: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """How many background scores lie from each threshold up to the next: int [T] for ascending thresholds [T].
+def _background_between(scores: np.ndarray, background: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """How many of the background's scores lie from each threshold up to the next: int [T] for ascending thresholds [T].
 
     What lies below the lowest threshold is left out: recall is complete by then.
     """
-    above = np.sort(background[background > thresholds[0]])
+    above = np.sort(scores[background & (scores > thresholds[0])])
     at_or_above = len(above) - np.searchsorted(above, thresholds)
-    at_or_above[0] += np.count_nonzero(background == thresholds[0])
+    at_or_above[0] += np.count_nonzero(background & (scores == thresholds[0]))
     return -np.diff(at_or_above, append=0)
 
 

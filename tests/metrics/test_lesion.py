@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from synergynet_tf.errors import InputError
-from synergynet_tf.metrics.lesion import CONNECTIVITIES, LesionCounts, count_lesions, label_lesions
+from synergynet_tf.metrics.lesion import CONNECTIVITIES, LesionCounts, LesionRule, count_lesions, label_lesions, match_lesions
 
 DATA = pathlib.Path(os.environ.get("SYNERGYNET_DATA", pathlib.Path(__file__).parents[3] / "shared/data"))
 STRUCTURES = {6: 1, 18: 2, 26: 3}       # connectivity: rank of scipy's structuring element
@@ -133,3 +133,74 @@ def test_counts_of_public_masks():
         patient = path.name.removeprefix("patient").removesuffix(".nii.gz")
         counted[patient] = label_lesions(np.asarray(nibabel.load(path).dataobj), 26)[1]
     assert counted and counted == {patient: published[patient] for patient in counted}
+
+
+rules = st.builds(LesionRule, connectivities, st.sampled_from([0, .2, .5, 1]), st.sampled_from([0.0, 3.0, 6.0]))
+
+
+def brute_side(mask: np.ndarray, other: np.ndarray, rule: LesionRule, voxel_mm3: float) -> list[tuple]:
+    """(mm3, voxels, hit, met) of each lesion, found by walking from voxel to voxel."""
+    left, rows = set(map(tuple, np.argwhere(mask))), []
+    reach = {6: 1, 18: 2, 26: 3}[rule.connectivity]
+    while left:
+        lesion, front = set(), [left.pop()]
+        while front:
+            x, y, z = voxel = front.pop()
+            lesion.add(voxel)
+            near = [(x + i, y + j, z + k) for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)
+                    if 0 < abs(i) + abs(j) + abs(k) <= reach]
+            front += [v for v in near if v in left]
+            left -= set(near)
+        hit = sum(bool(other[v]) for v in lesion)
+        if len(lesion) * voxel_mm3 >= rule.min_mm3:
+            rows.append((len(lesion) * voxel_mm3, len(lesion), hit, hit > 0 and hit / len(lesion) >= rule.overlap))
+    return sorted(rows)
+
+
+@given(masks, masks, rules, st.sampled_from([(1, 1, 1), (.5, 2, 3)]))
+@settings(deadline=None, max_examples=100)
+def test_every_lesion_is_that_of_a_brute_force_matcher(reference, prediction, rule, spacing):
+    match = match_lesions(reference, prediction, spacing, rule)
+    for side, mask, other in ((match.reference, reference, prediction), (match.predicted, prediction, reference)):
+        assert sorted(zip(side.mm3, side.voxels, side.hit, side.met)) == brute_side(mask, other, rule, np.prod(spacing))
+
+
+@given(masks, masks, connectivities)
+@settings(deadline=None, max_examples=40)
+def test_places_are_the_voxels_nearest_scipy_s_centres(reference, prediction, connectivity):
+    match = match_lesions(reference, prediction, rule=LesionRule(connectivity))
+    for side, mask in ((match.reference, reference), (match.predicted, prediction)):
+        labels, n = scipy_labels(mask, connectivity)
+        centres = ndimage.center_of_mass(mask, labels, range(1, n + 1))
+        found = {labels[tuple(place)]: place for place in side.place}
+        assert sorted(found) == list(range(1, n + 1))       # one voxel in each lesion
+        for lesion, centre in enumerate(centres, start=1):
+            distances = np.linalg.norm(np.argwhere(labels == lesion) - centre, axis=1)
+            assert np.linalg.norm(found[lesion] - centre) == pytest.approx(distances.min())
+
+
+def test_sizes_and_overlap_by_hand():
+    reference, prediction = np.zeros((30, 6, 6), bool), np.zeros((30, 6, 6), bool)
+    reference[0:3, 0, 0] = True             # 3 voxels, all predicted
+    reference[5:10, 0:2, 0] = True          # 10 voxels, 2 of them predicted, by a lesion of 6
+    prediction[0:3, 0, 0] = prediction[8:14, 0, 0] = True
+    prediction[20, 3, 3] = True             # a false one of 1 voxel
+    counts = {share: match_lesions(reference, prediction, rule=LesionRule(overlap=share)).counts for share in (0, .2, .21, .34)}
+    assert counts == {0: (2, 2, 3, 1), .2: (2, 2, 3, 1), .21: (2, 1, 3, 1), .34: (2, 1, 3, 2)}
+    assert match_lesions(reference, prediction, rule=LesionRule(min_mm3=2)).counts == (2, 2, 2, 0)
+    assert match_lesions(reference, prediction, (1, 1, .25), LesionRule(min_mm3=2)).counts == (1, 1, 0, 0)
+    whole = match_lesions(reference, prediction)
+    assert [whole.of_size(*size).counts for size in ((0, 3), (3, 10), (10, 50))] == [(0, 0, 1, 1), (1, 1, 2, 0), (1, 1, 0, 0)]
+
+
+@pytest.mark.parametrize("counts, f1", [((0, 0, 0, 0), 1), ((3, 0, 0, 0), 0), ((0, 0, 4, 4), 0), ((3, 0, 4, 4), 0),
+                                        ((4, 3, 4, 2), .6), ((2, 2, 5, 0), 1)])
+def test_f1_by_hand(counts, f1):
+    assert LesionCounts(*counts).f1 == pytest.approx(f1)
+
+
+@pytest.mark.parametrize("wrong", [{"connectivity": 8}, {"overlap": -.1}, {"overlap": 1.1}, {"min_mm3": -1},
+                                   {"min_mm3": float("inf")}, {"overlap": float("nan")}])
+def test_rules_that_make_no_sense(wrong):
+    with pytest.raises(InputError):
+        LesionRule(**wrong)

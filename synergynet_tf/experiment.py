@@ -1,0 +1,197 @@
+"""`python -m synergynet_tf.experiment`: the paper's comparison on any cohort: train, segment, score, and set side by side.
+
+    <out>/experiment.json                       what the experiment is; a second call must be the same one
+    <out>/fold<k>/manifest.csv                  the split
+    <out>/fold<k>/<system>/run/                 its training, resumed where it was stopped
+    <out>/fold<k>/<system>/predictions/         its masks and maps of the test cases
+    <out>/scores/<system>/                      as `evaluate` writes them
+    <out>/tables/*.{md,csv,tex}, figures/*.png, results.md
+    <out>/report/index.html                     the same for a browser, with a viewer for each case
+"""
+import dataclasses
+import json
+import pathlib
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from synergynet_tf import cli
+from synergynet_tf.config import Config
+from synergynet_tf.errors import InputError, command
+from synergynet_tf.files import make_folder, replace_file
+from synergynet_tf.fold import TRAINED, Fold, run_system
+
+if TYPE_CHECKING:
+    from synergynet_tf.evaluate import Pair
+
+DESCRIPTION = """Compare systems on one cohort as the paper does: train each, segment the test patients, score, and write
+tables (Markdown, CSV, LaTeX) and figures.
+
+The systems: unet, mask_rcnn, synergynet; ensemble (of the trained unet and mask_rcnn, fused after the fact); lpa (a lesion
+prediction algorithm in the spirit of LST's: logistic regression on FLAIR and place). Other tools' results join by --predictions.
+Stopped, it goes on where it was when the same command is given again. Without --data.path, phantom patients are made.
+"""
+SYSTEMS = ("unet", "mask_rcnn", "ensemble", "synergynet", "lpa")        # in the order of the paper's tables
+BASELINE = "unet"
+EXAMPLES = (0.1, 0.5, 0.9)      # figure 3 shows the test cases at these places in the order of lesion volume
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    """Entry point; see DESCRIPTION."""
+    arguments = ["--data.path" if a == "--data" else a for a in (sys.argv[1:] if argv is None else argv)]
+    chosen = any(a.split("=")[0] in ("--data.path", "--config", "--preset") for a in arguments)
+    config, own = cli.parse(arguments, DESCRIPTION, _add_arguments, preset=None if chosen else "experiment")
+    systems, external = chosen_systems(own.systems), external_systems(own.predictions)
+    if own.folds:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, folds=own.folds))
+    out = pathlib.Path(own.out)
+    from rich.console import Console
+
+    from synergynet_tf.train import with_phantoms
+
+    console = Console()
+    _begin(out, config, own.budget)
+    if not config.data.path:
+        config = with_phantoms(config, out, console)
+    folds = make_folds(config, out)
+    for fold in folds:
+        for system in (name for name in (*TRAINED, "lpa", "ensemble") if name in systems):      # the ensemble's parts first
+            run_system(system, fold, own.budget, console)
+    report(folds, systems, external, own, out)
+    console.print(f"{out} holds results.md, tables, figures, scores and report/index.html", markup=False, highlight=False,
+                  soft_wrap=True)
+
+
+def chosen_systems(names: str) -> list[str]:
+    """The systems of a list with commas, in the order of the paper's tables. Raises InputError for others."""
+    given = [name.strip() for name in names.split(",") if name.strip()]
+    unknown = [name for name in given if name not in SYSTEMS]
+    if unknown or not given:
+        raise InputError(f"--systems is {names!r}, but it must be of {', '.join(SYSTEMS)}; other tools join by --predictions")
+    if "ensemble" in given and not {"unet", "mask_rcnn"} <= set(given):
+        raise InputError(f"--systems is {names!r}, but the ensemble is of unet and mask_rcnn: name these too")
+    return [name for name in SYSTEMS if name in given]
+
+
+def external_systems(predictions: Sequence[str]) -> dict[str, pathlib.Path]:
+    """Other tools' folders by name, from NAME=FOLDER. Raises InputError for another form, a taken name or no folder."""
+    found: dict[str, pathlib.Path] = {}
+    for text in predictions:
+        name, _, folder = text.partition("=")
+        if not (name and folder) or name in SYSTEMS or name in found or pathlib.Path(name).name != name:
+            raise InputError(f"--predictions is {text!r}, but NAME=FOLDER is needed, with a name of its own")
+        if not pathlib.Path(folder).is_dir():
+            raise InputError(f"--predictions is {text!r}, but {folder} is no folder: name the one that holds its masks")
+        found[name] = pathlib.Path(folder)
+    return found
+
+
+def make_folds(config: Config, out: pathlib.Path) -> list[Fold]:
+    """Divide the cohort, or find it divided already, and write each fold's manifest. Raises InputError without a test case."""
+    from synergynet_tf.data import layouts, splits
+
+    data = config.data
+    found = layouts.discover(data.path, data.layout, data.channels, require_lesions=True, raters=data.raters)
+    if data.folds:
+        parts = splits.folds(found, data.folds, data.split, data.split_seed)
+    else:
+        parts = [splits.split_cases(found, data.split, data.split_seed)]
+    folds = []
+    for number, split in enumerate(parts):
+        if not split.test:
+            raise InputError(f"{data.path}: the split leaves no test case; give more patients, or set data.split or --folds")
+        folder = out / f"fold{number}"
+        folder.mkdir(parents=True, exist_ok=True)
+        splits.save(split, folder / "manifest.csv")
+        own = dataclasses.replace(data, path=str((folder / "manifest.csv").resolve()), layout="manifest", folds=0, fold=0)
+        folds.append(Fold(folder, split, dataclasses.replace(config, data=own)))
+    return folds
+
+
+def find_results(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pathlib.Path]) -> "dict[str, list[Pair]]":
+    """The files that score each system, the test cases of all folds in one order. Raises InputError where one is missing."""
+    from synergynet_tf.evaluate import find_pairs
+
+    folders = {name: [fold.folder / name / "predictions" for fold in folds] for name in systems}
+    folders |= {name: [folder] * len(folds) for name, folder in external.items()}
+    return {name: [pair for fold, folder in zip(folds, own) for pair in find_pairs(fold.folder / "manifest.csv", folder, "test")]
+            for name, own in folders.items()}
+
+
+def report(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pathlib.Path], own: Namespace,
+           out: pathlib.Path) -> None:
+    """Score every system and write tables, figures, results.md and the report."""
+    from synergynet_tf.evaluate import score_pairs, write_scores
+    from synergynet_tf.metrics.lesion import LesionRule
+    from synergynet_tf.report import comparison
+    from synergynet_tf.report.experiment import FIGURES, cross_validation, draw, results_page
+    from synergynet_tf.report.html import Front, write_report
+    from synergynet_tf.report.pages import comparison_pages
+
+    rule = LesionRule(folds[0].config.lesions.connectivity, own.overlap, own.min_lesion)
+    pairs = find_results(folds, systems, external)
+    scores = {name: score_pairs(found, rule) for name, found in pairs.items()}
+    for name, cases in scores.items():
+        (out / "scores" / name).mkdir(parents=True, exist_ok=True)
+        write_scores(cases, rule, out / "scores" / name)
+    tables = comparison.comparison_tables(scores, rule, BASELINE)
+    (out / "tables").mkdir(exist_ok=True)
+    for table in tables:
+        for kind, write in (("md", comparison.markdown), ("csv", comparison.comma_separated), ("tex", comparison.latex)):
+            replace_file(out / "tables" / f"{table.name}.{kind}", write(table).encode())
+    images = {case.name: case.images["flair"] for fold in folds for case in fold.split.test}
+    logs = {name: folds[0].folder / name / "run" / "log.jsonl" for name in systems if name in TRAINED}
+    (out / "figures").mkdir(exist_ok=True)
+    draw(out / "figures", scores, pairs, images, logs, EXAMPLES)
+    replace_file(out / "results.md", results_page(tables, len(folds)).encode())
+    front = Front("Comparison", f"{', '.join(pairs)} on {len(images)} test cases, {cross_validation(len(folds))}.",
+                  {"Cases": ("Case", "Lesions", "Volume, ml", *(f"DSC, {name}" for name in pairs))}, tables,
+                  [(caption, out / "figures" / f"{name}.png") for name, caption in FIGURES.items()], _networks(folds, systems))
+    write_report(out / "report", front, comparison_pages(pairs, images, rule, scores))
+
+
+def _networks(folds: Sequence[Fold], systems: Sequence[str]) -> list[tuple[str, str]]:
+    """What names the trained networks for good: the SHA-256 of each one's checkpoint."""
+    from synergynet_tf.predict import identity
+
+    return [(f"{name}, {fold.folder.name}", f"SHA-256 {identity(fold.folder / name / 'run', 'best')['sha256']}")
+            for name in systems if name in TRAINED for fold in folds]
+
+
+def _begin(out: pathlib.Path, config: Config, budget: str) -> None:
+    """Make the folder, or see that what lies there is the same experiment. Raises InputError where it is another one."""
+    about, path = {"budget": budget, "config": config.asdict()}, out / "experiment.json"
+    make_folder(out, "--out")
+    if not path.exists():
+        replace_file(path, (json.dumps(about, indent=2) + "\n").encode())
+        return
+    before, now = json.loads(path.read_text(encoding="utf-8")), json.loads(json.dumps(about))
+    if before["budget"] != budget:
+        raise InputError(f"{out}: was begun with --budget {before['budget']}, not {budget}; give the same, or another --out")
+    for group, fields in now["config"].items():
+        for name, value in fields.items():
+            was = before["config"].get(group, {}).get(name)
+            if was != value:
+                raise InputError(f"{out}: was begun with {group}.{name} {was}, not {value}; give the same, or another --out")
+
+
+def _add_arguments(parser) -> None:
+    parser.add_argument("--out", default="runs/experiment", help="folder, made if absent (default: %(default)s)")
+    parser.add_argument("--systems", default=",".join(SYSTEMS), help="what is compared, with commas (default: %(default)s)")
+    parser.add_argument("--folds", type=int, default=0,
+                        help="cross-validation by patient of as many folds; every patient is tested once (default: one split)")
+    parser.add_argument("--predictions", nargs="+", default=[], metavar="NAME=FOLDER",
+                        help="another tool's results of the test cases: <case>.nii.gz or <case>_mask.nii.gz, "
+                             "<case>_probability.nii.gz")
+    parser.add_argument("--budget", choices=("paper", "equal"), default="paper",
+                        help="paper: each stage has its own count of train.epochs, so that the U-Net has the last one; "
+                             "equal: every system has all of SynergyNet's epochs (default: %(default)s)")
+    parser.add_argument("--overlap", type=float, default=0.0,
+                        help="share of a lesion that must be covered for it to be found (default: any touch)")
+    parser.add_argument("--min_lesion", type=float, default=0.0, help="mm3: smaller lesions are not counted (default: all are)")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+"""The baseline Mask R-CNN: the local branch alone, on features of its own, for lesions of every size (paper, 3).
+
+It is SynergyNet's network without the global branch: where that would speak there is a constant "no lesion", and with gamma 1
+eq. 1 leaves the patches' own word where a patch lies. Which lesions it is for, its anchors and its gamma are settings; the preset
+`mask_rcnn` holds them.
+"""
+import keras
+import tensorflow as tf
+
+from synergynet_tf.config import Config
+from synergynet_tf.models.synergynet import SynergyNet, build_synergynet
+
+NO_LESION = -12.0       # logit: its probability rounds to 0
+
+
+class NoGlobalHead(keras.layers.Layer):
+    """(d1, e0) -> float32 logits [B, X, Y, Z, 1] that say "no lesion" everywhere. It has no weights."""
+
+    def build(self, input_shape: tuple) -> None:
+        del input_shape
+        self.built = True
+
+    def call(self, maps: tuple[tf.Tensor, tf.Tensor], training: bool | None = None) -> tf.Tensor:
+        del training        # as GlobalHead is called
+        return tf.fill(tf.concat([tf.shape(maps[1])[:-1], [1]], 0), NO_LESION)
+
+
+def build_mask_rcnn(config: Config) -> SynergyNet:
+    """The network of a configuration, with every weight made (for `len(config.data.channels)` channels)."""
+    return build_synergynet(config, NoGlobalHead(name="global_head"))

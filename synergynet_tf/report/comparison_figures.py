@@ -1,0 +1,144 @@
+"""Figures that set several systems beside one another: the paper's figures 2 and 3, curves, bars."""
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from synergynet_tf.metrics.scores import summarise_sizes
+from synergynet_tf.report.comparison import Systems
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#f0e442")     # Okabe and Ito
+FOUND, FALSE, MISSED = (0.16, 0.72, 0.55), (1.0, 0.55, 0.0), (0.85, 0.25, 0.95)     # lesion voxels, by what became of them
+DOTS_PER_INCH = 120
+
+
+class SliceRow(NamedTuple):
+    """One scan of the paper's figure 3, an axial slice [X, Y] of each array."""
+
+    case: str
+    flair: np.ndarray                       # float, 0 outside the brain
+    reference: np.ndarray                   # bool
+    predictions: dict[str, np.ndarray]      # bool, by system
+
+
+def dice_by_load(path: Path, systems: Systems) -> None:
+    """The paper's figure 2: DSC against the logarithm of the reference's volume, a dot a case, with each system's trend line.
+
+    Cases without a lesion have no place on the axis and are left out.
+    """
+    figure, panel = _figure((8, 5))
+    for (name, scores), colour in zip(systems.items(), _colours(systems)):
+        loaded = [case for case in scores if case.volume_reference_ml > 0]
+        volume, dsc = (np.array([getattr(case, field) for case in loaded]) for field in ("volume_reference_ml", "dsc"))
+        panel.scatter(volume, dsc, s=14, color=colour, alpha=0.6, linewidths=0, label=name)
+        if len(np.unique(volume)) > 1:
+            ends = np.array([volume.min(), volume.max()])
+            panel.plot(ends, np.polyval(np.polyfit(np.log(volume), dsc, 1), np.log(ends)), color=colour, linewidth=2)
+    panel.set(xscale="log", xlabel="lesion volume of the scan, ml", ylabel="DSC", ylim=(-0.02, 1.02))
+    panel.legend(fontsize=8)
+    _save(figure, path)
+
+
+def slices(path: Path, rows: Sequence[SliceRow]) -> None:
+    """The paper's figure 3: the same slices by every system; found voxels green, false ones orange, missed ones purple."""
+    names = list(rows[0].predictions)
+    figure = Figure(figsize=(2.3 * (len(names) + 2), 2.75 * len(rows) + 0.5), facecolor="black")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(len(rows), len(names) + 2, squeeze=False)
+    for row, line in zip(rows, panels):
+        grey = _grey(row.flair)
+        pictures = [("FLAIR", grey), ("reference", _painted(grey, ((row.reference, FOUND),)))]
+        for name, mask in row.predictions.items():
+            parts = ((row.reference & mask, FOUND), (mask & ~row.reference, FALSE), (row.reference & ~mask, MISSED))
+            pictures.append((name, _painted(grey, parts)))
+        for panel, (title, picture) in zip(line, pictures):
+            panel.imshow(picture.transpose(1, 0, 2), origin="lower", interpolation="nearest")
+            panel.set_axis_off()
+            panel.set_title(title if title != "FLAIR" else f"{row.case}, FLAIR", color="white", fontsize=8)
+    keys = [Line2D([], [], marker="s", linestyle="", color=colour, label=label)
+            for colour, label in ((FOUND, "found"), (FALSE, "false"), (MISSED, "missed"))]
+    figure.legend(handles=keys, loc="lower center", ncols=3, frameon=False, labelcolor="white")
+    figure.subplots_adjust(left=0.01, right=0.99, top=0.95, bottom=0.06, wspace=0.03, hspace=0.12)
+    _save(figure, path)
+
+
+def precision_recall_curves(path: Path, curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """Precision over recall of each system's probability maps, the voxels of all scans pooled."""
+    figure, panel = _figure((6, 5))
+    for (name, (precision, recall)), colour in zip(curves.items(), _colours(curves)):
+        panel.plot(recall, precision, color=colour, label=name)
+    panel.set(xlabel="recall (sensitivity)", ylabel="precision (PPV)", xlim=(0, 1), ylim=(0, 1.02))
+    if curves:
+        panel.legend(fontsize=8)
+    _save(figure, path)
+
+
+def rate_by_size(path: Path, systems: Systems) -> None:
+    """LTPR by the lesions' size: a bar a system and class, the mean of the cases that have such lesions."""
+    figure, panel = _figure((8, 4.5))
+    width = 0.8 / len(systems)
+    for number, ((name, scores), colour) in enumerate(zip(systems.items(), _colours(systems))):
+        summary = summarise_sizes(scores)
+        places = np.arange(len(summary)) + (number - (len(systems) - 1) / 2) * width
+        panel.bar(places, [size["ltpr"].mean for size in summary.values()], width, color=colour, label=name)
+        panel.set_xticks(range(len(summary)), summary)
+    panel.set(ylabel="LTPR", ylim=(0, 1.02), xlabel="lesion size")
+    panel.legend(fontsize=8)
+    _save(figure, path)
+
+
+def learning_curves(path: Path, logs: Mapping[str, Sequence[dict[str, Any]]]) -> None:
+    """Training loss and validation DSC of each trained system, over the epochs of all its stages."""
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    loss, dsc = figure.subplots(1, 2)
+    for (name, entries), colour in zip(logs.items(), _colours(logs)):
+        ends = [entry for entry in entries if "validation" in entry]
+        _curve(loss, ends, name, colour, lambda entry: entry["loss"])
+        _curve(dsc, ends, name, colour, lambda entry: entry["validation"].get("dsc"))
+    loss.set(title="training loss (each stage has its own terms)", xlabel="epoch", yscale="log")
+    dsc.set(title="DSC of the validation scans", xlabel="epoch", ylim=(0, 1))
+    for panel in (loss, dsc):
+        if panel.get_legend_handles_labels()[0]:
+            panel.legend(fontsize=8)
+    _save(figure, path)
+
+
+def _curve(panel: Any, ends: Sequence[dict[str, Any]], name: str, colour: str,
+           value: Callable[[dict[str, Any]], float | None]) -> None:
+    points = [(epoch + 1, value(entry)) for epoch, entry in enumerate(ends) if value(entry) is not None]
+    if points:
+        panel.plot(*zip(*points), color=colour, marker=".", label=name)
+
+
+def _colours(names: Mapping[str, Any]) -> list[str]:
+    return [COLOURS[i % len(COLOURS)] for i in range(len(names))]
+
+
+def _grey(flair: np.ndarray) -> np.ndarray:
+    """[X, Y, 3], 0 to 1, by the brain's own percentiles."""
+    brain = flair != 0
+    low, high = np.percentile(flair[brain], (1, 99.5)) if brain.any() else (0.0, 1.0)
+    scaled = np.where(brain, np.clip((flair - low) / max(high - low, 1e-6), 0, 1), 0)
+    return np.repeat(scaled[..., None], 3, axis=-1)
+
+
+def _painted(grey: np.ndarray, parts: Sequence[tuple[np.ndarray, tuple[float, float, float]]]) -> np.ndarray:
+    picture = grey.copy()
+    for mask, colour in parts:
+        picture[mask] = 0.25 * picture[mask] + 0.75 * np.array(colour)
+    return picture
+
+
+def _figure(size: tuple[float, float]) -> tuple[Figure, Any]:
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots()
+
+
+def _save(figure: Figure, path: Path) -> None:
+    figure.savefig(path, dpi=DOTS_PER_INCH, format="png")

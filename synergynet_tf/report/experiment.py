@@ -1,0 +1,80 @@
+"""The figures of an experiment, from its files, and the page that holds its tables and figures."""
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from synergynet_tf.data import nifti
+from synergynet_tf.metrics.curves import precision_recall, score_counts
+from synergynet_tf.report import comparison, comparison_figures
+from synergynet_tf.report.comparison import Systems, Table
+from synergynet_tf.training.history import read_log
+
+FIGURES = {
+    "dice_by_load": "DSC against the logarithm of each scan's lesion volume, with trend lines (the paper's figure 2)",
+    "slices": "The same slices by every system: found, false and missed voxels (the paper's figure 3)",
+    "precision_recall": "Precision and recall of the probability maps, the voxels of all test scans pooled",
+    "rate_by_size": "Lesion true positive rate by the lesions' size",
+    "learning": "Training loss and validation DSC of the trained systems, first fold",
+}
+
+
+def draw(folder: Path, scores: Systems, pairs: Mapping[str, Sequence], images: Mapping[str, Path], logs: Mapping[str, Path],
+         examples: Sequence[float]) -> None:
+    """Draw all of FIGURES into an existing folder.
+
+    Args:
+        scores: each system's scores.
+        pairs: the files that they were made from (`evaluate.Pair`), in the same order.
+        images: the FLAIR file of each case.
+        logs: the training log of each trained system.
+        examples: places, 0 to 1, in the order of lesion volume, of the cases whose slices are shown.
+    """
+    comparison_figures.dice_by_load(folder / "dice_by_load.png", scores)
+    comparison_figures.slices(folder / "slices.png", _slice_rows(scores, pairs, images, examples))
+    curves = {name: _curve(found) for name, found in pairs.items() if all(pair.probability for pair in found)}
+    comparison_figures.precision_recall_curves(folder / "precision_recall.png", curves)
+    comparison_figures.rate_by_size(folder / "rate_by_size.png", scores)
+    comparison_figures.learning_curves(folder / "learning.png", {name: read_log(path) for name, path in logs.items()})
+
+
+def results_page(tables: Sequence[Table], folds: int) -> str:
+    """A Markdown page of the tables and the figures."""
+    figures = [f"![{title}](figures/{name}.png)\n\n{title}.\n" for name, title in FIGURES.items()]
+    return "\n".join(["# Results", "", f"By `python -m synergynet_tf.experiment`, on {cross_validation(folds)}.", "",
+                      *map(comparison.markdown, tables), "## Figures", "", *figures])
+
+
+def cross_validation(folds: int) -> str:
+    """How the cohort was divided, in words."""
+    return f"{folds} folds, every patient tested once" if folds > 1 else "one split"
+
+
+def _curve(pairs: Sequence) -> tuple[np.ndarray, np.ndarray]:
+    counts = 0
+    for pair in pairs:
+        reference = nifti.read_reference(pair.reference, pair.reference2, pair.combine).array
+        counts = counts + score_counts(reference, nifti.read(pair.probability).array)
+    return precision_recall(counts)
+
+
+def _slice_rows(scores: Systems, pairs: Mapping[str, Sequence], images: Mapping[str, Path],
+                examples: Sequence[float]) -> list[comparison_figures.SliceRow]:
+    first = next(iter(scores))
+    order = np.argsort([case.voxels_reference for case in scores[first]], kind="stable")
+    chosen = dict.fromkeys(int(order[round(place * (len(order) - 1))]) for place in examples)
+    return [_slice_row(index, pairs, images) for index in chosen]
+
+
+def _slice_row(index: int, pairs: Mapping[str, Sequence], images: Mapping[str, Path]) -> comparison_figures.SliceRow:
+    """The axial slice with the most reference voxels, cut to the brain's box."""
+    pair = next(iter(pairs.values()))[index]
+    reference = nifti.read_reference(pair.reference, pair.reference2, pair.combine).array
+    flair = nifti.read(images[pair.case]).array
+    counts = reference.sum(axis=(0, 1)) if reference.any() else (flair != 0).sum(axis=(0, 1))
+    z = int(np.argmax(counts))
+    masks = {name: nifti.read_prediction(found[index].prediction, found[index].probability) for name, found in pairs.items()}
+    inside = np.nonzero(flair.any(axis=2))
+    box = tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in inside)
+    cut = {name: mask.array[..., z][box] for name, mask in masks.items()}
+    return comparison_figures.SliceRow(pair.case, flair[..., z][box], reference[..., z][box], cut)

@@ -1,0 +1,136 @@
+"""The pages of a report of an experiment, and of one of segmented scans."""
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from synergynet_tf.data import nifti
+from synergynet_tf.data.layouts import Case
+from synergynet_tf.metrics.lesion import LesionMatch, LesionRule, Lesions, match_lesions
+from synergynet_tf.metrics.scores import CaseScores
+from synergynet_tf.metrics.voxel import dice
+from synergynet_tf.report.comparison import Cell
+from synergynet_tf.report.html import Kind, Page, Row
+from synergynet_tf.report.volumes import Layer, Scan, world
+
+REFERENCE = "#2ec4b6"
+PREDICTED = ("#ff9f1c", "#56b4e9", "#ee3377", "#f0e442", "#aa66ff", "#8bc34a", "#c8804f")     # the first: the main system
+MAIN = "synergynet"             # the system shown when a page opens; without it, the first
+FOUND, MISSED, FALSE = Kind("found", "#1f8f63"), Kind("missed", "#b0399f"), Kind("false", "#c4620a")
+MOST_FALSE = 200                # false lesions of each system in a table: a page of thousands helps nobody
+
+
+def comparison_pages(pairs: Mapping[str, Sequence], images: Mapping[str, Path], rule: LesionRule,
+                     scores: Mapping[str, Sequence[CaseScores]]) -> Iterator[Page]:
+    """A page for each case of an experiment: every reference lesion and who found it, then every system's false lesions.
+
+    Args:
+        pairs: the files of each system's results (`evaluate.Pair`), the cases in one order.
+        images: the FLAIR file of each case.
+        rule: by which lesions were scored.
+        scores: each system's scores, in the order of the pairs.
+    """
+    colours = system_colours(list(pairs))
+    main = next(name for name, colour in colours.items() if colour == PREDICTED[0])
+    for index, found in enumerate(zip(*pairs.values())):
+        pair, case_scores = found[0], {name: own[index] for name, own in scores.items()}
+        flair = nifti.read(images[pair.case])
+        reference = nifti.read_reference(pair.reference, pair.reference2, pair.combine)
+        masks = {name: nifti.read_prediction(own.prediction, own.probability).array for name, own in zip(pairs, found)}
+        matches = {name: match_lesions(reference.array, mask, reference.spacing, rule) for name, mask in masks.items()}
+        rows, omitted = comparison_rows(matches, main, reference.affine)
+        layers = [Layer("reference", reference.array, REFERENCE),
+                  *(Layer(name, mask, colours[name], name == main) for name, mask in masks.items())]
+        any_score = case_scores[main]
+        facts = [("Reference", f"{any_score.n_reference} lesions, {any_score.volume_reference_ml:.2f} ml"),
+                 *((f"DSC, {name}", f"{score.dsc:.3f}") for name, score in case_scores.items())]
+        left_out = f" {omitted} more false lesions, the smallest, are not listed." if omitted else ""
+        yield Page(pair.case, pair.case, facts, [Scan(pair.case, "FLAIR", flair, layers)], ("Lesion", "mm³", *pairs), rows,
+                   f"{str(rule).capitalize()}.{left_out}", (FOUND, MISSED, FALSE), "Cases",
+                   (any_score.n_reference, any_score.volume_reference_ml, *(score.dsc for score in case_scores.values())),
+                   views=[main, *(name for name in pairs if name != main)])
+
+
+def comparison_rows(matches: Mapping[str, LesionMatch], main: str, affine: np.ndarray) -> tuple[list[Row], int]:
+    """The reference's lesions, largest first, and by whom each was found, then every system's false ones; and how many of
+    these were left out. A row's kind is what it is to the main system."""
+    sides = [largest_first(match.reference) for match in matches.values()]
+    rows = []
+    for i, volume in enumerate(sides[0].mm3):
+        cells = {name: FOUND.name if side.met[i] else MISSED.name for name, side in zip(matches, sides)}
+        rows.append(Row((i + 1, float(volume), *cells.values()), world(affine, sides[0].place[i]), cells[main]))
+    omitted = 0
+    for name, match in matches.items():
+        side = largest_first(match.predicted)
+        false = np.flatnonzero(~side.met)
+        omitted += max(0, len(false) - MOST_FALSE)
+        cells = {other: FALSE.name if other == name else "" for other in matches}
+        rows += [Row(("", float(side.mm3[i]), *cells.values()), world(affine, side.place[i]), cells[main])
+                 for i in false[:MOST_FALSE]]
+    return rows, omitted
+
+
+def prediction_pages(cases: Sequence[Case], folder: Path) -> Iterator[Page]:
+    """A page for each segmented scan, from what `predict` wrote into a folder; with the reference where the case has one."""
+    for case in cases:
+        about = lesion_file(folder, case)
+        flair, mask = nifti.read(case.images["flair"]), nifti.read_mask(folder / f"{case.name}_mask.nii.gz")
+        rows = [Row((lesion["label"], lesion["volume_mm3"], lesion["mean_probability"], _score(lesion), _branches(lesion)),
+                    tuple(lesion["inside_mm"]), "predicted") for lesion in about["lesions"]]
+        rows.sort(key=lambda row: -row.cells[1])
+        facts = [("Lesions", str(about["count"])), ("Volume", f"{about['volume_ml']:.2f} ml"), *_settings(about)]
+        layers, kinds = [Layer("predicted", mask.array, PREDICTED[0])], [Kind("predicted", PREDICTED[0])]
+        if case.lesions:
+            reference = nifti.read_reference(case.lesions, case.lesions2, case.combine)
+            missed = match_lesions(reference.array, mask.array, mask.spacing, LesionRule(about["connectivity"])).reference
+            rows += [Row(("", float(missed.mm3[i]), "", "", MISSED.name), world(mask.affine, missed.place[i]), MISSED.name)
+                     for i in np.flatnonzero(~missed.met)]
+            layers.insert(0, Layer("reference", reference.array, REFERENCE))
+            kinds.append(MISSED)
+            facts.insert(2, ("DSC with the reference", f"{dice(reference.array, mask.array):.3f}"))
+        yield Page(case.name, case.name, facts, [Scan(case.name, "FLAIR", flair, layers)],
+                   ("Lesion", "mm³", "Mean probability", "Box score", "Found by"), rows,
+                   f"Lesions are {about['connectivity']}-connected. Found by: the branch that alone is above the threshold "
+                   "somewhere in the lesion.", kinds, "Scans", (about["count"], about["volume_ml"]))
+
+
+def lesion_file(folder: Path, case: Case) -> dict:
+    """What `predict` wrote of a case beside its mask."""
+    return json.loads((folder / f"{case.name}_lesions.json").read_text(encoding="utf-8"))
+
+
+def network_facts(about: Mapping) -> list[tuple[str, str]]:
+    """Which network made a segmentation, from its lesion file."""
+    checkpoint = about["checkpoint"]
+    if not checkpoint:
+        return []
+    return [("Network", f"{checkpoint['run']}, {checkpoint['weights']} weights"), ("SHA-256", checkpoint["sha256"])]
+
+
+def system_colours(systems: Sequence[str]) -> dict[str, str]:
+    """A colour for each system; `MAIN`, or the first, has the first."""
+    main = MAIN if MAIN in systems else systems[0]
+    others = [name for name in systems if name != main]
+    colours = {name: PREDICTED[1 + i % (len(PREDICTED) - 1)] for i, name in enumerate(others)} | {main: PREDICTED[0]}
+    return {name: colours[name] for name in systems}
+
+
+def largest_first(side: Lesions) -> Lesions:
+    """In an order that the lesions alone decide, for labels depend on what else is in the scan."""
+    order = np.lexsort((*side.place.T, -side.mm3))
+    return Lesions(*(column[order] for column in side))
+
+
+def _settings(about: Mapping) -> list[tuple[str, str]]:
+    return [("Threshold", f"{about['threshold']:g}"), ("γ", f"{about['gamma']:g}"), ("Coverage", about["coverage"])]
+
+
+def _score(lesion: Mapping) -> Cell:
+    score = lesion["detection_score"]
+    return "" if score is None else score
+
+
+def _branches(lesion: Mapping) -> str:
+    names = [name for name, key in (("U-Net", "global_alone"), ("local branch", "local_alone")) if lesion[key]]
+    return " and ".join(names) or "both together"

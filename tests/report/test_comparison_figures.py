@@ -1,0 +1,86 @@
+"""Figures of several systems: what is drawn where, read from the figures themselves."""
+import matplotlib.figure
+import numpy as np
+import pytest
+
+from synergynet_tf.metrics.scores import CaseScores, score_case
+from synergynet_tf.report import comparison_figures as figures
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Every figure that is saved."""
+    kept, save = [], matplotlib.figure.Figure.savefig
+
+    def keep(figure, path, **settings):
+        kept.append(figure)
+        save(figure, path, **settings)
+
+    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", keep)
+    return kept
+
+
+def case(side: int, kept: float) -> CaseScores:
+    reference = np.zeros((20, 20, 20), bool)
+    reference[:side, :side, :side] = True
+    predicted = reference & (np.arange(20) < kept * side)[:, None, None]
+    return score_case(reference, predicted, spacing=(1, 1, 1), case=str(side))
+
+
+SYSTEMS = {"one": [case(side, .5) for side in (2, 4, 8)], "two": [case(side, 1) for side in (2, 4, 8)]}
+
+
+def test_dots_and_trends_of_figure_2(drawn, tmp_path):
+    figures.dice_by_load(tmp_path / "a.png", SYSTEMS | {"none": [score_case(*np.zeros((2, 3, 3, 3)), spacing=(1, 1, 1))]})
+    panel, = drawn[0].axes
+    assert panel.get_xscale() == "log"
+    dots = [collection.get_offsets() for collection in panel.collections]
+    np.testing.assert_allclose(dots[0], [(.008, 2 / 3), (.064, 2 / 3), (.512, 2 / 3)])
+    assert len(dots[2]) == 0                # a case without lesions has no logarithm
+    for line, dsc in zip(panel.lines, (2 / 3, 1)):
+        np.testing.assert_allclose(line.get_ydata(), dsc)
+    assert len(panel.lines) == 2 and (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_trend_is_linear_in_the_logarithm(drawn, tmp_path):
+    scores = [case(side, kept) for side, kept in ((2, .5), (4, .75), (8, 1))]
+    figures.dice_by_load(tmp_path / "a.png", {"one": scores})
+    line, = drawn[0].axes[0].lines
+    logs, dsc = np.log([s.volume_reference_ml for s in scores]), [s.dsc for s in scores]
+    slope = np.polyfit(logs, dsc, 1)
+    np.testing.assert_allclose(line.get_ydata(), np.polyval(slope, [logs[0], logs[-1]]))
+
+
+def test_colours_of_figure_3(drawn, tmp_path):
+    reference, predicted = np.zeros((8, 10), bool), np.zeros((8, 10), bool)
+    reference[2:4, 3] = True
+    predicted[3:6, 3] = True
+    row = figures.SliceRow("P1", np.full((8, 10), 5.0), reference, {"net": predicted})
+    figures.slices(tmp_path / "a.png", [row, row])
+    panels = drawn[0].axes
+    assert len(panels) == 6
+    picture = panels[2].images[0].get_array().transpose(1, 0, 2)
+    for place, colour in (((2, 3), figures.MISSED), ((3, 3), figures.FOUND), ((4, 3), figures.FALSE), ((5, 3), figures.FALSE)):
+        strongest = int(np.argmax(colour))
+        assert np.argmax(picture[place]) == strongest and not np.allclose(picture[place], picture[0, 0])
+    assert np.ptp(picture[0, 0]) == 0       # grey elsewhere
+
+
+def test_bars_curves_and_logs(drawn, tmp_path):
+    figures.rate_by_size(tmp_path / "a.png", SYSTEMS)
+    assert [label.get_text() for label in drawn[0].axes[0].get_xticklabels()] == ["3-10 mm3", "10-50 mm3", "50-250 mm3",
+                                                                                 "250 mm3 and more"]
+    figures.precision_recall_curves(tmp_path / "b.png", {"one": (np.array([1, .5]), np.array([.2, 1]))})
+    np.testing.assert_allclose(drawn[1].axes[0].lines[0].get_xydata(), [(.2, 1), (1, .5)])
+    log = [{"stage": 1, "epoch": 0, "loss": 2.0}, {"stage": 1, "epoch": 0, "loss": 1.5, "validation": {"loss": 1}},
+           {"stage": 4, "epoch": 0, "loss": .5, "validation": {"loss": .5, "dsc": .7}}]
+    figures.learning_curves(tmp_path / "c.png", {"one": log})
+    loss, dsc = drawn[2].axes
+    np.testing.assert_allclose(loss.lines[0].get_xydata(), [(1, 1.5), (2, .5)])
+    np.testing.assert_allclose(dsc.lines[0].get_xydata(), [(2, .7)])
+
+
+def test_nothing_to_draw_is_drawn_empty(tmp_path):
+    figures.precision_recall_curves(tmp_path / "b.png", {})
+    figures.learning_curves(tmp_path / "c.png", {})
+    assert (tmp_path / "b.png").exists() and (tmp_path / "c.png").exists()

@@ -1,0 +1,276 @@
+"""The report's folder: it needs nothing else, its pages are sound, and they live in a browser."""
+import html.parser
+import itertools
+import pathlib
+import re
+import shutil
+import urllib.parse
+
+import pytest
+
+from synergynet_tf.errors import InputError
+from synergynet_tf.evaluate import score_pairs
+from synergynet_tf.metrics.lesion import LesionRule
+from synergynet_tf.predict import write_predictions_report
+from synergynet_tf.report import html as report_html
+from synergynet_tf.report.comparison import Table
+from synergynet_tf.report.html import Front, measured, sort_value, viewer_file, write_report
+from synergynet_tf.report.pages import comparison_pages
+from tests.browser import Browser, find_chromium
+from tests.report.scans import comparison, timeline
+
+VOID = {"area", "base", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"}
+WITHOUT_END = VOID | {"rect", "line"}
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory) -> pathlib.Path:
+    """The report of a comparison."""
+    folder = tmp_path_factory.mktemp("cohort")
+    pairs, images = comparison(folder)
+    scores = {name: score_pairs(found, workers=1) for name, found in pairs.items()}
+    figure = folder / "a figure.png"
+    shutil.copy(next(pathlib.Path(__file__).parents[2].joinpath("docs").glob("*.png")), figure)
+    tables = [Table("t", "Means <all>", ("System", "DSC"), [("a&b", 1 / 3), ("c", 0.25), ("d", float("nan"))], "A note.", 3),
+              Table("u", "More", ("System", "DSC"), [("a", 1)], "")]
+    front = Front("A & B", "Two cases.", {"Cases": ("Case", "Lesions", "ml", "unet", "synergynet")}, tables,
+                  [("A <figure>", figure)], [("unet", "SHA-256 1234")])
+    write_report(folder / "report", front, comparison_pages(pairs, images, LesionRule(), scores))
+    return folder / "report"
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory) -> pathlib.Path:
+    """The report of `predict`, one patient with three scans and one with one."""
+    folder = tmp_path_factory.mktemp("patient")
+    write_predictions_report(timeline(folder), folder)
+    return folder / "report"
+
+
+class Page(html.parser.HTMLParser):
+    """Links and ids of a page; fails where a tag is closed that is not open, or left open."""
+
+    def __init__(self, path: pathlib.Path):
+        super().__init__()
+        self.open, self.links, self.ids, self.cells, self.rows = [], [], [], [], []
+        self.feed(path.read_text(encoding="utf-8"))
+        self.close()
+        assert not self.open, f"{path}: {self.open} left open"
+        assert len(self.ids) == len(set(self.ids)), f"{path}: an id twice"
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        self.links += [values[name] for name in ("src", "href") if name in values]
+        self.ids += [values["id"]] if "id" in values else []
+        assert tag != "img" or values.get("alt"), "a picture without a text"
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        assert tag in WITHOUT_END
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop() == tag, tag
+
+
+def pages(*folders):
+    return [page for folder in folders for page in sorted(folder.rglob("*.html"))]
+
+
+def test_pages_are_sound_and_link_to_nothing_outside(cohort, patient):
+    names = {str(page.relative_to(folder)) for folder in (cohort, patient) for page in pages(folder)}
+    assert names == {"index.html", "cases/P1.html", "cases/P 2.html", "cases/P-timeline.html", *(
+        f"cases/{name}.html" for name in ("P_1", "P_2", "P_3", "Q_1"))}
+    for folder in (cohort, patient):
+        reached = set()
+        for path in pages(folder):
+            for link in Page(path).links:
+                if link != "data:,":
+                    target = (path.parent / urllib.parse.unquote(link)).resolve()
+                    assert target.is_file() and folder.resolve() in target.parents, (path, link)
+                    reached.add(target)
+        unused = {path.resolve() for path in folder.rglob("*") if path.is_file()} - reached
+        assert {path.name for path in unused} == {"NIIVUE_LICENSE.txt"}
+
+
+def test_nothing_is_fetched_from_the_network(cohort, patient):
+    for folder in (cohort, patient):
+        for path in folder.rglob("*"):
+            if path.suffix in (".html", ".css", ".js") and path.name != report_html.VIEWER:
+                assert not re.search(r"https?://|@import|fetch\(|XMLHttpRequest", path.read_text(encoding="utf-8")), path
+
+
+def test_texts_are_escaped_and_numbers_can_be_sorted(cohort):
+    index = (cohort / "index.html").read_text(encoding="utf-8")
+    assert "Means &lt;all&gt;" in index and "A &lt;figure&gt;" in index and "A &amp; B" in index
+    assert ">a&amp;b</td>" in index and f'<td data-value="{1 / 3!r}">0.333</td>' in index and '<td data-value="">-</td>' in index
+
+
+def test_every_page_says_what_it_is_and_which_network_made_it(cohort, patient):
+    for folder, network in ((cohort, "SHA-256 1234"), (patient, "0" * 64)):
+        for path in pages(folder):
+            text = path.read_text(encoding="utf-8")
+            assert "not a medical device" in text and network in text
+
+
+def test_a_scan_is_embedded_once(patient):
+    names = {path.name for path in (patient / "volumes").iterdir()}
+    assert names == {"P-timeline-masks.js", *(f"{name}{part}.js" for name in ("P_1", "P_2", "P_3", "Q_1")
+                                              for part in ("", "-masks"))}
+
+
+@pytest.mark.parametrize("cell, text, value", [(float("nan"), "-", ""), (0.0, "0", "0.0"), (1234.5, "1234", "1234.5"),
+                                               (12.34, "12.3", "12.34"), (0.456, "0.46", "0.456"), (-3.0, "-3.0", "-3.0"),
+                                               (7, "7", "7"), ("new", "new", "new")])
+def test_cells(cell, text, value):
+    assert (measured(cell), sort_value(cell)) == (text, value)
+
+
+def test_a_folder_that_cannot_be_made_and_a_viewer_that_is_not_there(tmp_path, monkeypatch):
+    front = Front("", "", {})
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        write_report(tmp_path / "file", front, [])
+    monkeypatch.setattr(report_html, "VIEWER", "absent.js")
+    with pytest.raises(InputError, match="nilearn"):
+        viewer_file()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    program = find_chromium()
+    if program is None:
+        pytest.skip("no Chromium on the path: install it, or name one as SYNERGYNET_CHROMIUM")
+    with Browser(program, tmp_path_factory.mktemp("profile")) as window:
+        yield window
+
+
+def sound(window):
+    """Nothing in red, and nothing asked for but files."""
+    assert window.problems == []
+    assert {request.split(":")[0] for request in window.requests} <= {"file", "data"}
+
+
+def ready(window, path):
+    window.open(path.as_uri())
+    window.wait_for("document.body.dataset.state !== 'loading' && document.body.dataset.lesion")
+    assert window.run("document.body.dataset.state") == "ready"
+
+
+def row(number):
+    return f"#lesions tbody tr:nth-child({number})"
+
+
+def chosen(window, number):
+    """Wait until a line of the lesion table is shown; its place, and that of the crosshair."""
+    window.wait_for(f"document.querySelector('{row(number)}').dataset.mm === document.body.dataset.lesion")
+    return [[float(v) for v in window.run(text).split()] for text in (
+        f"document.querySelector('{row(number)}').dataset.mm", "document.getElementById('place').dataset.mm")]
+
+
+def test_a_cohort_opens_from_disk_and_a_click_moves_the_crosshair(browser, cohort):
+    browser.open((cohort / "index.html").as_uri())
+    browser.click("main table a")
+    browser.wait_for("location.pathname.endsWith('P1.html') && document.body?.dataset.lesion")
+    seen = []
+    for number in (3, 2, 1):
+        browser.click(f"{row(number)} td:nth-child(3)")
+        wanted, found = chosen(browser, number)
+        assert found == pytest.approx(wanted, abs=0.02)
+        seen.append(tuple(found))
+        assert browser.run(f"document.querySelector('{row(number)}').getAttribute('aria-current')") == "true"
+    assert len(set(seen)) == 3
+    browser.run(f"document.querySelector('{row(1)} button').focus()")
+    browser.press("ArrowDown")
+    wanted, found = chosen(browser, 2)
+    assert found == pytest.approx(wanted, abs=0.02)
+    sound(browser)
+
+
+def pixels(window, tmp_path, counter=itertools.count()):        # noqa: B008 (one count for all)
+    path = tmp_path / f"{next(counter)}.png"
+    window.picture(path)
+    return path.read_bytes()
+
+
+def test_switches_and_sliders_change_what_is_shown(browser, cohort, tmp_path):
+    ready(browser, cohort / "cases" / "P1.html")
+    at = pixels(browser, tmp_path)
+    assert pixels(browser, tmp_path) == at      # it stands still
+    hidden = "document.querySelectorAll('.controls input').forEach(input => input.blur())"
+    for change in ("document.querySelector('input[data-layer=reference]').click()",
+                   *(f"(input => {{ input.value = {value}; input.dispatchEvent(new Event('input')); }})"
+                     f"(document.getElementById('{name}'))" for name, value in (("opacity", 20), ("width", 50), ("level", 80)))):
+        browser.run(change)
+        browser.run(hidden)
+        now = pixels(browser, tmp_path)
+        assert now != at, change
+        at = now
+    sound(browser)
+
+
+def shown_rows(window):
+    return window.run("Array.from(document.querySelectorAll('#lesions tr[data-mm]')).filter(row => !row.hidden)"
+                      ".map(row => row.cells[2].textContent)")
+
+
+def test_tables_are_sorted_and_filtered(browser, cohort):
+    ready(browser, cohort / "cases" / "P1.html")
+    assert shown_rows(browser) == ["96.0", "36.0", "4.0"]
+    browser.click("#lesions th:nth-child(3) button")
+    assert shown_rows(browser) == ["4.0", "36.0", "96.0"]
+    browser.click("#lesions th:nth-child(3) button")
+    assert shown_rows(browser) == ["96.0", "36.0", "4.0"]
+    browser.click(".chips button[data-kind=false]")
+    assert shown_rows(browser) == ["4.0"]
+    browser.run("(by => { by.selectedIndex = 1; by.dispatchEvent(new Event('change')); })(document.getElementById('by'))")
+    assert shown_rows(browser) == []        # the U-Net has no false lesion
+    browser.click(".chips button[data-kind=missed]")
+    assert shown_rows(browser) == ["36.0"]
+    assert browser.run("Array.from(document.querySelectorAll('input[data-layer]'), box => box.checked)") == [True, True, False]
+    browser.open((cohort / "index.html").as_uri())
+    browser.click("main table th:nth-child(2) button")
+    column = "Array.from(document.querySelector('main table').tBodies[0].rows, row => row.cells[1].textContent)"
+    assert browser.run(column) == ["0.250", "0.333", "-"]
+    browser.click("main table th:nth-child(2) button")
+    assert browser.run(column) == ["0.333", "0.250", "-"]       # what is undefined stays last
+    sound(browser)
+
+
+def test_three_scans_of_a_patient_and_their_lesions(browser, patient):
+    ready(browser, patient / "cases" / "P-timeline.html")
+    for number, scan in ((4, "2"), (1, "1"), (3, "1"), (5, "2")):
+        browser.click(f"{row(number)} td:nth-child(3)")
+        wanted, found = chosen(browser, number)
+        assert found == pytest.approx(wanted, abs=0.02)
+        assert browser.run("document.querySelector('input[name=scan]:checked').value") == scan
+    here = browser.run("document.getElementById('place').dataset.mm")
+    browser.click(".scans label")
+    browser.wait_for("!document.querySelector('input[data-layer=lesions]').disabled")
+    assert browser.run("document.querySelector('input[data-layer=new]').disabled")
+    assert browser.run("document.getElementById('place').dataset.mm") == here      # the same place in the other scan
+    sound(browser)
+
+
+def test_a_missing_file_is_named_and_pictures_stand_in(browser, patient, tmp_path):
+    shutil.copytree(patient, tmp_path / "report")
+    (tmp_path / "report/volumes/P_2.js").unlink()
+    browser.open((tmp_path / "report/cases/P_2.html").as_uri())
+    browser.wait_for("document.body.dataset.state === 'error'")
+    assert "volumes" in browser.run("document.getElementById('message').textContent")
+    browser.problems.clear()        # they are what was to be seen
+
+
+def test_without_webgl_pictures_are_shown(patient, tmp_path):
+    program = find_chromium()
+    if program is None:
+        pytest.skip("no Chromium on the path: install it, or name one as SYNERGYNET_CHROMIUM")
+    with Browser(program, tmp_path / "profile", webgl=False) as window:
+        window.open((patient / "cases" / "P-timeline.html").as_uri())
+        window.wait_for("document.body.dataset.state === 'static'")
+        widths = window.run("Array.from(document.querySelectorAll('#pictures img'), image => image.clientWidth > 0)")
+        assert widths == [True] * 3
+        assert "WebGL" in window.run("document.getElementById('message').textContent")
+        window.click(f"{row(2)} td:nth-child(3)")
+        assert window.run(f"document.querySelector('{row(2)}').getAttribute('aria-current')") == "true"
+        assert [problem for problem in window.problems if "WebGL" not in problem] == []

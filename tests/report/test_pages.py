@@ -1,0 +1,104 @@
+"""What stands on a report's pages."""
+import nibabel as nib
+import numpy as np
+import pytest
+
+from synergynet_tf.evaluate import score_pairs
+from synergynet_tf.metrics.lesion import LesionRule, match_lesions
+from synergynet_tf.report import pages
+from synergynet_tf.report.pages import comparison_pages, comparison_rows, prediction_pages, system_colours
+from synergynet_tf.report.timeline import change_table, patients, timeline_pages
+from tests.report.scans import AFFINE, BRIDGE, A, B, C, comparison, flair, mask, timeline, write, write_prediction
+
+
+@pytest.fixture
+def compared(tmp_path):
+    pairs, images = comparison(tmp_path)
+    scores = {name: score_pairs(found, workers=1) for name, found in pairs.items()}
+    return list(comparison_pages(pairs, images, LesionRule(), scores))
+
+
+def voxel(mm):
+    """Where a place lies in the stored grid."""
+    return tuple(np.round(nib.affines.apply_affine(np.linalg.inv(AFFINE), mm)).astype(int))
+
+
+def test_lesions_of_a_comparison(compared):
+    page = compared[0]
+    assert page.head == ("Lesion", "mm³", "unet", "synergynet")
+    assert [row.cells for row in page.rows] == [(1, 96.0, "found", "found"), (2, 36.0, "missed", "found"),
+                                                ("", 4.0, "", "false")]
+    assert [row.kind for row in page.rows] == ["found", "found", "false"]       # by synergynet
+    assert page.views == ["synergynet", "unet"]
+    for row, box in zip(page.rows, (B, A, C)):
+        assert mask(box)[voxel(row.mm)]
+    layers = page.scans[0].layers
+    assert [(layer.name, layer.shown) for layer in layers] == [("reference", True), ("unet", False), ("synergynet", True)]
+    assert page.summary[:2] == (2, pytest.approx(0.132))
+
+
+def test_a_case_without_a_lesion(compared):
+    assert [row.cells for row in compared[1].rows] == [("", 4.0, "", "false")]
+    assert compared[1].summary == (0, 0.0, 1.0, 0.0)
+
+
+def test_the_least_of_many_false_lesions_are_left_out(monkeypatch):
+    monkeypatch.setattr(pages, "MOST_FALSE", 2)
+    rows, omitted = comparison_rows({"one": match_lesions(mask(), mask(A, B, C)), "two": match_lesions(mask(), mask(C))},
+                                    "two", np.eye(4))
+    assert omitted == 1 and [row.cells for row in rows] == [("", 48.0, "false", ""), ("", 18.0, "false", ""),
+                                                           ("", 2.0, "", "false")]
+    assert [row.kind for row in rows] == ["", "", "false"]
+
+
+def test_systems_differ_in_colour_and_the_main_one_is_always_the_same():
+    for systems in (["unet", "synergynet", "LST"], ["synergynet"], ["LST", "nnU-Net"]):
+        colours = system_colours(systems)
+        assert list(colours) == systems and len(set(colours.values())) == len(systems)
+    assert system_colours(["unet", "synergynet"])["synergynet"] == system_colours(["LST"])["LST"] == pages.PREDICTED[0]
+
+
+def test_lesions_of_a_segmented_scan(tmp_path):
+    cases = timeline(tmp_path)
+    found = {page.name: page for page in prediction_pages(cases, tmp_path)}
+    assert list(found) == ["P_3", "Q_1", "P_1", "P_2"]
+    assert [row.cells for row in found["P_1"].rows] == [(1, 36.0, 0.75, 0.9, "local branch"), (2, 4.0, 0.75, 0.9, "local branch")]
+    assert mask(A)[voxel(found["P_1"].rows[0].mm)]
+    assert ("Threshold", "0.5") in found["P_1"].facts
+
+
+def test_what_a_scan_s_reference_adds(tmp_path):
+    case = timeline(tmp_path)[2]
+    page, = prediction_pages([type(case)("P_1", "P", "1", case.images, write(tmp_path / "r.nii.gz", mask(A, B)), None)], tmp_path)
+    assert ("DSC with the reference", f"{2 * 18 / (20 + 66):.3f}") in page.facts
+    assert [row.kind for row in page.rows] == ["predicted", "predicted", "missed"]
+    assert mask(B)[voxel(page.rows[2].mm)]
+    assert [layer.name for layer in page.scans[0].layers] == ["reference", "predicted"]
+
+
+def test_three_scans_of_a_patient(tmp_path):
+    cases = timeline(tmp_path)
+    assert {name: [case.name for case in own] for name, own in patients(cases).items()} == {"P": ["P_1", "P_2", "P_3"]}
+    page, = timeline_pages(cases, tmp_path)
+    merged = float((mask(A, B, BRIDGE)).sum() * 2)
+    assert [(row.cells, row.scan) for row in page.rows] == [
+        (("1 → 2", "new", 0.0, 96.0, 96.0, "0 → 1"), 1), (("1 → 2", "stable", 36.0, 36.0, 0.0, "1 → 1"), 1),
+        (("1 → 2", "resolved", 4.0, 0.0, -4.0, "1 → 0"), 1),
+        (("2 → 3", "enlarged", 132.0, merged, merged - 132, "2 → 1"), 2), (("2 → 3", "new", 0.0, 4.0, 4.0, "0 → 1"), 2)]
+    for row, box in zip(page.rows, (B, A, C, BRIDGE, C)):
+        assert mask(box)[voxel(row.mm)]
+    second = {layer.name: layer.mask.sum() for layer in page.scans[1].layers}
+    assert second == {"new": 48, "enlarged": 0, "shrunk": 0, "resolved": 2, "stable": 18}
+    assert [sum(ml for _, ml in bar.parts) for bar in page.chart] == pytest.approx([0.04, 0.132, (merged + 4) / 1000])
+    assert page.summary == (3, pytest.approx(0.04), pytest.approx((merged + 4) / 1000), 2, 1, 0, 1)
+    table = change_table(cases, tmp_path)
+    assert [row[:3] for row in table.rows] == [("P", "1 → 2", "1 (+0.10 ml)"), ("P", "2 → 3", "1 (+0.00 ml)")]
+
+
+def test_scans_on_other_grids_are_not_compared(tmp_path):
+    cases = timeline(tmp_path)
+    write_prediction(tmp_path, "P_2", mask(A), AFFINE + np.eye(4, k=3) * 9)
+    write(tmp_path / "P_2_flair.nii.gz", flair(), AFFINE + np.eye(4, k=3) * 9)
+    assert [row[:2] for row in change_table(cases, tmp_path).rows] == [("P", "not compared: the scans are not on one grid")]
+    assert list(timeline_pages(cases, tmp_path)) == []
+    assert change_table(cases[:2], tmp_path) is None        # one scan of each patient

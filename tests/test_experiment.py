@@ -1,0 +1,231 @@
+"""The experiment command: its choices, its budgets, and one whole experiment on the tiny cohort, stopped and gone on with."""
+import csv
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from synergynet_tf import cli, experiment, fold, train
+from synergynet_tf.config import Config
+from synergynet_tf.data import layouts
+from synergynet_tf.errors import InputError
+from synergynet_tf.experiment import chosen_systems, external_systems, find_results, make_folds
+from synergynet_tf.fold import share_epochs, system_config
+from synergynet_tf.inference.predictor import Predictor
+from synergynet_tf.training import checkpoint
+from synergynet_tf.training.history import LOG, read_log
+from tests.cohort import TINY
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("given, systems", [
+    ("synergynet,unet", ["unet", "synergynet"]), (" lpa ,", ["lpa"]),
+    ("ensemble,mask_rcnn,unet", ["unet", "mask_rcnn", "ensemble"])])
+def test_systems_stand_in_the_order_of_the_paper_s_tables(given, systems):
+    assert chosen_systems(given) == systems
+
+
+@pytest.mark.parametrize("given, message", [("unet,vnet", "must be of"), ("", "must be of"),
+                                            ("ensemble,unet", "the ensemble is of unet and mask_rcnn")])
+def test_systems_that_cannot_be_compared(given, message):
+    with pytest.raises(InputError, match=message):
+        chosen_systems(given)
+
+
+@pytest.mark.parametrize("given", ["LST", "LST=", "=x", "unet=.", "a/b=.", "LST=absent"])
+def test_other_tools_folders_that_cannot_be_used(given):
+    with pytest.raises(InputError, match="--predictions is"):
+        external_systems([given])
+
+
+@pytest.mark.parametrize("total, weights, shares", [(10, [3, 3, 4], [3, 3, 4]), (200, [30, 30, 40], [60, 60, 80]),
+                                                    (7, [1, 1], [4, 3]), (5, [100], [5]), (5, [0, 0, 0], [0, 0, 5])])
+def test_epochs_are_shared_by_hand(total, weights, shares):
+    assert share_epochs(total, weights) == shares
+
+
+@pytest.mark.parametrize("budget, unet, mask_rcnn", [("paper", (30, 30, 40, 100), (30, 30, 40, 100)),
+                                                     ("equal", (0, 0, 0, 200), (60, 60, 80, 0))])
+def test_budgets_of_the_paper_s_preset(budget, unet, mask_rcnn):
+    paper, _ = cli.parse(["--preset", "paper"], "test")
+    assert system_config(paper, "unet", budget).train.epochs == unet
+    assert system_config(paper, "mask_rcnn", budget).train.epochs == mask_rcnn
+    assert system_config(paper, "synergynet", budget) == paper
+
+
+def test_folds_hold_every_patient_once(tiny_cohort, tmp_path):
+    config = Config.from_dict({"data": {"path": str(tiny_cohort), "folds": 3}})
+    folds = make_folds(config, tmp_path)
+    assert sorted(case.patient for fold in folds for case in fold.split.test) == [f"P{i}" for i in range(6)]
+    for own in folds:
+        again, = make_folds(own.config, tmp_path / own.folder.name)
+        for part in ("train", "validation", "test"):        # a system that reads the manifest has the same cases
+            assert [case.name for case in getattr(again.split, part)] == [case.name for case in getattr(own.split, part)]
+
+
+def test_no_test_case_is_refused(tiny_cohort, tmp_path):
+    config = Config.from_dict({"data": {"path": str(tiny_cohort), "split": [0.8, 0.2, 0.0]}})
+    with pytest.raises(InputError, match="leaves no test case"):
+        make_folds(config, tmp_path)
+
+
+def prepared(tiny_cohort, folder, epochs):
+    """Settings in a file; another tool's masks, those of the reference, so that its scores are known; the arguments."""
+    values = TINY | {"data": {"path": str(tiny_cohort), "cache": str(folder / "cache")}}
+    cli.save(Config.from_dict(values | {"train": TINY["train"] | {"epochs": epochs}}), folder / "tiny.yaml")
+    (folder / "tool").mkdir()
+    for case in layouts.discover(tiny_cohort):
+        nib.save(nib.load(case.lesions), folder / "tool" / f"{case.name}.nii.gz")
+    return ["--config", str(folder / "tiny.yaml"), "--out", str(folder / "out"), "--predictions", f"tool={folder / 'tool'}"]
+
+
+@pytest.fixture(scope="module")
+def arguments(tiny_cohort, tmp_path_factory):
+    """Without SynergyNet, whose trainings other tests pay for, and with one stage of each baseline."""
+    given = prepared(tiny_cohort, tmp_path_factory.mktemp("experiment"), [0, 0, 1, 1])
+    return [*given, "--systems", "unet,mask_rcnn,ensemble,lpa"]
+
+
+class Stopped(Exception):
+    """Stands for a kill."""
+
+
+@pytest.fixture(scope="module")
+def out(arguments, tmp_path_factory):
+    """A finished experiment that was stopped after the first mask of the U-Net."""
+    from synergynet_tf.inference import outputs
+
+    folder, write = pathlib.Path(arguments[3]), outputs.write_case
+
+    def write_one(*given):
+        write(*given)
+        raise Stopped
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outputs, "write_case", write_one)
+        with pytest.raises(Stopped):
+            experiment.main(arguments)
+    begun = {path: path.stat().st_mtime_ns for path in folder.glob("fold0/unet/**/*.npz")}
+    assert len(begun) == 2 and not (folder / "results.md").exists()
+    assert experiment.main(arguments) == 0
+    assert begun == {path: path.stat().st_mtime_ns for path in begun}       # what was trained is not trained again
+    return folder
+
+
+def read(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_tables_figures_and_scores_of_every_system(out):
+    names = ["unet", "mask_rcnn", "ensemble", "lpa", "tool"]
+    rows = read(out / "tables" / "table.csv")
+    assert [row["System"] for row in rows] == names
+    assert [rows[-1][name] for name in ("DSC", "LTPR", "LFPR", "Sn")] == ["1.0", "1.0", "0.0", "1.0"]
+    assert float(rows[-2]["DSC"]) > .8       # the phantoms' lesions are bright: regression on brightness must find them
+    stems = {path.stem for path in (out / "tables").iterdir()}
+    assert stems == {"table", "statistics", "tests", "change", "strata", "sizes", "cohort"}
+    assert len(list((out / "tables").iterdir())) == 3 * len(stems)
+    figures = {path.name for path in (out / "figures").iterdir()}
+    assert figures == {f"{name}.png" for name in ("dice_by_load", "slices", "precision_recall", "rate_by_size", "learning")}
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in (out / "figures").iterdir())
+    page = (out / "results.md").read_text(encoding="utf-8")
+    assert all(f"figures/{name}" in page for name in figures) and "inferred" in page
+    assert {path.stem for path in (out / "report/cases").glob("*.html")} == {case["patient"] + "_1" for case in rows_of(out)}
+    assert (out / "report/index.html").is_file()
+    for name in names:
+        assert len(json.loads((out / "scores" / name / "scores.json").read_text())["cases"]) == len(rows_of(out))
+
+
+def rows_of(out):
+    return [row for row in read(out / "fold0" / "manifest.csv") if row["split"] == "test"]
+
+
+def test_the_ensemble_is_eq_1_of_the_two_trained_models(out, tmp_path):
+    own, = make_folds(Config.from_dict(TINY | {"data": {"path": str(out / "fold0/manifest.csv")}}), tmp_path)
+    own = own._replace(folder=out / "fold0")
+    parts = {name: Predictor(*checkpoint.load_run(out / "fold0" / name / "run")) for name in ("unet", "mask_rcnn")}
+    found = Predictor(*fold._network("ensemble", own))
+    image = parts["unet"].load(own.split.test[0]).image
+    unet, local, fused = (predictor.predict_volume(image).merged for predictor in (*parts.values(), found))
+    np.testing.assert_allclose(fused.global_logits, unet.global_logits, atol=1e-5)
+    np.testing.assert_array_equal(fused.covered, local.covered)
+    np.testing.assert_allclose(fused.local_logits, local.local_logits, atol=1e-5)
+    assert found.config.fusion.gamma == 0.3
+
+
+@pytest.mark.parametrize("system, stages", [("unet", [4]), ("mask_rcnn", [3])])
+def test_a_baseline_s_run_scores_whole_scans_in_its_last_stage_and_picks_its_best(out, system, stages):
+    run = out / "fold0" / system / "run"
+    ends = [record for record in read_log(run / LOG) if "validation" in record]
+    assert [record["stage"] for record in ends] == stages
+    assert {"loss", "dsc"} <= set(ends[-1]["validation"])
+    saved = checkpoint.load(run / "best.npz")
+    assert saved.config.train.system == system
+    wanted = -ends[-1]["validation"]["loss"] if system == "unet" else ends[-1]["validation"]["dsc"]     # its lowest loss
+    assert saved.progress.best == pytest.approx(wanted)
+
+
+def test_resuming_a_finished_baseline_changes_nothing(out):
+    run = out / "fold0/unet/run"
+    before = checkpoint.load(run / "last.npz").arrays
+    assert train.main(["--run", str(run), "--resume"]) == 0
+    after = checkpoint.load(run / "last.npz").arrays
+    assert all((before[name] == after[name]).all() for name in before)
+
+
+def test_again_changes_nothing_and_trains_nothing(out, arguments, monkeypatch):
+    before = {path: path.read_bytes() for path in out.glob("tables/*")}
+    monkeypatch.setattr("synergynet_tf.train._train", lambda *_: pytest.fail("trained again"))
+    assert experiment.main(arguments) == 0
+    assert before == {path: path.read_bytes() for path in out.glob("tables/*")}
+
+
+def test_another_experiment_in_the_same_folder_is_refused(out, arguments, capsys):
+    assert experiment.main([*arguments, "--train.learning_rate", "0.5"]) == 2
+    assert "was begun with train.learning_rate 0.001, not 0.5" in capsys.readouterr().err
+    assert experiment.main([*arguments, "--budget", "equal"]) == 2
+    assert "was begun with --budget paper" in capsys.readouterr().err
+
+
+def test_a_tool_that_lacks_a_case_is_named(out, arguments, tmp_path, capsys):
+    assert experiment.main([*arguments[:4], "--predictions", f"tool={tmp_path}", *arguments[6:]]) == 2
+    assert f"{tmp_path} has no prediction for" in capsys.readouterr().err
+
+
+def test_results_are_those_of_all_folds_in_one_order(tiny_cohort, tmp_path):
+    folds = make_folds(Config.from_dict({"data": {"path": str(tiny_cohort), "folds": 2}}), tmp_path)
+    for case in layouts.discover(tiny_cohort):
+        nib.save(nib.load(case.lesions), tmp_path / f"{case.name}.nii.gz")
+    pairs = find_results(folds, [], {"tool": tmp_path})["tool"]
+    assert [pair.case for pair in pairs] == [case.name for own in folds for case in own.split.test]
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_and_begun_again_it_ends_with_the_same_tables(tiny_cohort, tmp_path):
+    """SIGKILL after an epoch of a training and between two segmentations; beside it one that was left alone."""
+    tables = []
+    for name, kills in (("whole", ()), ("killed", ("fold0/unet/run/last.npz", "fold0/mask_rcnn/predictions/*_lesions.json"))):
+        (tmp_path / name).mkdir()
+        given = prepared(tiny_cohort, tmp_path / name, [0, 0, 1, 3])
+        command = [sys.executable, "-m", "synergynet_tf.experiment", *given, "--systems", "unet,mask_rcnn,ensemble,lpa",
+                   "--data.split", "[0.4,0.2,0.4]"]
+        out = tmp_path / name / "out"
+        for sign in kills:
+            process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            while not list(out.glob(sign)):
+                assert process.poll() is None, f"ended before {sign}"
+                time.sleep(0.05)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            assert not (out / "results.md").exists()
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+        tables.append({path.name: path.read_bytes() for path in (out / "tables").iterdir()})
+    assert tables[0] == tables[1] and b"ensemble" in tables[0]["table.csv"]
