@@ -1,0 +1,138 @@
+"""The search space: which settings are searched, and between which values; the others keep the configuration's value."""
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from synergynet_tf.config import Config
+from synergynet_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from keras_tuner import HyperParameters
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Space:
+    """Lowest and highest value of each searched setting; null: not searched, the configuration's own value is kept.
+
+    The alphas are searched log-uniformly within a factor of 4 about the paper's values (paper, 2.3), gamma uniformly (eq. 1).
+    """
+
+    gamma: tuple[float, float] | None = (0.0, 1.0)                  # fusion.gamma
+    alpha1: tuple[float, float] | None = (0.25, 4.0)                # loss.alpha1 ...
+    alpha2: tuple[float, float] | None = (0.25, 4.0)
+    alpha3: tuple[float, float] | None = (0.325, 5.2)
+    alpha4: tuple[float, float] | None = (0.25, 4.0)
+    alpha5: tuple[float, float] | None = (0.25, 4.0)
+    alpha6: tuple[float, float] | None = (1.25, 20.0)
+    learning_rate: tuple[float, float] | None = None                # train.learning_rate, log-uniform
+    small_box_voxels: tuple[int, int] | None = None                 # lesions.small_box_voxels, log-uniform
+    anchor_sets: tuple[tuple[float, ...], ...] | None = None        # detector.anchor_sizes: one of these
+    score_threshold: tuple[float, float] | None = None              # detector.score_threshold
+    proposal_nms: tuple[float, float] | None = None                 # detector.infer_nms_iou
+    detection_nms: tuple[float, float] | None = None                # detector.final_nms_iou
+
+    def __post_init__(self):
+        for parameter in PARAMETERS:
+            given = getattr(self, parameter.name)
+            if given is not None and parameter.name != "anchor_sets":
+                _check_range(parameter, given)
+        sets = self.anchor_sets
+        if sets is not None and (len(set(sets)) < 2 or any(not sizes or min(sizes) <= 0 for sizes in sets)):
+            raise InputError(f"space.anchor_sets is {sets!r}, but two different sets of positive sizes are needed; "
+                             "to fix it, leave it null and set detector.anchor_sizes")
+        if not searched(self):
+            raise InputError("space searches nothing: every setting is null; give at least one a range, space.gamma for one")
+
+    def asdict(self) -> dict[str, Any]:
+        """Plain lists and numbers, as JSON gives them back."""
+        return {name: _plain(value) for name, value in dataclasses.asdict(self).items()}
+
+
+class Parameter(NamedTuple):
+    """One setting that can be searched."""
+
+    name: str           # the field of `Space`
+    group: str          # of `Config`
+    field: str
+    log: bool           # searched by its logarithm
+    lowest: float       # what the configuration takes
+    highest: float
+
+    @property
+    def key(self) -> str:
+        """The setting's own name, e.g. fusion.gamma."""
+        return f"{self.group}.{self.field}"
+
+
+PARAMETERS = (
+    Parameter("gamma", "fusion", "gamma", False, 0, 1),
+    *(Parameter(f"alpha{i}", "loss", f"alpha{i}", True, 0, math.inf) for i in range(1, 7)),
+    Parameter("learning_rate", "train", "learning_rate", True, 0, math.inf),
+    Parameter("small_box_voxels", "lesions", "small_box_voxels", True, 0, math.inf),
+    Parameter("anchor_sets", "detector", "anchor_sizes", False, 0, math.inf),
+    Parameter("score_threshold", "detector", "score_threshold", False, 0, 1),
+    Parameter("proposal_nms", "detector", "infer_nms_iou", False, 0, 1),
+    Parameter("detection_nms", "detector", "final_nms_iou", False, 0, 1),
+)
+
+
+def searched(space: Space) -> tuple[Parameter, ...]:
+    """The parameters that are not fixed, in the order of the fields."""
+    return tuple(parameter for parameter in PARAMETERS if getattr(space, parameter.name) is not None)
+
+
+def hyperparameters(space: Space, config: Config) -> "HyperParameters":
+    """The space as Keras Tuner takes it, by the settings' own names; defaults: the configuration's values, cut to the ranges."""
+    import keras_tuner
+
+    found = keras_tuner.HyperParameters()
+    for parameter in searched(space):
+        given = getattr(space, parameter.name)
+        own = getattr(getattr(config, parameter.group), parameter.field)
+        if parameter.name == "anchor_sets":
+            texts, default = [_anchor_text(sizes) for sizes in given], _anchor_text(own)
+            found.Choice(parameter.key, texts, default=default if default in texts else texts[0], ordered=False)
+            continue
+        make = found.Int if parameter.name == "small_box_voxels" else found.Float
+        make(parameter.key, *given, sampling="log" if parameter.log else "linear", default=min(max(own, given[0]), given[1]))
+    return found
+
+
+def apply(config: Config, values: dict[str, Any]) -> Config:
+    """The configuration with a trial's values; names that are no setting of the space (Keras Tuner's own) are left out.
+
+    Raises InputError for a combination that the configuration does not take.
+    """
+    groups: dict[str, dict[str, Any]] = {}
+    for parameter in PARAMETERS:
+        if parameter.key in values:
+            value = values[parameter.key]
+            if parameter.name == "anchor_sets":
+                value = tuple(float(size) for size in value.split())
+            else:       # the Gaussian process gives NumPy's numbers, which YAML does not take
+                value = int(value) if parameter.name == "small_box_voxels" else float(value)
+            groups.setdefault(parameter.group, {})[parameter.field] = value
+    return dataclasses.replace(config, **{name: dataclasses.replace(getattr(config, name), **fields)
+                                          for name, fields in groups.items()})
+
+
+def _check_range(parameter: Parameter, given: Range) -> None:
+    low, high = given
+    least = "above 0" if parameter.log else "0 or more"
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise InputError(f"space.{parameter.name} is {list(given)}, but the first value must be below the second; "
+                         f"to fix it, set it to null and give {parameter.key}")
+    if low < parameter.lowest or high > parameter.highest or (parameter.log and low <= 0):
+        most = "" if math.isinf(parameter.highest) else f" and {parameter.highest:g} or less"
+        raise InputError(f"space.{parameter.name} is {list(given)}, but {parameter.key} must be {least}{most}; narrow the range")
+
+
+def _anchor_text(sizes: tuple[float, ...]) -> str:
+    return " ".join(f"{size:g}" for size in sizes)
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(part) for part in value] if isinstance(value, tuple) else value
