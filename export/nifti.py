@@ -1,0 +1,165 @@
+"""NIfTI files inside a graph: the bytes of a file to voxels in canonical orientation (RAS+), and a mask back to a file's bytes.
+
+The graph counterpart of `synergynet_tf.data.nifti`, of stock operations only. The bytes that are written come from
+`serialize_tensor`: of a uint8 tensor it gives a TensorProto whose last field is the tensor's bytes, so that what precedes them
+can be cut off.
+"""
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from .checks import checked
+from .header import Header, from_bytes, mask_header, read_header
+
+TYPES = {2: tf.uint8, 4: tf.int16, 8: tf.int32, 16: tf.float32, 64: tf.float64, 256: tf.int8, 512: tf.uint16, 768: tf.uint32,
+         1024: tf.int64, 1280: tf.uint64}       # by NIfTI's code
+TOLERANCE_MM, TOLERANCE_VOXELS = 1e-3, 0.05     # between the corners of two grids, as in synergynet_tf.data.nifti
+HEADER_ROOM = 2 ** 24                           # bytes before the voxels, at most
+
+Tensor = tf.Tensor
+
+
+class Scan(NamedTuple):
+    """A scan in canonical orientation, and what writing on its file's own grid needs."""
+
+    array: Tensor       # float32 [X, Y, Z]
+    affine: Tensor      # float64 [4, 4], voxel indices of `array` to mm
+    axes: Tensor        # int32 [3], the file's axis that runs along each canonical axis
+    flipped: Tensor     # bool [3], whether it runs against it
+    header: Header
+
+
+def read(content: Tensor, name: str, max_side: int, max_voxels: int) -> Scan:
+    """Read a .nii or .nii.gz file's bytes, a string scalar.
+
+    Fails with InvalidArgument, naming `name`: corrupt gzip data, what `header.read_header` refuses, voxels that are not one real
+    number each, a truncated file, NaN or Inf.
+    """
+    content = unpack(content, name, HEADER_ROOM + 8 * max_voxels)
+    header = read_header(content, name, max_side, max_voxels)
+    stored = _voxels(content, header, name)
+    finite = tf.math.is_finite(tf.reduce_sum(tf.cast(stored, tf.float64)))      # one pass; NaN and Inf survive a sum
+    stored = checked(stored, finite, f"{name}: voxels are NaN or Inf; replace them (0 outside the brain)")
+    axes, flipped = orientation(header.affine)
+    array = tf.transpose(tf.reshape(stored, tf.reverse(header.shape, [0])), 2 - axes)    # the first axis is the fastest in a file
+    array = _flip(tf.ensure_shape(array, [None] * 3), flipped)
+    return Scan(array, _canonical_affine(header, axes, flipped), axes, flipped, header)
+
+
+def write_mask(mask: Tensor, scan: Scan) -> Tensor:
+    """The bytes of an uncompressed NIfTI file, a string scalar, of a uint8 mask [X, Y, Z] on the canonical grid of `scan`."""
+    stored = _flip(mask, scan.flipped)
+    stored = tf.transpose(stored, tf.math.invert_permutation(2 - scan.axes))
+    return to_string(tf.concat([mask_header(scan.header), tf.reshape(stored, [-1])], 0))
+
+
+def unpack(content: Tensor, name: str, limit: int) -> Tensor:
+    """The bytes themselves, gunzipped where they are gzip data; at most `limit` of them."""
+    return tf.cond(tf.equal(tf.strings.substr(content, 0, 2), b"\x1f\x8b"), lambda: _gunzip(content, name, limit),
+                   lambda: checked(content, tf.strings.length(content) <= limit, f"{name}: the file is too large"))
+
+
+def to_string(content: Tensor) -> Tensor:
+    """uint8 [n] -> a string scalar of n bytes."""
+    proto, count = tf.io.serialize_tensor(content), tf.shape(content)[0]
+    return tf.strings.substr(proto, tf.strings.length(proto) - count, count)
+
+
+def orientation(affine: Tensor) -> tuple[Tensor, Tensor]:
+    """For each canonical axis, the file's axis that is closest to it (int32 [3]), and whether it runs against it (bool [3]).
+
+    As nibabel's io_orientation: the rotation nearest to the affine, the axes taken from the clearest to the least clear.
+    """
+    steps = affine[:3, :3] / tf.norm(affine[:3, :3], axis=0)
+    _, u, v = tf.linalg.svd(steps)
+    rotation = tf.matmul(u, v, transpose_b=True)        # [canonical, file]
+    strength = tf.reduce_max(rotation ** 2, 0)
+    order = tf.argsort(-strength, stable=True)
+    axes, flipped, free = tf.zeros([3], tf.int32), tf.zeros([3], tf.bool), tf.ones([3], tf.bool)
+    for i in range(3):
+        column = tf.gather(rotation, order[i], axis=1)
+        canonical = tf.argmax(tf.where(free, tf.abs(column), -1.0), output_type=tf.int32)
+        here = tf.range(3) == canonical
+        axes, free = tf.where(here, order[i], axes), free & ~here
+        flipped = tf.where(here, column < 0, flipped)
+    return axes, flipped
+
+
+def check_same_grid(first: Scan, second: Scan, name: str) -> Scan:
+    """`second`, once it is on the grid of `first`: equal shapes, corners at the same place. Fails with InvalidArgument."""
+    sides, own = tf.shape(first.array), tf.shape(second.array)
+    shown = [tf.strings.reduce_join(tf.strings.as_string(s), separator=" x ") for s in (own, sides)]
+    own = checked(own, tf.reduce_all(own == sides), f"{name}: the grid is", shown[0], "but the FLAIR has", shown[1],
+                  "; resample one file onto the other's grid")
+    ends = tf.cast(own - 1, tf.float64)
+    corners = tf.constant([[i >> 2, i >> 1 & 1, i & 1] for i in range(8)], tf.float64) * ends
+    apart = tf.reduce_max(tf.norm(
+        tf.matmul(tf.pad(corners, [[0, 0], [0, 1]], constant_values=1), first.affine - second.affine, transpose_b=True), axis=1))
+    steps = tf.norm(tf.concat([first.affine[:3, :3], second.affine[:3, :3]], 1), axis=0)
+    near = apart <= tf.maximum(tf.constant(TOLERANCE_MM, tf.float64), TOLERANCE_VOXELS * tf.reduce_min(steps))
+    array = checked(second.array, near, f"{name}: the grid lies up to", apart, "mm from the FLAIR's; resample one file onto the "
+                    "other's grid, or correct its header")
+    return second._replace(array=array)
+
+
+def voxel_ml(scan: Scan) -> Tensor:
+    """The volume of a voxel in ml, float64."""
+    return tf.abs(tf.linalg.det(scan.affine[:3, :3])) / 1000
+
+
+def _gunzip(content: Tensor, name: str, limit: int) -> Tensor:
+    """Unpacked bytes. The file's last four bytes tell their number beforehand, so that no memory is asked for in vain."""
+    length = tf.strings.length(content)
+    content = checked(content, length >= 18, f"{name}: truncated: only", length, "bytes of gzip data; send the whole file")
+    tail = tf.ensure_shape(tf.io.decode_raw(tf.strings.substr(content, length - 4, 4), tf.uint8), [4])
+    stated = tf.cast(tf.bitcast(tail, tf.uint32), tf.int64)
+    content = checked(content, stated <= limit, f"{name}: gzip data that unpack to", stated, f"bytes, but {limit} are taken; "
+                      "send a smaller scan, or the whole file where this one is cut off")
+    unpacked = _unpacked_or_empty(content)
+    found = tf.strings.length(unpacked)
+    return checked(unpacked, tf.cast(found, tf.int64) == stated, f"{name}: corrupt or truncated gzip data:", found, "bytes of",
+                   stated, "could be unpacked; send the whole file")
+
+
+def _unpacked_or_empty(content: Tensor) -> Tensor:
+    """Damaged data raise DataLoss, of which a server makes an internal error; a dataset can leave such an element out."""
+    data = tf.data.Dataset.from_tensors(content).map(lambda packed: tf.io.decode_compressed(packed, "GZIP"))
+    return data.ignore_errors().reduce(tf.constant(b""), lambda _, unpacked: unpacked)
+
+
+def _voxels(content: Tensor, header: Header, name: str) -> Tensor:
+    """The voxels as stored, scaled: float32 [n]."""
+    codes = tf.constant(list(TYPES))
+    kind = tf.reduce_sum(tf.where(codes == header.datatype, tf.range(1, len(TYPES) + 1), 0))
+    kind = checked(kind, kind > 0, f"{name}: the voxels are of type", header.datatype, "of NIfTI, but one real number of 8 to 64 "
+                   "bits is needed; convert the file")
+    size = tf.gather(tf.constant([0] + [dtype.size for dtype in TYPES.values()]), kind)
+    count = tf.reduce_prod(header.shape)
+    needed = tf.cast(header.offset, tf.int64) + tf.cast(count, tf.int64) * tf.cast(size, tf.int64)
+    length = tf.strings.length(content)
+    length = checked(length, tf.cast(length, tf.int64) >= needed, f"{name}: truncated:", length, "bytes, but the header asks for",
+                     needed, "; send the whole file")
+    with tf.control_dependencies([length]):
+        raw = tf.io.decode_raw(tf.strings.substr(content, header.offset, count * size), tf.uint8)
+    return tf.switch_case(kind - 1, [lambda dtype=dtype: _scaled(from_bytes(raw, dtype, header.big_endian), header)
+                                     for dtype in TYPES.values()])
+
+
+def _scaled(stored: Tensor, header: Header) -> Tensor:
+    """slope * stored + inter in float64, as nibabel does under NumPy 2; float32 [n]."""
+    plain = (header.slope == 1) & (header.inter == 0)
+    return tf.cond(plain, lambda: tf.cast(stored, tf.float32),
+                   lambda: tf.cast(tf.cast(stored, tf.float64) * header.slope + header.inter, tf.float32))
+
+
+def _flip(array: Tensor, flipped: Tensor) -> Tensor:
+    for axis in range(3):       # a flip of axes that are known only later has no stock operation
+        array = tf.cond(flipped[axis], lambda array=array, axis=axis: tf.reverse(array, [axis]), lambda array=array: array)
+    return array
+
+
+def _canonical_affine(header: Header, axes: Tensor, flipped: Tensor) -> Tensor:
+    columns = tf.gather(header.affine[:, :3], axes, axis=1)
+    last = tf.cast(tf.gather(header.shape, axes) - 1, tf.float64)
+    origin = header.affine[:, 3] + tf.reduce_sum(tf.where(flipped, columns * last, tf.zeros_like(columns)), 1)
+    return tf.concat([tf.where(flipped, -columns, columns), origin[:, None]], 1)

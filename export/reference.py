@@ -1,0 +1,71 @@
+"""What the trained networks themselves answer, in this process: what an export is compared with.
+
+An answer is a flat dictionary of arrays, `SIGNATURE/inputs/NAME` and `SIGNATURE/outputs/NAME`, without the batch's dimension, so
+that one .npz file holds it and a process without this package can read it. Files are uint8 arrays.
+"""
+import pathlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cc3d
+import numpy as np
+
+from synergynet_tf.config import Config
+from synergynet_tf.data import nifti
+from synergynet_tf.data.layouts import Case
+from synergynet_tf.inference.predictor import Predictor, Segmentation
+from synergynet_tf.ops import nms
+
+from .signatures import DETECTIONS
+
+
+def answers(networks: Sequence[tuple[Any, Config]], files: Mapping[str, pathlib.Path]) -> dict[str, np.ndarray]:
+    """What the networks answer, averaged, to a scan's files, for every signature.
+
+    Raises InputError as `Predictor.predict_case`.
+    """
+    config = networks[0][1]
+    case = Case("scan", "scan", "", dict(files), None, None)
+    cases = [Predictor(model, own).predict_case(case) for model, own in networks]
+    loaded = cases[0].loaded
+    plain = [Predictor(model, own).predict_volume(loaded.image) for model, own in networks]
+    raw = np.stack([nifti.read(files[channel]).array for channel in config.data.channels], -1)
+    on_grid = np.mean([c.on_grid(c.segmentation.probability) for c in cases], axis=0, dtype=np.float32)
+    shift = np.tile(np.asarray(loaded.box[:3], np.float32), 2)
+    outputs = {
+        "serving_default": _volume_outputs(np.mean([s.probability for s in plain], axis=0, dtype=np.float32), plain, config),
+        "segment_raw": _volume_outputs(on_grid, [c.segmentation for c in cases], config, shift),
+        "segment_nifti": _file_outputs(on_grid > np.float32(config.infer.threshold), loaded.grid, config)}
+    inputs = {"serving_default": {"z_scored_volume": loaded.image}, "segment_raw": {"raw_volume": raw},
+              "segment_nifti": {f"{channel}_bytes": _as_array(files[channel].read_bytes()) for channel in config.data.channels}}
+    return ({f"{name}/inputs/{key}": value for name, group in inputs.items() for key, value in group.items()}
+            | {f"{name}/outputs/{key}": value for name, group in outputs.items() for key, value in group.items()})
+
+
+def _volume_outputs(probability: np.ndarray, segmentations: Sequence[Segmentation], config: Config,
+                    shift: np.ndarray | float = 0) -> dict[str, np.ndarray]:
+    boxes, scores = (np.concatenate([getattr(s.detections, name) for s in segmentations]) for name in ("boxes", "scores"))
+    if len(segmentations) > 1 and len(scores):
+        kept, valid = nms.nms_3d(boxes, scores, np.ones(len(scores), bool), config.detector.final_nms_iou, DETECTIONS)
+        rows = np.asarray(kept)[np.asarray(valid)]
+        boxes, scores = boxes[rows], scores[rows]
+    empty = DETECTIONS - len(scores[:DETECTIONS])
+    return {"probability": probability, "mask": (probability > np.float32(config.infer.threshold)).astype(np.uint8),
+            "detection_boxes": np.pad((boxes + shift)[:DETECTIONS], ((0, empty), (0, 0))).astype(np.float32),
+            "detection_scores": np.pad(scores[:DETECTIONS], (0, empty)),
+            "detection_valid": np.arange(DETECTIONS) < len(scores)}
+
+
+def _file_outputs(mask: np.ndarray, grid: nifti.Volume, config: Config) -> dict[str, np.ndarray]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "mask.nii"
+        nifti.write_like(path, mask, grid, np.uint8)
+        content = path.read_bytes()
+    labels = cc3d.connected_components(np.ascontiguousarray(mask, np.uint8), connectivity=config.lesions.connectivity)
+    ml = np.count_nonzero(mask) * abs(np.linalg.det(grid.affine[:3, :3])) / 1000
+    return {"mask_bytes": _as_array(content), "lesion_count": np.int32(labels.max()), "lesion_volume_ml": np.float32(ml)}
+
+
+def _as_array(content: bytes) -> np.ndarray:
+    return np.frombuffer(content, np.uint8)

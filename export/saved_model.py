@@ -1,0 +1,137 @@
+"""Export trained networks as a TF Serving bundle: `python -m export.saved_model --run RUN --out DIR`."""
+import argparse
+import dataclasses
+import errno
+import pathlib
+import shutil
+import sys
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from synergynet_tf.errors import InputError, command
+from synergynet_tf.predict import identity, overridden
+from synergynet_tf.startup import import_tensorflow
+
+from .settings import Limits
+
+if TYPE_CHECKING:
+    from synergynet_tf.config import Config
+
+DESCRIPTION = """Export a trained network as a TF Serving bundle: one folder that is copied to the server's host."""
+EPILOG = """Written are DIR/<name>/<version>/, the SavedModel with its warm-up records, model card and SHA-256 sums, under
+the next free version, and beside it what a server needs: models.config, batching.config, monitoring.config,
+Dockerfile, compose.yaml. With several --run the exported network is their ensemble: the mean of their
+probabilities.
+
+python -m export.verify DIR checks a bundle; docs/serving.md says how it is served."""
+REFERENCE = "reference.npz"     # in assets.extra: a sample scan, and what the trained network answers to it
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    """Entry point; see DESCRIPTION."""
+    given = _parser().parse_args(argv)
+    limits = Limits(given.max_side, given.max_voxels, given.max_window_voxels)
+    if not given.name.replace("-", "").replace("_", "").isalnum():
+        raise InputError(f"--name is {given.name!r}, but it becomes part of an address: use letters, digits, - and _")
+    import_tensorflow()
+    from synergynet_tf.training.checkpoint import load_run
+
+    networks = []
+    for run in given.run:
+        model, config = load_run(run, given.weights)
+        networks.append((model, overridden(config, given.coverage, given.gamma, given.threshold)))
+    identities = [identity(run, given.weights) for run in given.run]
+    print(export_networks(networks, identities, given.out, given.name, limits, given.run))
+
+
+def export_networks(networks: "list[tuple[Any, Config]]", identities: list[dict[str, str]], out: pathlib.Path, name: str,
+                    limits: Limits, runs: list[pathlib.Path]) -> pathlib.Path:
+    """Write the next version of a bundle.
+
+    Args:
+        networks: each model with its configuration; more than one are averaged.
+        identities: what names each network (`predict.identity`), for the model card.
+        out, name: the SavedModel becomes `out/name/VERSION`.
+        runs: the networks' run folders, for the model card.
+
+    Returns:
+        The version's folder.
+
+    Raises:
+        InputError: the networks do not agree, or the folder cannot be written; nothing is left of it then.
+    """
+    from . import bundle
+
+    base = out / name
+    base.mkdir(parents=True, exist_ok=True)
+    temporary = base / f".{uuid.uuid4().hex[:12]}.tmp"      # a server that watches the folder reads names of digits only
+    try:
+        write_saved_model(temporary, networks, name, limits)
+        bundle.write_model_card(temporary, networks, identities, limits, runs)
+        bundle.write_sums(temporary)
+        version = _publish(temporary, base)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    bundle.write_server_files(out, name)
+    return version
+
+
+def write_saved_model(folder: pathlib.Path, networks: "list[tuple[Any, Config]]", name: str, limits: Limits) -> None:
+    """Write the SavedModel, its warm-up records, and the networks' own answers to a sample scan."""
+    import numpy as np
+    import tensorflow as tf
+
+    from . import reference, sample
+    from .signatures import Member, Segmenter
+    from .warmup import write_warmup
+
+    segmenter = Segmenter([Member(model, model.weights, config) for model, config in networks], limits)
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)       # what is served is not trained
+    tf.saved_model.save(segmenter.module, str(folder), signatures=segmenter.signatures(), options=options)
+    extra = folder / "assets.extra"
+    extra.mkdir()
+    scan = sample.sample_scan(extra, networks[0][1].data.channels)
+    answers = reference.answers(networks, scan)
+    for path in scan.values():
+        path.unlink()
+    np.savez_compressed(extra / REFERENCE, **answers)
+    write_warmup(extra, name, [answers, sample.brain_sized(networks[0][1].data.channels)])
+
+
+def _publish(temporary: pathlib.Path, base: pathlib.Path) -> pathlib.Path:
+    """Move the finished folder to the next free version, in one step; another export may take a number meanwhile."""
+    while True:
+        taken = [int(path.name) for path in base.iterdir() if path.name.isdigit()]
+        version = base / str(max(taken, default=0) + 1)
+        try:
+            temporary.rename(version)
+        except OSError as error:        # a folder that holds something is never replaced
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            return version
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m export.saved_model", description=DESCRIPTION, epilog=EPILOG,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=pathlib.Path, required=True, action="append",
+                        help="run folder that `synergynet_tf.train` has made; several times for an ensemble")
+    parser.add_argument("--out", type=pathlib.Path, required=True, metavar="DIR", help="folder of the bundle; made if absent")
+    parser.add_argument("--name", default="synergynet", help="the model's name on the server (default: %(default)s)")
+    parser.add_argument("--weights", choices=("best", "last"), default="best",
+                        help="the checkpoint with the best validation score, or the last one (default: best)")
+    parser.add_argument("--coverage", choices=("whole", "windows", "centre"), help="as of `predict` (default: the run's)")
+    parser.add_argument("--gamma", type=float, help="weight of the local branch in the fusion, 0 to 1 (default: the run's)")
+    parser.add_argument("--threshold", type=float, help="a voxel is lesion above this probability (default: the run's)")
+    for field, what in zip(dataclasses.fields(Limits), (
+            "longest side of a scan, voxels", "most voxels of a scan",
+            "a brain box of more voxels is seen in windows of infer.window, not in one pass: less memory")):
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=int, default=field.default, metavar="N",
+                            help=f"{what} (default: %(default)s)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+"""The exported module and its three signatures.
+
+    serving_default   z-scored volumes               -> probability, mask, detections
+    segment_raw       scans in canonical orientation -> the same; brain mask and z-score are in the graph
+    segment_nifti     the bytes of NIfTI files       -> the bytes of NIfTI masks, lesion counts and volumes
+
+Every input and output has the batch first. Volumes are taken one after the other: what one needs of memory is the most that a
+request needs, and a volume's answer does not depend on what it came with.
+
+Several networks answer as one: their probabilities are averaged, and their detections suppressed together.
+"""
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from synergynet_tf.config import Config
+from synergynet_tf.errors import InputError
+from synergynet_tf.ops import nms
+from synergynet_tf.structures import Prediction
+
+from . import brain, nifti, windows
+from .checks import checked
+from .components import count_components
+from .settings import Limits
+from .windows import Answer, Found
+
+DETECTIONS = 256        # rows of a volume's detections
+
+Tensor = tf.Tensor
+
+
+@dataclass(frozen=True)
+class Member:
+    """A network of the ensemble, image float32 [1, X, Y, Z, C] -> Prediction, its weights, and the configuration of its run."""
+
+    model: Callable[[Tensor], Prediction]
+    weights: Sequence[Any]
+    config: Config
+
+
+class Segmenter:
+    """The signatures of one or several networks.
+
+    `module` holds their variables and is what is saved; it has no functions of its own, since saving would trace them again.
+
+    Args:
+        members: at least one; they agree on channels, threshold and connectivity.
+
+    Raises:
+        InputError: they do not.
+    """
+
+    def __init__(self, members: Sequence[Member], limits: Limits):
+        _check_agreement([member.config for member in members])
+        self._members, self._limits, self._config = tuple(members), limits, members[0].config
+        self.module = tf.Module(name="synergynet")
+        self.module.weights = [v if isinstance(v, tf.Variable) else v.value for member in members for v in member.weights]
+        image = tf.TensorSpec([None, None, None, len(self._config.data.channels)], tf.float32)
+        self._answers = tf.function(self._ask_members, [image], autograph=False)      # traced once for all signatures
+
+    def signatures(self) -> dict[str, Any]:
+        """The traced signatures by name, as `tf.saved_model.save` takes them."""
+        channels = self._config.data.channels
+        volumes = [None, None, None, None, len(channels)]
+        z_scored, raw = (tf.TensorSpec(volumes, tf.float32, name) for name in ("z_scored_volume", "raw_volume"))
+        files = {f"{channel}_bytes": tf.TensorSpec([None], tf.string, f"{channel}_bytes") for channel in channels}
+
+        def traced(function: Callable[..., dict[str, Tensor]], inputs: dict[str, tf.TensorSpec]) -> Any:
+            return tf.function(function, autograph=False).get_concrete_function(**inputs)
+
+        return {"serving_default": traced(self._z_scored_batch, {"z_scored_volume": z_scored}),
+                "segment_raw": traced(self._raw_batch, {"raw_volume": raw}),
+                "segment_nifti": traced(lambda **given: self._nifti_batch(given), files)}
+
+    def _z_scored_batch(self, z_scored_volume: Tensor) -> dict[str, Tensor]:
+        def one(image: Tensor) -> dict[str, Tensor]:
+            return self._outputs(self._segment(image, tf.reduce_any(tf.not_equal(image, 0), -1)))
+
+        return tf.map_fn(one, z_scored_volume, fn_output_signature=_volume_outputs(), parallel_iterations=1)
+
+    def _raw_batch(self, raw_volume: Tensor) -> dict[str, Tensor]:
+        names = [f"raw_volume ({channel})" for channel in self._config.data.channels]
+
+        def one(image: Tensor) -> dict[str, Tensor]:
+            channels = tf.unstack(image, axis=-1)
+            finite = tf.math.is_finite(tf.reduce_sum(tf.cast(image, tf.float64)))
+            channels = checked(channels, finite, "raw_volume: voxels are NaN or Inf; replace them (0 outside the brain)")
+            return self._outputs(self._segment_scan(channels, names))
+
+        return tf.map_fn(one, raw_volume, fn_output_signature=_volume_outputs(), parallel_iterations=1)
+
+    def _nifti_batch(self, files: dict[str, Tensor]) -> dict[str, Tensor]:
+        channels, limits, config = self._config.data.channels, self._limits, self._config
+        contents = [files[f"{channel}_bytes"] for channel in channels]
+        same = tf.reduce_all(tf.stack([tf.size(content) for content in contents]) == tf.size(contents[0]))
+        contents = checked(contents, same, "each request needs as many files of every channel:", ", ".join(channels))
+
+        def one(contents: list[Tensor]) -> dict[str, Tensor]:
+            scans = [nifti.read(content, channel, limits.max_side, limits.max_voxels)
+                     for content, channel in zip(contents, channels)]
+            flair = scans[channels.index("flair")]
+            arrays = [scan.array if scan is flair else nifti.check_same_grid(flair, scan, channel).array
+                      for scan, channel in zip(scans, channels)]
+            mask = self._segment_scan(arrays, channels).probability > config.infer.threshold
+            voxels = tf.cast(tf.math.count_nonzero(mask), tf.float64)
+            return {"mask_bytes": nifti.write_mask(tf.cast(mask, tf.uint8), flair),
+                    "lesion_count": count_components(mask, config.lesions.connectivity),
+                    "lesion_volume_ml": tf.cast(voxels * nifti.voxel_ml(flair), tf.float32)}
+
+        outputs = {"mask_bytes": tf.TensorSpec([], tf.string), "lesion_count": tf.TensorSpec([], tf.int32),
+                   "lesion_volume_ml": tf.TensorSpec([], tf.float32)}
+        return tf.map_fn(one, contents, fn_output_signature=outputs, parallel_iterations=1)
+
+    def _segment_scan(self, channels: Sequence[Tensor], names: Sequence[str]) -> Answer:
+        """Channels as they are in their files, float32 [X, Y, Z] each -> an answer on their grid."""
+        flair = self._config.data.channels.index("flair")
+        found = brain.find_brain(channels[flair], names[flair])
+        answer = self._segment(brain.z_scored(channels, found, names), found.mask)
+        shift = tf.cast(tf.tile(found.begin, [2]), tf.float32)
+        boxes = tf.where(answer.found.valid[:, None], answer.found.boxes + shift, 0.0)
+        shape = tf.shape(channels[flair])
+        return answer._replace(probability=brain.uncrop(answer.probability, found, shape),
+                               found=answer.found._replace(boxes=boxes))
+
+    def _segment(self, image: Tensor, brain_mask: Tensor) -> Answer:
+        """A z-scored volume, float32 [X, Y, Z, C], and its brain, bool [X, Y, Z]: what the members say together."""
+        answer = Answer(*self._answers(image))
+        probability = checked(answer.probability, answer.finite,
+                              "the network's answer is not finite: the scan holds extreme values")
+        return answer._replace(probability=tf.where(brain_mask, probability, 0.0))
+
+    def _ask_members(self, image: Tensor) -> Answer:
+        answers = []
+        for member in self._members:
+            with tf.control_dependencies([answers[-1].probability] if answers else []):     # not at once: memory
+                image = tf.identity(image)
+            answers.append(windows.segment(member.model, member.config, image, self._limits.max_window_voxels))
+        mean = tf.add_n([answer.probability for answer in answers]) / len(answers)
+        return Answer(mean, self._united([answer.found for answer in answers]),
+                      tf.reduce_all(tf.stack([answer.finite for answer in answers])))
+
+    def _united(self, found: list[Found]) -> Found:
+        """The detections of all members, as rows of DETECTIONS; those of one network stay as they are."""
+        if len(found) > 1:
+            rows = Found(*(tf.concat(values, 0) for values in zip(*found)))
+            kept, valid = nms.nms_3d(rows.boxes, rows.scores, rows.valid, self._config.detector.final_nms_iou, DETECTIONS)
+            return windows.gathered(rows, kept, valid)
+        missing = max(DETECTIONS - found[0].scores.shape[0], 0)
+        return Found(*(tf.pad(values, [[0, missing]] + [[0, 0]] * (values.shape.rank - 1))[:DETECTIONS] for values in found[0]))
+
+    def _outputs(self, answer: Answer) -> dict[str, Tensor]:
+        mask = tf.cast(answer.probability > self._config.infer.threshold, tf.uint8)
+        return {"probability": answer.probability, "mask": mask, "detection_boxes": answer.found.boxes,
+                "detection_scores": answer.found.scores, "detection_valid": answer.found.valid}
+
+
+def _volume_outputs() -> dict[str, tf.TensorSpec]:
+    grid = [None, None, None]
+    return {"probability": tf.TensorSpec(grid, tf.float32), "mask": tf.TensorSpec(grid, tf.uint8),
+            "detection_boxes": tf.TensorSpec([DETECTIONS, 6], tf.float32),
+            "detection_scores": tf.TensorSpec([DETECTIONS], tf.float32), "detection_valid": tf.TensorSpec([DETECTIONS], tf.bool)}
+
+
+def _check_agreement(configs: Sequence[Config]) -> None:
+    first = configs[0]
+    for config in configs[1:]:
+        for name, own, other in (("data.channels", config.data.channels, first.data.channels),
+                                 ("infer.threshold", config.infer.threshold, first.infer.threshold),
+                                 ("lesions.connectivity", config.lesions.connectivity, first.lesions.connectivity)):
+            if own != other:
+                raise InputError(f"{name} is {own} in one run, but {other} in another: only runs that agree make an ensemble")

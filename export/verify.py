@@ -1,0 +1,178 @@
+"""Check a bundle where none of this package runs: `python -m export.verify DIR`."""
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from synergynet_tf.errors import InputError, command
+from synergynet_tf.startup import import_tensorflow
+
+from .bundle import SUMS, damaged
+from .saved_model import REFERENCE
+
+if TYPE_CHECKING:
+    import numpy as np
+
+DESCRIPTION = """Check a bundle: its files, its operations, and that every signature answers as the trained network does."""
+EPILOG = """The SavedModel is run in a process that imports TensorFlow but neither Keras nor synergynet_tf, and in one that
+loads it through TensorFlow's C API without Python's TensorFlow, the way a program in C++ does. Both answer to the
+sample scan in the bundle, for which it holds the trained network's own answer; with --run and --scan, to real
+scans too, for which the network answers here. The exit status is 0 if all agree, else 2."""
+HERE = pathlib.Path(__file__).parent
+TOLERANCE = {"probability": 1e-4, "detection_boxes": 1e-3, "detection_scores": 1e-4, "lesion_volume_ml": 1e-3}     # else: equal
+PYTHON_ONLY = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}      # the wheel has kernels for them, a server has no Python
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    """Entry point; see DESCRIPTION."""
+    given = _parser().parse_args(argv)
+    version = find_version(given.bundle, given.name)
+    if bool(given.run) != bool(given.scan):
+        raise InputError("--run and --scan go together: the network of the run answers to the scan; give both or neither")
+    check_files(given.bundle, version)
+    print(f"{version}: files as their SHA-256 sums say")
+    check_answers(version, version / "assets.extra" / REFERENCE, "sample scan", given.repeats)
+    for scan, answers in _answers_to(given) if given.scan else ():
+        check_answers(version, answers, str(scan), given.repeats)
+
+
+def find_version(bundle: pathlib.Path, name: str | None = None) -> pathlib.Path:
+    """The newest version in a bundle. Raises InputError when there is none."""
+    versions = [path.parent for path in bundle.glob(f"{name or '*'}/*/saved_model.pb") if path.parent.name.isdigit()]
+    if not versions:
+        raise InputError(f"{bundle}: holds no {name or 'model'}; name the folder that `python -m export.saved_model` has written")
+    names = sorted({path.parent.name for path in versions})
+    if len(names) > 1:
+        raise InputError(f"{bundle}: holds {', '.join(names)}; choose one with --name")
+    return max(versions, key=lambda path: int(path.name))
+
+
+def check_files(bundle: pathlib.Path, version: pathlib.Path) -> None:
+    """Raise InputError where a file is absent or not as its sum says."""
+    for folder in (bundle, version):
+        if not (folder / SUMS).is_file():
+            raise InputError(f"{folder}: holds no {SUMS}; export it again")
+        bad = damaged(folder)
+        if bad:
+            raise InputError(f"{folder}: {', '.join(bad)} absent or not as {SUMS} says; copy or export it again")
+
+
+def check_answers(version: pathlib.Path, answers: pathlib.Path, what: str, repeats: int = 1) -> dict[str, Any]:
+    """Run a SavedModel in Python and through the C API, print what was seen, and compare.
+
+    Args:
+        version: folder of the SavedModel.
+        answers: inputs and expected outputs, see reference.py.
+        what: names them in messages.
+        repeats: warm calls.
+
+    Returns:
+        What the two processes reported, by "python" and "c_api".
+
+    Raises:
+        InputError: an answer differs, an operation has no kernel, or one of the processes fails.
+    """
+    import numpy as np
+
+    expected = dict(np.load(answers))
+    with tempfile.TemporaryDirectory() as folder:
+        out, graph = pathlib.Path(folder) / "out.npz", pathlib.Path(folder) / "graph.json"
+        python = _run("run_python.py", version, answers, out, repeats)
+        worst = compare(expected, dict(np.load(out)), f"{what}, Python")
+        graph.write_text(json.dumps(python["graph"]), encoding="utf-8")
+        c_api = _run("run_c_api.py", version, answers, out, graph)
+        missing = sorted(set(c_api["without_kernel"]) | PYTHON_ONLY & set(python["graph"]["ops"]))
+        if missing:
+            raise InputError(f"{version}: a stock server lacks {', '.join(missing)}; export without them")
+        worst = max(worst, compare(expected, dict(np.load(out)), f"{what}, C API"))
+    _print_report(what, python, c_api, worst)
+    return {"python": python, "c_api": c_api}
+
+
+def compare(expected: "Mapping[str, np.ndarray]", found: "Mapping[str, np.ndarray]", what: str) -> float:
+    """The largest difference of a probability. Raises InputError where an output is absent or too far from what is expected."""
+    import numpy as np
+
+    worst = 0.0
+    for key in (key for key in expected if "/outputs/" in key):
+        want, have, limit = expected[key], found.get(key), TOLERANCE.get(key.split("/")[-1], 0)
+        if have is None or have.shape != want.shape:
+            raise InputError(f"{what}: {key} is {'absent' if have is None else have.shape}, but {want.shape} was expected; "
+                             "export it again")
+        difference = float(np.abs(want.astype(np.float64) - have.astype(np.float64)).max(initial=0))
+        if difference > limit:
+            raise InputError(f"{what}: {key} differs from the trained network's by {difference:g}, above {limit:g}; "
+                             "export it again")
+        if key.endswith("/probability"):
+            worst = max(worst, difference)
+    return worst
+
+
+def _answers_to(given: argparse.Namespace) -> Iterator[tuple[pathlib.Path, pathlib.Path]]:
+    """Each scan, and a file of the runs' own answers to it."""
+    import_tensorflow()
+    import numpy as np
+
+    from synergynet_tf.predict import scan_case
+    from synergynet_tf.training.checkpoint import load_run
+
+    from . import reference
+
+    networks = [load_run(run, given.weights) for run in given.run]
+    with tempfile.TemporaryDirectory() as folder:
+        for scan in given.scan:
+            case = scan_case(scan, given.t2, networks[0][1].data.channels)
+            path = pathlib.Path(folder) / "answers.npz"
+            np.savez(path, **reference.answers(networks, case.images))
+            yield scan, path
+
+
+def _run(script: str, *arguments: Any) -> dict[str, Any]:
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")}
+    done = subprocess.run([sys.executable, "-I", str(HERE / script), *map(str, arguments)], capture_output=True, text=True,
+                          env=environment)
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise InputError(f"{script}: {said[-1]}; export the bundle again")
+    report = json.loads(done.stdout.splitlines()[-1])
+    if report["imported"]:
+        raise InputError(f"{script}: {', '.join(report['imported'])} was imported: this shows nothing of a server without it")
+    return report
+
+
+def _print_report(what: str, python: Mapping[str, Any], c_api: Mapping[str, Any], worst: float) -> None:
+    graph = python["graph"]
+    print(f"{what}: masks identical, probabilities within {worst:.2g} of the trained network's")
+    print(f"  {graph['nodes']} nodes of {len(graph['ops'])} operations, all with kernels in TensorFlow {c_api['version']}: "
+          + " ".join(graph["ops"]))
+    for name in graph["signatures"]:
+        warm = python["warm"][name]
+        print(f"  {name}: first call {python['first'][name]:.2f} s" + ("" if warm is None else f", warm {warm:.2f} s")
+              + f"; C API {c_api['first'][name]:.2f} s")
+    print(f"  loaded in {python['load']:.1f} s, C API {c_api['load']:.1f} s; peak memory {python['peak_gb']:.2f} GB, "
+          f"C API {c_api['peak_gb']:.2f} GB")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m export.verify", description=DESCRIPTION, epilog=EPILOG,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", type=pathlib.Path, metavar="DIR", help="folder that `export.saved_model` has written")
+    parser.add_argument("--name", help="the model, where the bundle holds several")
+    parser.add_argument("--run", type=pathlib.Path, action="append", default=[],
+                        help="run folder that was exported; for an ensemble all of them, in their order")
+    parser.add_argument("--weights", choices=("best", "last"), default="best", help="of the run (default: best)")
+    parser.add_argument("--scan", type=pathlib.Path, action="append", default=[], metavar="FILE",
+                        help="FLAIR file to compare on, beside the sample; several times for several")
+    parser.add_argument("--t2", type=pathlib.Path, metavar="FILE", help="the T2 scan that goes with --scan")
+    parser.add_argument("--repeats", type=int, default=1, help="warm calls, of which the median is shown (default: %(default)s)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

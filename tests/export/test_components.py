@@ -1,0 +1,67 @@
+"""Components, holes and boxes in the graph against cc3d and scipy."""
+import cc3d
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from export import brain, components
+
+COUNT = {c: tf.function(lambda mask, c=c: components.count_components(mask, c),
+                        [tf.TensorSpec([None] * 3, tf.bool)], autograph=False) for c in (6, 18, 26)}
+
+
+@st.composite
+def masks(draw) -> np.ndarray:
+    shape = draw(st.tuples(*[st.integers(1, 14)] * 3))
+    share = draw(st.sampled_from([0.03, 0.2, 0.4, 0.6, 0.95]))
+    return np.random.default_rng(draw(st.integers(0, 2 ** 32))).random(shape) < share
+
+
+@pytest.mark.parametrize("connectivity", [6, 18, 26])
+@settings(max_examples=60, deadline=None)
+@given(mask=masks())
+def test_as_many_as_scipy_counts(connectivity, mask):
+    near = ndimage.generate_binary_structure(3, {6: 1, 18: 2, 26: 3}[connectivity])
+    assert COUNT[connectivity](mask) == ndimage.label(mask, near)[1]
+
+
+@pytest.mark.parametrize("connectivity", [6, 18, 26])
+@pytest.mark.parametrize("offset", [(1, 0, 0), (1, 1, 0), (0, 1, 1), (1, -1, 0), (0, -1, 1), (1, 1, 1), (1, -1, 1), (1, 1, -1),
+                                    (2, 0, 0)])
+def test_two_voxels(connectivity, offset):
+    mask = np.zeros((7, 7, 7), bool)
+    mask[3, 3, 3] = mask[tuple(3 + np.array(offset))] = True
+    near = max(np.abs(offset)) == 1 and np.abs(offset).sum() <= {6: 1, 18: 2, 26: 3}[connectivity]
+    assert COUNT[connectivity](mask) == (1 if near else 2)
+
+
+def test_empty_full_and_a_spiral():
+    assert COUNT[18](np.zeros((4, 5, 6), bool)) == 0
+    assert COUNT[18](np.ones((4, 5, 6), bool)) == 1
+    snake = np.zeros((41, 40, 3), bool)      # one long way there and back: labels have far to go
+    snake[::2, :, 1] = True
+    snake[1::4, -1, 1] = snake[3::4, 0, 1] = True
+    assert COUNT[6](snake) == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(mask=masks())
+def test_holes_are_those_that_scipy_fills(mask):
+    np.testing.assert_array_equal(brain._without_holes(tf.constant(mask)), ndimage.binary_fill_holes(mask))
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2 ** 32))
+def test_specks_go_by_their_share_of_the_largest(seed):
+    rng = np.random.default_rng(seed)
+    mask = np.zeros((24, 24, 24), bool)
+    mask[2:12, 2:12, 2:12] = True                   # 1000 voxels: a speck has fewer than 10
+    mask[15, 15, 2:2 + rng.integers(8, 12)] = True
+    mask[20:22, 20:22, 20:22] = True
+    labels = cc3d.connected_components(mask, connectivity=26)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    np.testing.assert_array_equal(brain._without_specks(tf.constant(mask)), (sizes >= 10)[labels])
