@@ -29,4 +29,4 @@ def total_loss(parts: LossParts, config: LossConfig) -> tuple[tf.Tensor, LossPar
     if unknown or not parts:
         raise ValueError(f"loss parts are {sorted(parts)}, but one or more of {sorted(WEIGHTS)} are needed")
     weighted = {name: getattr(config, WEIGHTS[name]) * tf.cast(value, tf.float32) for name, value in parts.items()}
-    return tf.add_n(list(weighted.values())), weighted
+    return sum(weighted.values()), weighted

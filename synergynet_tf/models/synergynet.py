@@ -110,14 +110,18 @@ class SynergyNet(BuiltByCalling, keras.Model):
         return tf.reshape(logits, tf.concat([tf.shape(patch_boxes)[:2], tf.shape(logits)[1:]], 0))
 
 
-def build_synergynet(config: Config) -> SynergyNet:
-    """The network of a configuration, with every weight made (for `len(config.data.channels)` channels)."""
+def build_synergynet(config: Config, global_head: keras.layers.Layer | None = None) -> SynergyNet:
+    """The network of a configuration, with every weight made (for `len(config.data.channels)` channels).
+
+    Args:
+        global_head: stands in the place of the U-Net's, (d1, e0) -> float32 logits [B, X, Y, Z, 1].
+    """
     detector = config.detector
     model = SynergyNet(
         Encoder(config.unet), Decoder(config.unet),
         RPNHead(detector.rpn_width, len(detector.anchor_sizes), detector.stride),
         BoxHead(detector.box_width), MaskProjections(config.mask.width), MaskHead(config.mask.width),
-        GlobalHead(config.unet), detector, config.mask)
+        global_head or GlobalHead(config.unet), detector, config.mask)
     model(tf.zeros((1, 32, 32, 32, len(config.data.channels))))
     return model
 

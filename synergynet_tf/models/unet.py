@@ -13,9 +13,10 @@ import math
 import keras
 import tensorflow as tf
 
-from synergynet_tf.config import UNetConfig
+from synergynet_tf.config import Config, UNetConfig
 from synergynet_tf.errors import InputError
 from synergynet_tf.models.blocks import BuiltByCalling, ResidualBlock, Upsample
+from synergynet_tf.structures import Detections, Prediction
 
 STRIDES = (1, 2, 4, 8)
 GLOBAL_PRIOR = 0.03     # first probability of a lesion voxel: near its share of the brain, so that training starts from "nothing"
@@ -99,3 +100,25 @@ class UNet(BuiltByCalling, keras.Model):
         e0, e1, e2, e3 = self.encoder(image, training=training)
         d1, _, _ = self.decoder((e1, e2, e3), training=training)
         return self.global_head((d1, e0), training=training)
+
+
+class UNetSystem(UNet):
+    """The baseline as a system beside SynergyNet: called on an image it gives a Prediction, one without detections."""
+
+    def call(self, image: tf.Tensor) -> Prediction:
+        logits = self.logits(image)
+        rows = tf.shape(image)[0]
+        boxes = tf.zeros([rows, 0, 6])
+        nothing = Detections(boxes, tf.zeros([rows, 0]), tf.zeros([rows, 0], tf.bool))
+        return Prediction(logits, nothing, patch_logits=tf.zeros([rows, 0, 1, 1, 1, 1]), mask_boxes=boxes)
+
+    def logits(self, image: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """image [B, X, Y, Z, C] -> float32 logits [B, X, Y, Z, 1], as training wants them."""
+        return super().call(image, training=training)
+
+
+def build_unet(config: Config) -> UNetSystem:
+    """The U-Net of a configuration, with every weight made (for `len(config.data.channels)` channels)."""
+    model = UNetSystem(config.unet)
+    model(tf.zeros((1, 32, 32, 32, len(config.data.channels))))
+    return model

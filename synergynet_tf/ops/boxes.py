@@ -100,22 +100,24 @@ def decode(deltas: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
 def from_instances(instances: tf.Tensor, max_lesions: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Tight boxes float32 [L, 6] and voxel counts int32 [L] of the labels 1..L = `max_lesions` in int32 `instances` [X, Y, Z].
 
-    Slot l is label l + 1. A label that does not occur has a box of zeros and the count 0; labels above L are left out.
-    Background gets the segment -1, which the segment operations skip, so the cost is that of reading the volume.
+    Slot l is label l + 1. A label that does not occur has a box of zeros and the count 0; labels above L are left out. For each
+    axis one pass counts a label's voxels plane by plane; background gets the segment -1, which the segment operations skip.
     """
     instances = tf.cast(instances, tf.int32)
     shape = tf.shape(instances)
-    segments = tf.reshape(tf.where(instances > max_lesions, 0, instances) - 1, [-1])
-    counts = tf.math.unsorted_segment_sum(tf.ones_like(segments), segments, max_lesions)
+    slot = tf.where(instances > max_lesions, 0, instances) - 1
+    ones = tf.ones([tf.size(instances)], tf.int32)
     lows, highs = [], []
     for axis in range(3):
-        along = [-1 if i == axis else 1 for i in range(3)]
-        coordinate = tf.reshape(tf.broadcast_to(tf.reshape(tf.range(shape[axis]), along), shape), [-1])
-        lows.append(tf.math.unsorted_segment_min(coordinate, segments, max_lesions))
-        highs.append(tf.math.unsorted_segment_max(coordinate, segments, max_lesions) + 1)
-    # an empty segment holds the type's extreme values, which must not reach a float
-    boxes = tf.where((counts > 0)[:, None], tf.stack(lows + highs, axis=-1), 0)
-    return tf.cast(boxes, tf.float32), counts
+        plane = tf.reshape(tf.range(shape[axis]), [-1 if i == axis else 1 for i in range(3)])
+        segments = tf.reshape(tf.where(slot >= 0, slot * shape[axis] + plane, -1), [-1])
+        counts = tf.reshape(tf.math.unsorted_segment_sum(ones, segments, max_lesions * shape[axis]), [max_lesions, shape[axis]])
+        there = tf.cast(counts > 0, tf.int32)
+        lows.append(tf.argmax(there, 1, tf.int32))
+        highs.append(shape[axis] - tf.argmax(tf.reverse(there, [1]), 1, tf.int32))
+    voxels = tf.reduce_sum(counts, 1)
+    boxes = tf.where((voxels > 0)[:, None], tf.stack(lows + highs, axis=-1), 0)
+    return tf.cast(boxes, tf.float32), voxels
 
 
 def _centre_and_side(boxes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -72,6 +72,7 @@ def _accumulate(patches: Tensor, boxes: Tensor, box_indices: Tensor, valid: Tens
 
     @tf.custom_gradient
     def spread(patches: Tensor) -> tuple[Tensor, Callable]:
+        """The sums that `paste_3d` divides, and their gradient."""
         def forward(rows: Tensor, live: Tensor, total: Tensor) -> Tensor:
             matrices, index = place(rows, live)
             own = tf.where(live[:, None, None, None, None], tf.gather(patches, rows), 0.0)

@@ -17,8 +17,8 @@ import numpy as np
 from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError
 from synergynet_tf.files import replace_file
-from synergynet_tf.models.synergynet import SynergyNet, build_synergynet
 from synergynet_tf.training.stages import PARTS
+from synergynet_tf.training.systems import system_of
 
 FORMAT = 1
 
@@ -32,10 +32,10 @@ class Progress:
     best: float | None = None       # validation score of the best checkpoint so far
 
 
-def named_weights(model: SynergyNet) -> dict[str, Any]:
+def named_weights(model: keras.Model) -> dict[str, Any]:
     """The network's variables by name, e.g. `encoder/012_kernel`; the same names in every process and Keras version."""
     named = {}
-    for part in PARTS:
+    for part in (part for part in PARTS if hasattr(model, part)):
         variables = sorted(getattr(model, part).weights, key=lambda v: not v.trainable)     # Keras 2's order, under 3 too
         for i, variable in enumerate(variables):
             leaf = variable.name.split("/")[-1].split(":")[0]
@@ -43,7 +43,7 @@ def named_weights(model: SynergyNet) -> dict[str, Any]:
     return named
 
 
-def save(path: pathlib.Path, model: SynergyNet, config: Config, progress: Progress, optimizer: Any = None,
+def save(path: pathlib.Path, model: keras.Model, config: Config, progress: Progress, optimizer: Any = None,
          average: list[np.ndarray] | None = None) -> None:
     """Write a checkpoint, atomically.
 
@@ -74,7 +74,7 @@ class Checkpoint:
     progress: Progress
     arrays: dict[str, np.ndarray]
 
-    def restore_weights(self, model: SynergyNet, averaged: bool = False) -> None:
+    def restore_weights(self, model: keras.Model, averaged: bool = False) -> None:
         """Assign the weights to `model`; the averaged ones if asked for and present."""
         group = "average" if averaged and any(name.startswith("average/") for name in self.arrays) else "weights"
         for name, variable in named_weights(model).items():
@@ -96,7 +96,7 @@ class Checkpoint:
         for i, variable in enumerate(optimizer.variables):
             variable.assign(self.arrays[f"optimizer/{i:04d}"])
 
-    def average(self, model: SynergyNet) -> list[np.ndarray] | None:
+    def average(self, model: keras.Model) -> list[np.ndarray] | None:
         """The averaged weights in the order of `named_weights`, if the run keeps them."""
         names = [f"average/{name}" for name in named_weights(model)]
         return [self.arrays[name] for name in names] if names[0] in self.arrays else None
@@ -119,7 +119,7 @@ def load(path: pathlib.Path) -> Checkpoint:
         raise InputError(f"{path}: not a readable checkpoint ({error}); use another one of the run") from None
 
 
-def load_run(run: pathlib.Path, which: str = "best") -> tuple[SynergyNet, Config]:
+def load_run(run: pathlib.Path, which: str = "best") -> tuple[keras.Model, Config]:
     """The trained network of a run folder, averaged weights where it keeps them, and its configuration.
 
     Args:
@@ -127,7 +127,7 @@ def load_run(run: pathlib.Path, which: str = "best") -> tuple[SynergyNet, Config
         which: "best" or "last".
     """
     checkpoint = load(pathlib.Path(run) / f"{which}.npz")
-    model = build_synergynet(checkpoint.config)
+    model = system_of(checkpoint.config).build(checkpoint.config)
     checkpoint.restore_weights(model, averaged=True)
     return model, checkpoint.config
 

@@ -7,9 +7,13 @@ PARTS = ("encoder", "decoder", "rpn", "box_head", "projections", "mask_head", "g
 class Stage(NamedTuple):
     """One stage: the parts that it trains, all of them from the first stage on that had them."""
 
-    number: int                 # 1..4
+    number: int                 # 1..4; train.epochs has a count for each
     name: str
     parts: tuple[str, ...]
+
+    @property
+    def has_rpn(self) -> bool:
+        return "rpn" in self.parts
 
     @property
     def has_rcnn(self) -> bool:

@@ -9,22 +9,27 @@ from synergynet_tf.losses import detection, segmentation
 from synergynet_tf.losses.total import total_loss
 from synergynet_tf.models import targets
 from synergynet_tf.models.synergynet import Features, SynergyNet, fused_logits, per_sample
+from synergynet_tf.models.unet import UNetSystem
 from synergynet_tf.ops import boxes
 from synergynet_tf.structures import Batch, Detections, Prediction
+from synergynet_tf.training.determinism import gradients
 from synergynet_tf.training.stages import Stage, trainable_variables
 
 Parts = dict[str, tf.Tensor]
 
 
-def stage_losses(model: SynergyNet, batch: Batch, stage: Stage, config: Config, training: bool) -> Parts:
+def stage_losses(model: SynergyNet | UNetSystem, batch: Batch, stage: Stage, config: Config, training: bool) -> Parts:
     """The terms of eq. 2 that `stage` trains, unweighted, by name; what later stages add is not computed.
 
     Args:
         training: whether batch normalisation takes the batch's statistics.
 
     Returns:
-        rpn_objectness, rpn_boxes; from stage 2 rcnn_class, rcnn_boxes; from stage 3 mask; in stage 4 global. Scalars.
+        rpn_objectness, rpn_boxes; from stage 2 rcnn_class, rcnn_boxes; from stage 3 mask; in stage 4 global. Scalars. Of the
+        U-Net alone: global.
     """
+    if not stage.has_rpn:
+        return {"global": segmentation.dice_loss(model.logits(batch.image, training), _lesions(batch))}
     features = model.features(batch.image, training)
     objectness, deltas = model.rpn(features.d1)
     parts = _rpn_losses(objectness, deltas, batch, config)
@@ -93,29 +98,29 @@ def _fused_losses(model: SynergyNet, features: Features, goal: targets.MaskTarge
     prediction = Prediction(model.global_head((features.d1, features.e0), training=training), detections,
                             patches[:, sampled:], mask_boxes)
     fused = fused_logits(prediction, config.fusion.gamma, config.mask.window)
-    lesions = tf.cast(batch.instances > 0, tf.float32)[..., None]
-    return {"mask": _patch_dice(patches[:, :sampled], goal), "global": segmentation.dice_loss(fused, lesions)}
+    return {"mask": _patch_dice(patches[:, :sampled], goal), "global": segmentation.dice_loss(fused, _lesions(batch))}
 
 
-def make_train_step(model: SynergyNet, optimizer: Any, stage: Stage,
+def _lesions(batch: Batch) -> tf.Tensor:
+    """Every lesion's voxels: float32 [B, X, Y, Z, 1], 0 or 1."""
+    return tf.cast(batch.instances > 0, tf.float32)[..., None]
+
+
+def make_train_step(model: SynergyNet | UNetSystem, optimizer: Any, stage: Stage,
                     config: Config) -> Callable[[Batch], tuple[tf.Tensor, Parts]]:
     """One update of the parts that `stage` trains: Batch -> total loss and its weighted parts, as a tf.function."""
     variables = trainable_variables(model, stage)
 
     @tf.function(autograph=False, jit_compile=config.train.jit_compile or None)
     def train_step(batch: Batch) -> tuple[tf.Tensor, Parts]:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            for variable in variables:
-                tape.watch(_tensor_variable(variable))
-            total, parts = total_loss(stage_losses(model, batch, stage, config, training=True), config.loss)
-        gradients = tape.gradient(total, variables)
-        optimizer.apply_gradients(zip(gradients, variables))
+        total, parts = total_loss(stage_losses(model, batch, stage, config, training=True), config.loss)
+        optimizer.apply_gradients(zip(gradients(total, variables), variables))
         return total, parts
 
     return train_step
 
 
-def make_loss_step(model: SynergyNet, stage: Stage, config: Config) -> Callable[[Batch], tuple[tf.Tensor, Parts]]:
+def make_loss_step(model: SynergyNet | UNetSystem, stage: Stage, config: Config) -> Callable[[Batch], tuple[tf.Tensor, Parts]]:
     """The losses of a stage without an update, for validation."""
 
     @tf.function(autograph=False, jit_compile=config.train.jit_compile or None)
@@ -123,8 +128,3 @@ def make_loss_step(model: SynergyNet, stage: Stage, config: Config) -> Callable[
         return total_loss(stage_losses(model, batch, stage, config, training=False), config.loss)
 
     return loss_step
-
-
-def _tensor_variable(variable: Any) -> tf.Variable:
-    """The tf.Variable behind a Keras 3 variable, or the variable itself under Keras 2."""
-    return getattr(variable, "value", variable) if not isinstance(variable, tf.Variable) else variable

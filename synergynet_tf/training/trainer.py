@@ -8,7 +8,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from rich.console import Console
 
 from synergynet_tf import progress
@@ -17,16 +16,17 @@ from synergynet_tf.data import pipeline
 from synergynet_tf.data.cache import CachedCase
 from synergynet_tf.errors import InputError
 from synergynet_tf.files import replace_file
-from synergynet_tf.models.synergynet import SynergyNet, build_synergynet
 from synergynet_tf.training import checkpoint
 from synergynet_tf.training.average import WeightAverage
 from synergynet_tf.training.checkpoint import Progress
+from synergynet_tf.training.determinism import make_deterministic
 from synergynet_tf.training.history import History
 from synergynet_tf.training.optimizer import make_optimizer
-from synergynet_tf.training.stages import STAGES, Stage, trainable_variables
+from synergynet_tf.training.stages import Stage, trainable_variables
 from synergynet_tf.training.steps import make_loss_step, make_train_step
+from synergynet_tf.training.systems import epochs_of, system_of
 
-Scorer = Callable[[SynergyNet], dict[str, float]]
+Scorer = Callable[[keras.Model], dict[str, float]]
 RECORDS_AN_EPOCH = 10       # points of a learning curve between two validations
 
 
@@ -37,7 +37,8 @@ class Trainer:
         config: the run's configuration.
         train, validation: cached cases; `validation` may be empty, then the last checkpoint is the best.
         run: an existing folder.
-        score: given the network, returns validation scores by name; called in the last stage. "dsc" picks the best.
+        score: given the network, returns validation scores by name; called in the last stage. "dsc" picks the best, unless the
+            system's best is that of the lowest loss.
         resume: go on from `last.npz`.
         console: where the lines and the bar go.
     """
@@ -48,8 +49,9 @@ class Trainer:
         self._console = console
         keras.utils.set_random_seed(config.train.seed)
         if config.train.deterministic:
-            tf.config.experimental.enable_op_determinism()
-        self.model = build_synergynet(config)
+            make_deterministic()
+        self._system = system_of(config)
+        self.model = self._system.build(config)
         self._saved = checkpoint.load(run / "last.npz") if resume else None
         self._progress = Progress()
         if self._saved:
@@ -63,8 +65,9 @@ class Trainer:
         """Steps of an epoch."""
         return self._config.train.steps_per_epoch or math.ceil(len(self._train) / self._config.train.batch)
 
-    def _epochs_before(self, stage: int) -> int:
-        return sum(self._config.train.epochs[:stage - 1])
+    def _epochs_before(self, number: int) -> int:
+        """Epochs of the stages before the one of this number."""
+        return sum(epochs_of(self._config, stage) for stage in self._system.stages if stage.number < number)
 
     def _start_average(self) -> WeightAverage | None:
         if not self._config.train.average:
@@ -81,15 +84,16 @@ class Trainer:
             InputError: a loss that is not finite; the message names the stage, the step and the cases of the batch.
         """
         done = (self._epochs_before(self._progress.stage) + self._progress.epochs) * self._steps
-        total = sum(self._config.train.epochs) * self._steps
+        total = sum(epochs_of(self._config, stage) for stage in self._system.stages) * self._steps
         with contextlib.closing(self._history), progress.bar("training", total, done, self._console) as advance:
-            for stage in STAGES[self._progress.stage - 1:]:
-                self._run_stage(stage, advance)
+            for stage in self._system.stages:
+                if stage.number >= self._progress.stage:
+                    self._run_stage(stage, advance)
         if not (self._run / "best.npz").exists():       # the last stage had no epoch
             replace_file(self._run / "best.npz", (self._run / "last.npz").read_bytes())
 
     def _run_stage(self, stage: Stage, advance: progress.Advance) -> None:
-        epochs = self._config.train.epochs[stage.number - 1]
+        epochs = epochs_of(self._config, stage)
         first = self._progress.epochs if self._progress.stage == stage.number else 0
         if first >= epochs:
             return
@@ -102,7 +106,7 @@ class Trainer:
         for epoch in range(first, epochs):
             start = time.perf_counter()
             loss, parts = self._run_epoch(stage, epoch, train_step, advance)
-            last = stage is STAGES[-1] and epoch == epochs - 1
+            last = epoch == epochs - 1
             validation = self._validate(stage, loss_step, last or (epoch + 1) % self._config.train.validate_every == 0)
             step = (self._epochs_before(stage.number) + epoch + 1) * self._steps
             # First the record, then the checkpoint: a record beyond the checkpoint is dropped on resuming, a lost one stays lost.
@@ -137,19 +141,20 @@ class Trainer:
                              f"these scans, or train anew with a lower train.learning_rate ({self._config.train.learning_rate})")
 
     def _validate(self, stage: Stage, loss_step: Callable, scored: bool) -> dict[str, float]:
-        """Mean loss of the validation patches; in the last stage the five metrics of whole scans too."""
+        """Mean loss of the validation patches; in the system's last stage the five metrics of whole scans too."""
         if not self._validation:
             return {}
         with self._average.in_place() if self._average else contextlib.nullcontext():
             losses = [float(loss_step(batch)[0]) for batch in pipeline.validation_patches(self._validation, self._config)]
             result = {"loss": float(np.mean(losses))}
-            if stage.has_global and scored:
+            if stage is self._system.stages[-1] and scored:
                 result |= self._score(self.model)
         return result
 
     def _save(self, stage: Stage, epochs: int, optimizer: Any, validation: dict[str, float]) -> None:
-        best, score = self._progress.best, validation.get("dsc")
-        better = stage is STAGES[-1] and (score is not None and (best is None or score > best) or not self._validation)
+        best, score = self._progress.best, -validation["loss"] if self._system.by_loss and validation else validation.get("dsc")
+        better = stage is self._system.stages[-1] and (
+            score is not None and (best is None or score > best) or not self._validation)
         self._progress = Progress(stage.number, epochs, score if better else best)
         average = self._average.values() if self._average else None
         for name in ("best.npz", "last.npz") if better else ("last.npz",):

@@ -11,21 +11,10 @@ import numpy as np
 import pytest
 
 from synergynet_tf import cli, train
-from synergynet_tf.config import Config
 from synergynet_tf.training import checkpoint
 from synergynet_tf.training.history import LOG, read_log
-from tests.cohort import TINY
 
 ROOT = pathlib.Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def settings(tiny_cohort, tmp_path_factory):
-    """A YAML file for a run of two steps in each stage."""
-    folder = tmp_path_factory.mktemp("settings")
-    config = Config.from_dict(TINY | {"data": {"path": str(tiny_cohort), "cache": str(folder / "cache")}})
-    cli.save(config, folder / "tiny.yaml")
-    return folder / "tiny.yaml"
 
 
 @pytest.fixture(scope="module")
