@@ -25,13 +25,17 @@ setup(
     python_requires=">=3.10,<3.14",
     packages=packages,
     package_dir=package_dir,
-    package_data={"synergynet_tf": ["presets/*.yaml"]},
+    package_data={"synergynet_tf": ["presets/*.yaml", "report/templates/*"]},
     install_requires=[
         "tensorflow>=2.15,<2.22",
         "numpy", "scipy", "nibabel", "nilearn", "scikit-learn", "connected-components-3d",
         "keras-tuner", "jsonargparse[signatures]>=4.49", "rich", "matplotlib", "jinja2", "tensorboard",
     ],
     extras_require={
-        "test": ["pytest", "pytest-xdist", "hypothesis", "ruff"],
+        "prepare": ["SimpleITK>=2.3,<3"],
+        "deepbet": ["SimpleITK>=2.3,<3", "deepbet>=1.0,<2"],        # brings PyTorch
+        "test": ["pytest", "pytest-xdist", "hypothesis", "medpy", "ruff"],
+        "bench": ["torch==2.13.0", "monai>=1.6", "torchio>=1.2", "medpy"],       # what the benchmarks compare with
+        "serving": ["tensorflow-serving-api>=2.15,<2.22", "grpcio"],
     },
 )

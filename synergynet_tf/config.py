@@ -205,6 +205,7 @@ class LossConfig:
 class TrainConfig:
     """The staged training (paper, 2.3 and 3)."""
 
+    system: Literal["synergynet", "unet", "mask_rcnn"] = "synergynet"     # what is trained; see the presets of these names
     epochs: tuple[int, int, int, int] = (30, 30, 40, 100)       # RPN; + R-CNN; + Mask; + remaining decoder layers
     steps_per_epoch: int | None = None          # none: every training case once
     batch: int = 1
@@ -222,6 +223,7 @@ class TrainConfig:
                  "four counts are needed, one above 0")
         _require(self.steps_per_epoch is None or self.steps_per_epoch > 0, "train.steps_per_epoch", self.steps_per_epoch,
                  "it must be positive")
+        _one_of(self, "train", "system")
         _one_of(self, "train", "schedule")
         _require(self.validate_every >= 1, "train.validate_every", self.validate_every, "it must be 1 or more")
         _require(0 <= self.seed < 2 ** 32, "train.seed", self.seed, "it must be 0 to 2**32 - 1")
@@ -264,6 +266,10 @@ class Config:
     loss: LossConfig = field(default_factory=LossConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     infer: InferConfig = field(default_factory=InferConfig)
+
+    def __post_init__(self):
+        _require(self.train.system != "mask_rcnn" or self.fusion.gamma == 1, "fusion.gamma", self.fusion.gamma,
+                 "train.system is mask_rcnn, which has no other branch: it must be 1; add --preset mask_rcnn")
 
     def asdict(self) -> dict[str, dict[str, Any]]:
         return dataclasses.asdict(self)

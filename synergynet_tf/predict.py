@@ -2,7 +2,6 @@
 import argparse
 import dataclasses
 import hashlib
-import os
 import pathlib
 import sys
 import time
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from synergynet_tf import progress
 from synergynet_tf.errors import InputError, command
+from synergynet_tf.files import make_folder
 from synergynet_tf.startup import import_tensorflow
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 DESCRIPTION = """Segment MS lesions in FLAIR scans (skull-stripped), with a network that `synergynet_tf.train` has trained."""
 EPILOG = """For each case three files are written, on the FLAIR scan's own grid: <case>_mask.nii.gz (0 and 1),
 <case>_probability.nii.gz and <case>_lesions.json, which lists every predicted lesion with its place, size and
-score; with --picture also <case>.png.
+score; with --picture also <case>.png, with --report a folder report that opens in a browser. For scans from `prepare --raw`
+there is also <case>_mask_native.nii.gz, in the raw FLAIR's own space.
 
 A scan that cannot be used is named on stderr, and the others are still segmented. The exit status is 0 if all
 were segmented, 2 if any was not."""
@@ -33,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
     """Entry point; see DESCRIPTION."""
     given = _parser().parse_args(argv)
     _check_arguments(given)
-    _check_writable(given.out)
+    make_folder(given.out, "--out")
     import_tensorflow()
     from synergynet_tf.inference.predictor import Predictor
     from synergynet_tf.training.checkpoint import load_run
@@ -47,6 +48,8 @@ def main(argv: list[str] | None = None) -> None:
         if total == 1:
             raise error
         print(f"error: {error}", file=sys.stderr)
+    if given.report and (done := [case for case in cases if case.name not in failed]):
+        write_predictions_report(done, given.out)
     if failed:
         raise InputError(f"{len(failed)} of {total} inputs could not be segmented: {', '.join(failed)}; "
                          f"{given.out} holds the others")
@@ -93,7 +96,7 @@ def find_cases(given: argparse.Namespace, config: "Config") -> "tuple[list[Case]
             if path.name.endswith(SCANS):
                 cases.append(scan_case(path, given.t2, config.data.channels))
             else:
-                cases += layouts.discover(path, "auto", config.data.channels, require_lesions=False)
+                cases += layouts.discover(path, "auto", config.data.channels, raters=_raters(given, config))
         except InputError as error:
             if len(given.input) == 1:
                 raise
@@ -162,6 +165,12 @@ def one_ahead(cases: "Sequence[Case]", load: "Callable[[Case], Any]") -> "Iterat
             del current     # its scan is not needed while the one after the next is loaded
 
 
+def _raters(given: argparse.Namespace, config: "Config") -> str | None:
+    """Whose reference is drawn where two have made one: the run's choice, the first of both; none where no picture is drawn."""
+    chosen = given.raters or config.data.raters
+    return {"both": "first"}.get(chosen, chosen) if given.picture else None
+
+
 def _split_cases(given: argparse.Namespace, config: "Config") -> "list[Case]":
     from synergynet_tf.data import layouts
 
@@ -179,6 +188,8 @@ def _check_arguments(given: argparse.Namespace) -> None:
     if given.split and given.input:
         raise InputError(f"--split is {given.split}, but INPUT is {_joined(given.input)}: --split takes the run's own cases; "
                          "give one or the other")
+    if given.raters and not given.picture:
+        raise InputError(f"--raters is {given.raters}, but it says whose reference is drawn: add --picture, or leave it out")
     if given.t2 and not (len(given.input) == len(scans) == 1):
         raise InputError(f"--t2 is {given.t2}, but INPUT is {_joined(given.input)}: --t2 goes with one FLAIR file; name that one")
     if not (given.run / f"{given.weights}.npz").is_file():
@@ -190,15 +201,20 @@ def _joined(paths: Sequence[pathlib.Path]) -> str:
     return " ".join(str(path) for path in paths) or "absent"
 
 
-def _check_writable(folder: pathlib.Path) -> None:
-    """Make the folder and try it, before the work."""
-    probe = folder / f".writable.{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise InputError(f"--out is {folder}, but it cannot be written ({error.strerror}): name another folder") from None
+def write_predictions_report(cases: "Sequence[Case]", out: pathlib.Path) -> None:
+    """Write out/report of the segmented cases in `out`: a page a scan, and a page a patient with several."""
+    from itertools import chain
+
+    from synergynet_tf.report.html import Front, write_report
+    from synergynet_tf.report.pages import lesion_file, network_facts, prediction_pages
+    from synergynet_tf.report.timeline import TIMELINE_HEAD, change_table, timeline_pages
+
+    changes = change_table(cases, out)
+    front = Front("Segmented scans", f"Lesions found in {len(cases)} FLAIR scan{'' if len(cases) == 1 else 's'}.",
+                  {"Patients": TIMELINE_HEAD, "Scans": ("Scan", "Lesions", "Volume, ml")}, [changes] if changes else [],
+                  about=network_facts(lesion_file(out, cases[0])))
+    write_report(out / "report", front, chain(timeline_pages(cases, out), prediction_pages(cases, out)))
+    print(f"{out / 'report' / 'index.html'} shows them")
 
 
 def _draw(prediction: "CasePrediction", path: pathlib.Path, summary: dict[str, Any]) -> None:
@@ -234,7 +250,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threshold", type=float, help="a voxel is lesion above this probability (default: the run's)")
     parser.add_argument("--weights", choices=("best", "last"), default="best",
                         help="the checkpoint with the best validation score, or the last one (default: best)")
+    parser.add_argument("--report", action="store_true",
+                        help="also write report/index.html, which opens offline: a page a case with its lesions in a viewer, and "
+                             "for several scans of a patient on one grid the new, enlarged, shrunk and resolved lesions")
     parser.add_argument("--picture", action="store_true", help="also draw each case, its lesions outlined, as <case>.png")
+    parser.add_argument("--raters", choices=("first", "second", "union", "intersection"),
+                        help="with --picture: whose reference is drawn where two have made one (default: the run's)")
     return parser
 
 

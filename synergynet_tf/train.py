@@ -2,7 +2,6 @@
 import contextlib
 import dataclasses
 import hashlib
-import os
 import pathlib
 import shutil
 import sys
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from synergynet_tf import cli, progress
 from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError, command
+from synergynet_tf.files import make_folder
 from synergynet_tf.startup import import_tensorflow
 
 if TYPE_CHECKING:
@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """Train SynergyNet in the paper's four stages.
 
+`--preset unet` or `--preset mask_rcnn`, beside another preset, trains one of the paper's baselines instead.
 With --data.path the scans there are used, in any layout that `prepare --help` names. Without it, phantom patients
 are made and the quickstart preset is trained: minutes on two cores. The run folder holds config.yaml, manifest.csv
 (the split), best.npz, last.npz, log.jsonl, losses.png and tensorboard/.
 """
+PICTURE = "losses.png"
 
 
 @command
@@ -70,22 +72,36 @@ def _make_run_folder(run: pathlib.Path) -> None:
     """Raises InputError where a run lies already: a second training must not mix with it."""
     if (run / "last.npz").exists():
         raise InputError(f"{run}: holds a run already; add --resume to go on with it, or name another folder with --run")
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        if not os.access(run, os.W_OK):
-            raise PermissionError(13, "permission denied")
-    except OSError as error:
-        raise InputError(f"{run}: cannot be made or written ({error.strerror}); name another folder with --run") from None
+    make_folder(run, "--run")
 
 
-def _train(config: Config, run: pathlib.Path, resume: bool) -> None:
+def train_run(config: Config, run: pathlib.Path, console: "Console") -> None:
+    """Train into a run folder; where an earlier call was stopped there, go on, and where it ended, do nothing.
+
+    Args:
+        config: with its data; of a run that was begun, the configuration that it began with.
+
+    Raises:
+        InputError: the run was begun with another configuration, or as the training raises.
+    """
+    if (run / PICTURE).exists():        # the last file that a training writes
+        return
+    resume = (run / "last.npz").exists()
+    if not resume:
+        _make_run_folder(run)
+    elif _resumed_config(run) != config:
+        raise InputError(f"{run}: was begun with other settings; give it the same ones, or another folder")
+    _train(config, run, resume, console)
+
+
+def _train(config: Config, run: pathlib.Path, resume: bool, console: "Console | None" = None) -> None:
     from rich.console import Console
 
-    console = Console()
+    console = console or Console()
     if not config.data.path:
-        config = _with_phantoms(config, run, console)
-    split = _split(config, run, resume)
-    train, validation = (_cached(part, cases, config, console)
+        config = with_phantoms(config, run, console)
+    split = divide(config, run, resume)
+    train, validation = (prepared(part, cases, config, console)
                          for part, cases in (("training", split.train), ("validation", split.validation)))
     cli.save(config, run / "config.yaml")
     import_tensorflow()     # not before: the processes that make and prepare cases need none of it
@@ -102,12 +118,12 @@ def _train(config: Config, run: pathlib.Path, resume: bool) -> None:
     except tf.errors.ResourceExhaustedError:
         raise InputError(f"a step with patch.size {config.patch.size} and train.batch {config.train.batch} does not fit into "
                          "memory; lower one of them") from None
-    loss_curves(read_log(run / LOG), run / "losses.png")
-    console.print(f"trained: {run} holds best.npz, last.npz, {LOG} and losses.png", highlight=False, soft_wrap=True)
+    loss_curves(read_log(run / LOG), run / PICTURE)
+    console.print(f"trained: {run} holds best.npz, last.npz, {LOG} and {PICTURE}", highlight=False, soft_wrap=True)
 
 
-def _with_phantoms(config: Config, run: pathlib.Path, console: "Console") -> Config:
-    """Make the phantom cohort in the run folder, unless it is there, and name it as the data."""
+def with_phantoms(config: Config, run: pathlib.Path, console: "Console") -> Config:
+    """The configuration with the phantom cohort of its settings as the data, made in the run folder unless it is there."""
     from synergynet_tf.data.phantom import generate_cohort
 
     settings = repr(config.phantoms).encode()
@@ -119,7 +135,7 @@ def _with_phantoms(config: Config, run: pathlib.Path, console: "Console") -> Con
     return dataclasses.replace(config, data=dataclasses.replace(config.data, path=str(folder / "manifest.csv")))
 
 
-def _split(config: Config, run: pathlib.Path, resume: bool) -> "Split":
+def divide(config: Config, run: pathlib.Path, resume: bool) -> "Split":
     """The cases by part: those of the run's own manifest if it has one, else the data's, divided and written there."""
     from synergynet_tf.data import layouts, splits
 
@@ -128,15 +144,13 @@ def _split(config: Config, run: pathlib.Path, resume: bool) -> "Split":
         cases = layouts.discover(own, "manifest", data.channels, require_lesions=True)
         return splits.split_cases(cases, data.split, data.split_seed)
     cases = layouts.discover(data.path, data.layout, data.channels, require_lesions=True, raters=data.raters)
-    if data.folds:
-        split = splits.folds(cases, data.folds, data.split, data.split_seed)[data.fold]
-    else:
-        split = splits.split_cases(cases, data.split, data.split_seed)
+    split = splits.divide(cases, data)
     splits.save(split, own)
     return split
 
 
-def _cached(part: str, cases: "Sequence[Case]", config: Config, console: "Console") -> "list[CachedCase]":
+def prepared(part: str, cases: "Sequence[Case]", config: Config, console: "Console") -> "list[CachedCase]":
+    """The cases of a part (training, validation) from the cache, which is filled where need be, behind a bar."""
     from synergynet_tf.data.cache import build_cache
 
     with _timed(f"preparing {part} cases", len(cases), console) as advance:

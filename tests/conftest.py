@@ -31,3 +31,15 @@ def tiny_config(tiny_cohort, tmp_path):
     from synergynet_tf.config import Config
 
     return Config.from_dict(TINY | {"data": {"path": str(tiny_cohort), "cache": str(tmp_path / "cache")}})
+
+
+@pytest.fixture(scope="session")
+def settings(tiny_cohort, tmp_path_factory) -> pathlib.Path:
+    """A YAML file for a run of two steps in each stage, on the tiny cohort."""
+    from synergynet_tf import cli
+    from synergynet_tf.config import Config
+
+    folder = tmp_path_factory.mktemp("settings")
+    config = Config.from_dict(TINY | {"data": {"path": str(tiny_cohort), "cache": str(folder / "cache")}})
+    cli.save(config, folder / "tiny.yaml")
+    return folder / "tiny.yaml"

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from synergynet_tf import cli
-from synergynet_tf.augmentation import LIMITS, AugmentConfig
+from synergynet_tf.augmentation import SWITCHES, AugmentConfig
 from synergynet_tf.config import (
     Config,
     DataConfig,
@@ -77,6 +77,8 @@ def test_frozen():
     (lambda: AugmentConfig(gamma_range=(1.5, 0.7)), "augment.gamma_range.*the smaller first, within 0.2 to 5"),
     (lambda: AugmentConfig(scale_range=(0.1, 1.0)), "augment.scale_range"),
     (lambda: AugmentConfig(noise_range=(0.1,)), "augment.noise_range"),
+    (lambda: AugmentConfig(paste_range=(1, 9)), "augment.paste_range.*within 1 to 8"),
+    (lambda: AugmentConfig(paste_border=(0.5, 2.0)), "augment.paste_border"),
     (lambda: AugmentConfig(elastic_spacing=0.0), "augment.elastic_spacing"),
     (lambda: AugmentConfig(elastic_spacing=10.0), "augment.elastic_range.*lower it to 4 or less"),
 ])
@@ -98,14 +100,14 @@ def test_presets_are_combined():
     config, _ = cli.parse(["--preset", "paper", "--preset=strong"], "test")
     paper, _ = cli.parse(["--preset", "paper"], "test")
     assert dataclasses.replace(config, augment=paper.augment) == paper
-    assert paper.augment == AugmentConfig() and all(getattr(config.augment, name) > 0 for name in ("flip", *LIMITS))
+    assert paper.augment == AugmentConfig() and all(getattr(config.augment, name) > 0 for name in SWITCHES)
     swapped, _ = cli.parse(["--preset", "quickstart", "--preset", "paper"], "test")
     assert swapped.patch.size == (128, 160, 128) and swapped.phantoms.patients == 15
     assert Config.from_dict(config.asdict()) == config
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["--preset", "nnunet"], "presets are paper, quickstart, strong"),
+    (["--preset", "nnunet"], "presets are experiment, mask_rcnn, paper, quickstart, strong, unet"),
     (["--train.batch", "many"], "train.batch"),
     (["--train.batches", "2"], "batches"),
     (["--fusion.gamma", "2"], "fusion.gamma is 2"),

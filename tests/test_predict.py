@@ -216,3 +216,22 @@ def test_a_trained_run_end_to_end(tmp_path):
     assert call([tmp_path / "run"], tmp_path / "out", scan) == 0
     assert nib.load(tmp_path / "out" / "a_probability.nii.gz").shape == (18, 20, 16)
     assert json.loads((tmp_path / "out" / "a_lesions.json").read_text())["detections"] > 0
+
+
+def test_a_report_of_two_scans_of_a_patient(run, tmp_path, capsys):
+    for session in "12":
+        write_scan(tmp_path / "scans" / f"{session}.nii.gz")
+    (tmp_path / "scans/manifest.csv").write_text("patient,session,flair\nP,1,1.nii.gz\nP,2,2.nii.gz\n")
+    assert call(run, tmp_path / "out", tmp_path / "scans/manifest.csv", "--report") == 0
+    report = tmp_path / "out/report"
+    assert str(report / "index.html") in capsys.readouterr().out
+    assert {path.stem for path in (report / "cases").glob("*.html")} == {"P_1", "P_2", "P-timeline"}
+    index = (report / "index.html").read_text(encoding="utf-8")
+    assert "1 → 2" in index and hashlib.sha256(b"weights").hexdigest() in index
+
+
+def test_a_report_leaves_out_what_could_not_be_segmented(run, tmp_path):
+    good, bad = write_scan(tmp_path / "a.nii.gz"), tmp_path / "b.nii.gz"
+    bad.write_bytes(b"broken")
+    assert call(run, tmp_path / "out", good, bad, "--report") == 2
+    assert names(tmp_path / "out/report/cases") == ["a.html"]

@@ -11,13 +11,16 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "synergynet_tf"
 FOUNDATION, TOP = 0, 6
-LEVELS = {"errors": 0, "config": 0, "augmentation": 0, "structures": 0, "cli": 0, "startup": 0, "files": 0, "progress": 0,
+LEVELS = {"errors": 0, "config": 0, "augmentation": 0, "structures": 0, "cli": 0, "startup": 0, "files": 0, "processes": 0,
+          "progress": 0,
           "ops": 1, "data": 2, "models": 2, "losses": 2, "metrics": 2, "training": 3, "inference": 3, "report": 4}
 WITHOUT_TENSORFLOW = ("metrics", "data/phantom", "data/nifti.py", "data/layouts", "data/splits.py", "data/preprocess.py",
-                      "data/instances.py", "data/cache.py", "data/crops.py", "data/draws.py",
-                      "structures.py", "config.py", "cli.py", "export_isbi.py", "report/tables.py")
+                      "data/instances.py", "data/cache.py", "data/crops.py", "data/draws.py", "data/donors.py", "data/check",
+                      "data/raw",
+                      "structures.py", "config.py", "cli.py", "export_isbi.py", "report/tables.py", "report/checks.py",
+                      "report/thumbnails.py", "report/raw.py", "report/comparison.py")
 HEAVY = {"tensorflow", "keras", "nibabel", "nilearn", "matplotlib", "sklearn", "scipy"}
-COMMANDS = ("train", "predict", "evaluate", "prepare", "phantoms", "export_isbi")
+COMMANDS = ("train", "predict", "evaluate", "prepare", "phantoms", "export_isbi", "experiment")
 
 
 def imports(file: pathlib.Path, top_only: bool = False) -> set[str]:
@@ -87,6 +90,7 @@ def test_a_wheel_installs_one_name(tmp_path):
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"synergynet_tf"}
     for expected in ("train.py", "tuning/__init__.py", "export/__init__.py", "presets/paper.yaml", "presets/quickstart.yaml",
-                     "presets/strong.yaml"):
+                     "presets/strong.yaml", "presets/experiment.yaml", "presets/unet.yaml", "presets/mask_rcnn.yaml",
+                     *(f"report/templates/{file.name}" for file in (PACKAGE / "report/templates").iterdir())):
         assert f"synergynet_tf/{expected}" in names
     assert not any(name.startswith("synergynet_tf/tests") for name in names)

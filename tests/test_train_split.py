@@ -17,9 +17,9 @@ def test_each_fold_tests_other_patients(tiny_cohort, tmp_path):
     for fold in range(3):
         config, run = Config(data=DataConfig(path=str(tiny_cohort), folds=3, fold=fold)), tmp_path / str(fold)
         run.mkdir()
-        split = train._split(config, run, resume=False)
+        split = train.divide(config, run, resume=False)
         assert [len(part) for part in names(split)] == [3, 1, 2]
-        assert names(train._split(config, run, resume=True)) == names(split)
+        assert names(train.divide(config, run, resume=True)) == names(split)
         tested += names(split)[2]
     assert sorted(tested) == [f"P{patient}_1" for patient in range(6)]
 
@@ -34,8 +34,8 @@ def test_a_run_that_goes_on_keeps_its_reference(tiny_cohort, tmp_path):
     for raters, cases in (("second", 6), ("union", 6), ("both", 12)):
         config, run = Config(data=DataConfig(path=str(tmp_path / "two.csv"), raters=raters)), tmp_path / raters
         run.mkdir()
-        split = train._split(config, run, resume=False)
-        again = train._split(config, run, resume=True)
+        split = train.divide(config, run, resume=False)
+        again = train.divide(config, run, resume=True)
         assert sum(map(len, names(split))) == cases
         for part in ("train", "validation", "test"):
             for case, read in zip(getattr(split, part), getattr(again, part), strict=True):
