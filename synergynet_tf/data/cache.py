@@ -13,6 +13,7 @@ import errno
 import functools
 import hashlib
 import json
+import math
 import os
 import shutil
 import time
@@ -55,11 +56,18 @@ class CachedCase:
 
     def image(self) -> np.ndarray:
         """The channels, float16 [X, Y, Z, C], read-only; opened anew, so that processes share nothing."""
-        return np.load(self.folder / "image.npy", mmap_mode="r")
+        return _mapped(self.folder / "image.npy", np.float16, (*self.shape, len(self.channels)))
 
     def instances(self) -> np.ndarray:
         """The lesion labels, int16 [X, Y, Z], 0 background, read-only."""
-        return np.load(self.folder / "instances.npy", mmap_mode="r")
+        return _mapped(self.folder / "instances.npy", np.int16, self.shape)
+
+
+def _mapped(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
+    """An array of `_build`, without parsing its header: to `np.load` that is Python source, and CPython 3.11 cannot compile in one
+    thread of the pipeline while another does ("AST constructor recursion depth mismatch")."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    return np.memmap(path, dtype, "r", offset=path.stat().st_size - size, shape=shape)
 
 
 def build_cache(cases: Sequence[Case], config: Config, workers: int | None = None,
@@ -117,7 +125,8 @@ def _open(case: Case, folder: Path, config: Config) -> CachedCase | None:
         table = lesion_table(stored["boxes"], stored["voxels"], config.lesions)
         cached = CachedCase(case.name, case.patient, folder, tuple(stored["shape"]), tuple(config.data.channels),
                             tuple(stored["spacing"]), stored["brain_voxels"], stored["has_lesions"], table, case)
-        whole = (cached.image().shape == (*cached.shape, len(cached.channels)) and cached.instances().shape == cached.shape)
+        image, instances = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("image", "instances"))
+        whole = image.shape == (*cached.shape, len(cached.channels)) and instances.shape == cached.shape
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
     check_room(len(table.voxels), config.lesions, case.name)

@@ -65,6 +65,18 @@ def test_what_is_cached_is_what_was_prepared(tmp_path):
         assert (found.brain_voxels, found.spacing, found.case) == (loaded.brain.sum(), (1.0, 1.0, 1.0), case)
 
 
+def test_arrays_are_opened_without_compiling(tmp_path, monkeypatch):
+    """As many threads open them, and CPython 3.11 cannot compile in two at once."""
+    found, = cache.build_cache([write_case(tmp_path, "A")], config_of(tmp_path))
+    expected = [np.load(found.folder / f"{name}.npy") for name in ("image", "instances")]
+    monkeypatch.setattr("builtins.compile", lambda *_, **__: pytest.fail("compiled"))
+    opened = [found.image(), found.instances()]
+    monkeypatch.undo()
+    for array, stored in zip(opened, expected):
+        assert array.dtype == stored.dtype
+        np.testing.assert_array_equal(array, stored)
+
+
 def test_a_case_without_a_mask_has_no_instances(tmp_path):
     found, = cache.build_cache([write_case(tmp_path, "A", lesions=False)], config_of(tmp_path))
     assert not found.has_lesions
