@@ -88,13 +88,19 @@ class Library:
 
     def run(self, session: ctypes.c_void_p, inputs: list[tuple[Output, ctypes.c_void_p]],
             outputs: list[Output]) -> list[np.ndarray]:
+        """The outputs' values. The inputs' tensors are used up."""
         results = (ctypes.c_void_p * len(outputs))()
         self.c.TF_SessionRun(
             session, None, (Output * len(inputs))(*(place for place, _ in inputs)),
             (ctypes.c_void_p * len(inputs))(*(tensor.value for _, tensor in inputs)), len(inputs),
             (Output * len(outputs))(*outputs), results, len(outputs), None, 0, None, self.status)
+        for _, tensor in inputs:
+            self.c.TF_DeleteTensor(tensor)
         self.check()
-        return [self.array(ctypes.c_void_p(result)) for result in results]
+        values = [self.array(ctypes.c_void_p(result)) for result in results]
+        for result in results:
+            self.c.TF_DeleteTensor(ctypes.c_void_p(result))
+        return values
 
     def has_kernel(self, operation: str) -> bool:
         buffer = self.c.TF_GetRegisteredKernelsForOp(operation.encode(), self.status)

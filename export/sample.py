@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 SAMPLE_SHAPE = (56, 64, 48)     # voxels
-BRAIN_SHAPE = (160, 192, 160)
+BRAIN_SHAPE = (144, 176, 136)       # the box of the MNI152 template's brain, to multiples of 8
 
 
 def sample_scan(folder: pathlib.Path, channels: Sequence[str]) -> dict[str, pathlib.Path]:
