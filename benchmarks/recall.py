@@ -1,8 +1,8 @@
 """How many small lesions the local branch of a run looks at: `python -m benchmarks.recall --run RUN [--split test]`.
 
-A lesion is found by a box (a proposal of the RPN, or a detection) whose IoU with its own, margin included,
-reaches a threshold or, in the last column, that holds its middle: the mask patch of such a box shows the lesion. Whole scans of the
-run's split; small lesions (`lesions.small_box_voxels`) of at least --min-voxels, those of all scans pooled. Prints a Markdown table.
+A lesion is found by a box (a proposal of the RPN, or a detection) whose IoU with its own, margin included, reaches a threshold
+or, in the last column, that holds its middle: the mask patch of such a box shows the lesion. Whole scans of the run's split;
+small lesions (`lesions.small_box_voxels`) of at least --min-voxels, those of all scans pooled. Prints a Markdown table.
 """
 import argparse
 import dataclasses
