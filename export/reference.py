@@ -6,7 +6,6 @@ that one .npz file holds it and a process without this package can read it. File
 import pathlib
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import cc3d
 import numpy as np
@@ -20,16 +19,16 @@ from synergynet_tf.ops import nms
 from .signatures import DETECTIONS
 
 
-def answers(networks: Sequence[tuple[Any, Config]], files: Mapping[str, pathlib.Path]) -> dict[str, np.ndarray]:
+def answers(networks: Sequence[Predictor], files: Mapping[str, pathlib.Path]) -> dict[str, np.ndarray]:
     """What the networks answer, averaged, to a scan's files, for every signature.
 
     Raises InputError as `Predictor.predict_case`.
     """
-    config = networks[0][1]
+    config = networks[0].config
     case = Case("scan", "scan", "", dict(files), None, None)
-    cases = [Predictor(model, own).predict_case(case) for model, own in networks]
+    cases = [network.predict_case(case) for network in networks]
     loaded = cases[0].loaded
-    plain = [Predictor(model, own).predict_volume(loaded.image) for model, own in networks]
+    plain = [network.predict_volume(loaded.image) for network in networks]
     raw = np.stack([nifti.read(files[channel]).array for channel in config.data.channels], -1)
     on_grid = np.mean([c.on_grid(c.segmentation.probability) for c in cases], axis=0, dtype=np.float32)
     shift = np.tile(np.asarray(loaded.box[:3], np.float32), 2)

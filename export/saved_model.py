@@ -82,6 +82,8 @@ def write_saved_model(folder: pathlib.Path, networks: "list[tuple[Any, Config]]"
     import numpy as np
     import tensorflow as tf
 
+    from synergynet_tf.inference.predictor import Predictor
+
     from . import reference, sample
     from .signatures import Member, Segmenter
     from .warmup import write_warmup
@@ -92,7 +94,7 @@ def write_saved_model(folder: pathlib.Path, networks: "list[tuple[Any, Config]]"
     extra = folder / "assets.extra"
     extra.mkdir()
     scan = sample.sample_scan(extra, networks[0][1].data.channels)
-    answers = reference.answers(networks, scan)
+    answers = reference.answers([Predictor(model, config) for model, config in networks], scan)
     for path in scan.values():
         path.unlink()
     np.savez_compressed(extra / REFERENCE, **answers)

@@ -37,7 +37,9 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError("--run and --scan go together: the network of the run answers to the scan; give both or neither")
     check_files(given.bundle, version)
     print(f"{version}: files as their SHA-256 sums say")
-    check_answers(version, version / "assets.extra" / REFERENCE, "sample scan", given.repeats)
+    seen = check_answers(version, version / "assets.extra" / REFERENCE, "sample scan", given.repeats)
+    operations = seen["python"]["graph"]["ops"]
+    print(f"{len(operations)} operations, all with kernels in TensorFlow {seen['c_api']['version']}: {' '.join(operations)}")
     for scan, answers in _answers_to(given) if given.scan else ():
         check_answers(version, answers, str(scan), given.repeats)
 
@@ -119,15 +121,16 @@ def _answers_to(given: argparse.Namespace) -> Iterator[tuple[pathlib.Path, pathl
     import_tensorflow()
     import numpy as np
 
+    from synergynet_tf.inference.predictor import Predictor
     from synergynet_tf.predict import scan_case
     from synergynet_tf.training.checkpoint import load_run
 
     from . import reference
 
-    networks = [load_run(run, given.weights) for run in given.run]
+    networks = [Predictor(*load_run(run, given.weights)) for run in given.run]
     with tempfile.TemporaryDirectory() as folder:
         for scan in given.scan:
-            case = scan_case(scan, given.t2, networks[0][1].data.channels)
+            case = scan_case(scan, given.t2, networks[0].config.data.channels)
             path = pathlib.Path(folder) / "answers.npz"
             np.savez(path, **reference.answers(networks, case.images))
             yield scan, path
@@ -149,8 +152,6 @@ def _run(script: str, *arguments: Any) -> dict[str, Any]:
 def _print_report(what: str, python: Mapping[str, Any], c_api: Mapping[str, Any], worst: float) -> None:
     graph = python["graph"]
     print(f"{what}: masks identical, probabilities within {worst:.2g} of the trained network's")
-    print(f"  {graph['nodes']} nodes of {len(graph['ops'])} operations, all with kernels in TensorFlow {c_api['version']}: "
-          + " ".join(graph["ops"]))
     for name in graph["signatures"]:
         warm = python["warm"][name]
         print(f"  {name}: first call {python['first'][name]:.2f} s" + ("" if warm is None else f", warm {warm:.2f} s")
