@@ -36,6 +36,7 @@ setup(
         "deepbet": ["SimpleITK>=2.3,<3", "deepbet>=1.0,<2"],        # brings PyTorch
         "test": ["pytest", "pytest-xdist", "hypothesis", "medpy", "ruff"],
         "bench": ["torch==2.13.0", "monai>=1.6", "torchio>=1.2", "medpy"],       # what the benchmarks compare with
+        "cluster": ["ray>=2.9,<3"],
         "serving": ["tensorflow-serving-api>=2.15,<2.22", "grpcio"],
     },
 )

@@ -8,7 +8,7 @@ import json
 import os
 import pathlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from synergynet_tf import progress
@@ -36,6 +36,10 @@ class Pair(NamedTuple):
     reference2: pathlib.Path | None = None      # another rater's mask, where the reference is made of both
     combine: str | None = None                  # how: union or intersection
 
+    def absolute(self) -> "Pair":
+        """The same files for a process that works in another folder."""
+        return Pair(*(value.absolute() if isinstance(value, pathlib.Path) else value for value in self))
+
 
 @command
 def main(argv: list[str] | None = None) -> None:
@@ -47,9 +51,16 @@ def main(argv: list[str] | None = None) -> None:
     out = given.out or given.prediction
     make_folder(out, "--out")
     rule = LesionRule(given.connectivity, given.overlap, given.min_lesion)
-    scores = score_pairs(pairs, rule, given.workers)
+    if given.cluster:
+        scores = list(score_shared(pairs, rule, given.workers or cores(), given.cluster))
+    else:
+        scores = score_pairs(pairs, rule, given.workers)
     write_scores(scores, rule, out)
     _show(scores, rule, out)
+    scored = {score.case for score in scores}
+    if missing := [pair.case for pair in pairs if pair.case not in scored]:
+        raise InputError(f"{len(missing)} of {len(pairs)} cases could not be scored: {', '.join(missing)}; "
+                         f"{out} holds the scores of the others")
 
 
 def score_files(reference: str | os.PathLike, prediction: str | os.PathLike | None,
@@ -121,6 +132,33 @@ def score_pairs(pairs: Sequence[Pair], rule: "LesionRule | None" = None, workers
     with pool(workers, "scoring") as executor:
         futures = [executor.submit(_score_pair, pair, rule) for pair in pairs]
         return list(_with_progress((future.result() for future in futures), len(pairs)))
+
+
+def score_shared(pairs: Sequence[Pair], rule: "LesionRule", workers: int, address: str) -> "Iterator[CaseScores]":
+    """As `score_pairs`, by processes of a Ray cluster. Pairs that cannot be scored are named on stderr and left out.
+
+    Raises:
+        InputError: no cluster answers at `address`, or no pair could be scored.
+    """
+    from synergynet_tf import cluster
+
+    pairs = [pair.absolute() for pair in pairs]
+    with cluster.connected(workers, address), progress.bar("scoring", len(pairs)) as advance:
+        scores = {}
+        for outcome in cluster.share(functools.partial(_make_scorer, rule), pairs, workers):
+            if outcome.error:
+                print(f"{'' if outcome.again else 'error: '}{outcome.item.case}: {outcome.error}", file=sys.stderr)
+            else:
+                scores[outcome.item.case] = outcome.value
+            if not outcome.again:
+                advance()
+    if not scores:
+        raise InputError(f"none of the {len(pairs)} cases could be scored")
+    return (scores[pair.case] for pair in pairs if pair.case in scores)
+
+
+def _make_scorer(rule: "LesionRule", threads: int) -> "Callable[[Pair], CaseScores]":
+    return functools.partial(_score_pair, rule=rule)
 
 
 def _score_pair(pair: Pair, rule: "LesionRule | None") -> "CaseScores":
@@ -240,6 +278,9 @@ def _parser() -> argparse.ArgumentParser:
                         help="folder for scores.csv, sizes.csv, scores.md and scores.json; default: that of the predictions")
     parser.add_argument("--workers", type=_positive, metavar="N",
                         help=f"processes; default: one a core, or one in all for fewer than {MANY_CASES} cases")
+    parser.add_argument("--cluster", metavar="ADDRESS",
+                        help="share the cases among --workers processes of a Ray cluster (extra [cluster]): HOST:PORT, auto for "
+                             "the one that this machine is of, or local; cases that cannot be scored are named and left out")
     return parser
 
 

@@ -14,9 +14,12 @@ from synergynet_tf.files import make_folder
 from synergynet_tf.startup import import_tensorflow
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from synergynet_tf.config import Config
     from synergynet_tf.data.layouts import Case
-    from synergynet_tf.inference.predictor import CasePrediction, Predictor
+    from synergynet_tf.inference.predictor import Predictor
+    from synergynet_tf.segmenting import Job
 
 DESCRIPTION = """Segment MS lesions in FLAIR scans (skull-stripped), with a network that `synergynet_tf.train` has trained."""
 EPILOG = """For each case three files are written, on the FLAIR scan's own grid: <case>_mask.nii.gz (0 and 1),
@@ -37,13 +40,21 @@ def main(argv: list[str] | None = None) -> None:
     make_folder(given.out, "--out")
     import_tensorflow()
     from synergynet_tf.inference.predictor import Predictor
+    from synergynet_tf.segmenting import Job, unfinished
     from synergynet_tf.training.checkpoint import load_run
 
     model, config = load_run(given.run, given.weights)
     config = overridden(config, given.coverage, given.gamma, given.threshold)
     cases, failed = find_cases(given, config)
     total = len(cases) + len(failed)
-    for name, error in segment(cases, Predictor(model, config), given):
+    checkpoint = identity(given.run, given.weights)
+    job = Job(given.run.absolute(), given.weights, config, checkpoint, given.out.absolute(), given.picture)
+    wanted = unfinished(cases, job) if given.resume else cases
+    if given.workers:
+        outcomes = segment_shared(wanted, job, given.workers, given.cluster)
+    else:
+        outcomes = segment(wanted, Predictor(model, config), job)
+    for name, error in outcomes:
         failed.append(name)
         if total == 1:
             raise error
@@ -55,29 +66,49 @@ def main(argv: list[str] | None = None) -> None:
                          f"{given.out} holds the others")
 
 
-def segment(cases: "Sequence[Case]", predictor: "Predictor", given: argparse.Namespace) -> Iterator[tuple[str, InputError]]:
+def segment(cases: "Sequence[Case]", predictor: "Predictor", job: "Job") -> Iterator[tuple[str, InputError]]:
     """Segment the cases one after the other and write what belongs to each; yields the name and the error of those that fail."""
     from rich.console import Console
 
-    from synergynet_tf.inference import outputs
+    from synergynet_tf.segmenting import write
 
-    checkpoint, console = identity(given.run, given.weights), Console()
+    console = Console()
     with progress.bar("segmenting", len(cases), console=console) as advance:
-        if not given.picture:
-            cases = [dataclasses.replace(case, lesions=None) for case in cases]     # the reference is only drawn
-        for case, loaded in one_ahead(cases, predictor.load):
+        for case, loaded in one_ahead([job.seen(case) for case in cases], predictor.load):
             start = time.monotonic()
             try:
-                prediction = predictor.predict_loaded(loaded())
-                summary = outputs.write_case(given.out, prediction, checkpoint)
-                if given.picture:
-                    _draw(prediction, given.out / f"{case.name}.png", summary)
+                line = write(job, predictor.predict_loaded(loaded()))
             except InputError as error:
                 yield case.name, error
             else:
-                line = f"{case.name}: {_counted(summary)}  ({time.monotonic() - start:.1f} s)"
-                console.print(line, highlight=False, markup=False, soft_wrap=True)
+                _say(console, f"{line}  ({time.monotonic() - start:.1f} s)")
             advance()
+
+
+def segment_shared(cases: "Sequence[Case]", job: "Job", workers: int, address: str | None) -> Iterator[tuple[str, InputError]]:
+    """As `segment`, by several processes, on the machines of a Ray cluster where there is one; lines come as cases are done."""
+    import functools
+
+    from rich.console import Console
+
+    from synergynet_tf import cluster
+    from synergynet_tf.segmenting import make_worker
+
+    console, cases = Console(), [job.seen(case).absolute() for case in cases]
+    with cluster.connected(workers, address), progress.bar("segmenting", len(cases), console=console) as advance:
+        for outcome in cluster.share(functools.partial(make_worker, job), cases, workers):
+            if outcome.again:
+                print(f"{outcome.item.name}: {outcome.error}; tried again", file=sys.stderr)
+                continue
+            if outcome.error:
+                yield outcome.item.name, outcome.error
+            else:
+                _say(console, outcome.value)
+            advance()
+
+
+def _say(console: "Console", line: str) -> None:
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def find_cases(given: argparse.Namespace, config: "Config") -> "tuple[list[Case], list[str]]":
@@ -155,6 +186,8 @@ def one_ahead(cases: "Sequence[Case]", load: "Callable[[Case], Any]") -> "Iterat
     thread meanwhile."""
     from concurrent.futures import ThreadPoolExecutor
 
+    if not cases:
+        return
     with ThreadPoolExecutor(1) as pool:
         upcoming = pool.submit(load, cases[0])
         for i, case in enumerate(cases):
@@ -192,6 +225,10 @@ def _check_arguments(given: argparse.Namespace) -> None:
         raise InputError(f"--raters is {given.raters}, but it says whose reference is drawn: add --picture, or leave it out")
     if given.t2 and not (len(given.input) == len(scans) == 1):
         raise InputError(f"--t2 is {given.t2}, but INPUT is {_joined(given.input)}: --t2 goes with one FLAIR file; name that one")
+    if given.workers is not None and given.workers < 1:
+        raise InputError(f"--workers is {given.workers}, but at least 1 is needed")
+    if given.cluster and not given.workers:
+        raise InputError(f"--cluster is {given.cluster}, but it is for --workers: say how many are to share the cases")
     if not (given.run / f"{given.weights}.npz").is_file():
         raise InputError(f"{given.run}: holds no {given.weights}.npz; name the folder of a run that "
                          "`python -m synergynet_tf.train` has made, or choose other --weights")
@@ -217,21 +254,6 @@ def write_predictions_report(cases: "Sequence[Case]", out: pathlib.Path) -> None
     print(f"{out / 'report' / 'index.html'} shows them")
 
 
-def _draw(prediction: "CasePrediction", path: pathlib.Path, summary: dict[str, Any]) -> None:
-    from synergynet_tf.report.figures import segmentation_figure
-
-    loaded, flair = prediction.loaded, prediction.config.data.channels.index("flair")
-    try:
-        segmentation_figure(path, loaded.image[..., flair], prediction.segmentation.mask, loaded.lesions, loaded.grid.spacing,
-                            f"{prediction.case.name}: {_counted(summary)}")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error}); choose a folder that has room") from None
-
-
-def _counted(summary: dict[str, Any]) -> str:
-    return f"{summary['count']} lesion{'' if summary['count'] == 1 else 's'}, {summary['volume_ml']:.2f} ml"
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m synergynet_tf.predict", description=DESCRIPTION, epilog=EPILOG,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -254,6 +276,13 @@ def _parser() -> argparse.ArgumentParser:
                         help="also write report/index.html, which opens offline: a page a case with its lesions in a viewer, and "
                              "for several scans of a patient on one grid the new, enlarged, shrunk and resolved lesions")
     parser.add_argument("--picture", action="store_true", help="also draw each case, its lesions outlined, as <case>.png")
+    parser.add_argument("--resume", action="store_true",
+                        help="leave out the cases of which --out holds all files, of this network with these settings")
+    parser.add_argument("--workers", type=int, metavar="N",
+                        help="share the cases among N processes, each with the network (extra [cluster]: Ray)")
+    parser.add_argument("--cluster", metavar="ADDRESS",
+                        help="with --workers: the Ray cluster that they run on, HOST:PORT, or auto for the one that this machine "
+                             "is of; scans, run and --out must be there under the same paths (default: this machine)")
     parser.add_argument("--raters", choices=("first", "second", "union", "intersection"),
                         help="with --picture: whose reference is drawn where two have made one (default: the run's)")
     return parser

@@ -58,7 +58,7 @@ def report(prediction: CasePrediction, checkpoint: dict[str, Any] | None = None)
     rows = lesion_table(mask, stored, flair.file_affine, connectivity)
     return {
         "case": prediction.case.name,
-        "images": {channel: str(prediction.case.images[channel]) for channel in config.data.channels},
+        "images": {channel: str(prediction.case.images[channel].absolute()) for channel in config.data.channels},
         "count": len(rows), "volume_ml": round(sum(row["volume_mm3"] for row in rows) / 1000, 6), "detections": len(found.scores),
         "connectivity": connectivity, "threshold": segmentation.threshold, "gamma": segmentation.gamma,
         "coverage": config.infer.coverage, "checkpoint": checkpoint, "lesions": rows}

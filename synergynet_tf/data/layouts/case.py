@@ -1,4 +1,5 @@
 """A case, and how the layouts find its files by their names."""
+import dataclasses
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -23,6 +24,12 @@ class Case:
     split: str | None           # train, validation or test, where the source says so
     lesions2: Path | None = None    # another rater's mask of the same scan, where the reference is made of both
     combine: str | None = None      # how: union or intersection; none: not yet chosen (see `raters`)
+
+    def absolute(self) -> "Case":
+        """The same case for a process that works in another folder."""
+        lesions, lesions2 = (path and path.absolute() for path in (self.lesions, self.lesions2))
+        images = {channel: path.absolute() for channel, path in self.images.items()}
+        return dataclasses.replace(self, images=images, lesions=lesions, lesions2=lesions2)
 
 
 def first_file(folder: Path, stems: Iterable[str]) -> Path | None:

@@ -1,0 +1,86 @@
+"""What is done with each case that `predict` is given, by its own process or by a worker elsewhere."""
+import dataclasses
+import json
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from synergynet_tf.config import Config
+from synergynet_tf.data.layouts import Case
+from synergynet_tf.errors import InputError
+from synergynet_tf.inference import outputs
+from synergynet_tf.inference.predictor import CasePrediction, Predictor
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What segmenting any case takes, as values that can be sent to another process."""
+
+    run: pathlib.Path               # absolute, as `out`
+    weights: str                    # best or last
+    config: Config                  # the run's, with what the command line sets otherwise
+    checkpoint: dict[str, str]      # what names the network for good
+    out: pathlib.Path
+    picture: bool
+
+    def seen(self, case: Case) -> Case:
+        """The case without its reference, which is only drawn."""
+        return case if self.picture else dataclasses.replace(case, lesions=None, lesions2=None)
+
+
+def write(job: Job, prediction: CasePrediction) -> str:
+    """Write what belongs to a case, and say it in a line. Raises InputError when a file cannot be written."""
+    name, summary = prediction.case.name, outputs.write_case(job.out, prediction, job.checkpoint)
+    said = f"{name}: {summary['count']} lesion{'' if summary['count'] == 1 else 's'}, {summary['volume_ml']:.2f} ml"
+    if job.picture:
+        _draw(prediction, job.out / f"{name}.png", said)
+    return said
+
+
+def make_worker(job: Job, threads: int) -> Callable[[Case], str]:
+    """For `cluster.share`: the network of a job, on so many cores, and what it does with each case."""
+    import tensorflow as tf
+
+    from synergynet_tf.startup import import_tensorflow
+    from synergynet_tf.training.checkpoint import load_run
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    import_tensorflow()
+    predictor = Predictor(load_run(job.run, job.weights)[0], job.config)
+    return lambda case: write(job, predictor.predict_case(case))
+
+
+def unfinished(cases: Sequence[Case], job: Job) -> list[Case]:
+    """The cases of which not all files are there, or which are older than the scan, or of another network or setting."""
+    return [case for case in cases if not _is_finished(case, job)]
+
+
+def _is_finished(case: Case, job: Job) -> bool:
+    others = ["_mask.nii.gz", "_probability.nii.gz", *([".png"] if job.picture else [])]
+    written = job.out / f"{case.name}_lesions.json"     # the last, but for the picture
+    try:
+        stored, age = json.loads(written.read_text(encoding="utf-8")), written.stat().st_mtime_ns
+        scanned = max(case.images[channel].stat().st_mtime_ns for channel in job.config.data.channels)
+    except (OSError, ValueError):
+        return False
+    there = all((job.out / f"{case.name}{other}").is_file() for other in others)
+    return there and scanned <= age and all(stored.get(key) == value for key, value in _made_by(case, job).items())
+
+
+def _made_by(case: Case, job: Job) -> dict[str, Any]:
+    """What of a case's JSON file (`outputs.report`) says how it was made."""
+    config = job.config
+    images = {channel: str(case.images[channel].absolute()) for channel in config.data.channels}
+    return {"checkpoint": job.checkpoint, "images": images, "coverage": config.infer.coverage, "gamma": config.fusion.gamma,
+            "threshold": config.infer.threshold, "connectivity": config.lesions.connectivity}
+
+
+def _draw(prediction: CasePrediction, path: pathlib.Path, title: str) -> None:
+    from synergynet_tf.report.figures import segmentation_figure
+
+    loaded, flair = prediction.loaded, prediction.config.data.channels.index("flair")
+    try:
+        segmentation_figure(path, loaded.image[..., flair], prediction.segmentation.mask, loaded.lesions, loaded.grid.spacing,
+                            title)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error}); choose a folder that has room") from None

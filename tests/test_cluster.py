@@ -1,0 +1,140 @@
+"""Work on Ray: items refused, workers that fail and die, and the commands that share their cases."""
+import functools
+import json
+import os
+import pathlib
+import signal
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from synergynet_tf import cluster, evaluate, predict
+from synergynet_tf.config import Config
+from synergynet_tf.errors import InputError
+from tests.cohort import TINY
+
+pytest.importorskip("ray")
+
+
+def squares(folder, threads):
+    """In a worker: squares of numbers, but for 3 (refused), 4 (always fails), and 5, at which the process dies the first time."""
+    def square(number):
+        if number == 3:
+            raise InputError("3 is refused")
+        if number == 4:
+            raise ValueError("odd\nand more")
+        if number == 5 and not (folder / "died").exists():
+            (folder / "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number ** 2, os.getpid()
+    return square
+
+
+def test_every_item_has_one_outcome_whatever_happens_to_its_worker(tmp_path):
+    with cluster.connected(2, None):
+        outcomes = list(cluster.share(functools.partial(squares, tmp_path), range(20), 2))
+    final = {outcome.item: outcome for outcome in outcomes if not outcome.again}
+    assert len(outcomes) - len(final) == 2 + 1      # 4 twice, 5 once
+    assert sorted(final) == list(range(20))
+    assert {item: outcome.value[0] for item, outcome in final.items() if not outcome.error} == \
+        {item: item ** 2 for item in range(20) if item not in (3, 4)}
+    assert str(final[3].error) == "3 is refused"
+    assert str(final[4].error) == "ValueError: odd (attempt 3 of 3)"
+    assert {str(o.error) for o in outcomes if o.item == 5 and o.again} == \
+        {"its process was ended, for want of memory as a rule (attempt 1 of 3)"}
+    assert 1 < len({outcome.value[1] for outcome in final.values() if outcome.value}) <= 3
+    assert os.getpid() not in {outcome.value[1] for outcome in final.values() if outcome.value}
+
+
+def test_no_cluster_there():
+    with pytest.raises(InputError, match="--cluster is 127.0.0.1:9, but no Ray answers there"), \
+            cluster.connected(2, "127.0.0.1:9"):
+        pass
+
+
+def test_without_ray(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match=r"install synergynet-tf\[cluster\]"), cluster.connected(2, None):
+        pass
+
+
+@pytest.mark.parametrize("given, message", [(["--workers", "0"], "--workers is 0, but at least 1 is needed"),
+                                            (["--cluster", "auto"], "--cluster is auto, but it is for --workers")])
+def test_what_does_not_go_together(given, message, tmp_path, capsys):
+    assert predict.main(["--run", str(tmp_path), "--out", str(tmp_path / "out"), *given, "scan.nii.gz"]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def run(tiny_cohort, tmp_path_factory):
+    """A run folder: a network that was not trained, and the tiny cohort as its test split."""
+    from synergynet_tf.models.synergynet import build_synergynet
+    from synergynet_tf.training import checkpoint
+
+    folder = tmp_path_factory.mktemp("run")
+    config = Config.from_dict(TINY)
+    checkpoint.save(folder / "best.npz", build_synergynet(config), config, checkpoint.Progress())
+    return folder
+
+
+def scans(cohort):
+    return sorted(cohort.parent.glob("P*_flair.nii.gz"))
+
+
+@pytest.fixture(scope="module")
+def alone(run, tiny_cohort, tmp_path_factory):
+    """What `predict` in one process makes of the tiny cohort."""
+    out = tmp_path_factory.mktemp("alone")
+    assert predict.main(["--run", str(run), "--out", str(out), *map(str, scans(tiny_cohort))]) == 0
+    return out
+
+
+def test_shared_cases_are_segmented_as_by_one_process(run, alone, tiny_cohort, tmp_path, capsys):
+    bad = tmp_path / "bad.nii.gz"
+    bad.write_bytes(scans(tiny_cohort)[0].read_bytes()[:500])
+    assert predict.main(["--run", str(run), "--out", str(tmp_path / "out"), "--workers", "2", str(bad),
+                         *map(str, scans(tiny_cohort))]) == 2
+    shown = capsys.readouterr()
+    assert "1 of 7 inputs could not be segmented: bad" in shown.err
+    assert all(f"P{patient}_flair: " in shown.out for patient in range(6))
+    for path in alone.glob("*.nii.gz"):     # other numbers of threads add in another order: a step of the maps, 1/4096
+        np.testing.assert_allclose(nib.load(tmp_path / "out" / path.name).get_fdata(), nib.load(path).get_fdata(), atol=1 / 4000)
+    for path in alone.glob("*.json"):
+        assert json.loads((tmp_path / "out" / path.name).read_text()) == json.loads(path.read_text())
+    assert not list((tmp_path / "out").glob("bad*"))
+
+
+def test_what_is_finished_is_left_out(run, alone, tiny_cohort, capsys):
+    changed, lost = scans(tiny_cohort)[:2]
+    os.utime(changed, ns=(os.stat(alone / "P0_flair_lesions.json").st_mtime_ns + 10 ** 9,) * 2)
+    (alone / "P1_flair_mask.nii.gz").unlink()
+    command = ["--run", str(run), "--out", str(alone), "--resume", *map(str, scans(tiny_cohort))]
+    assert predict.main(command) == 0
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines() if "lesion" in line] == ["P0_flair", "P1_flair"]
+    os.utime(changed, ns=(10 ** 18,) * 2)
+    assert predict.main(command) == 0
+    assert capsys.readouterr().out == ""
+    assert predict.main([*command, "--gamma", "0.1"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 6
+
+
+def test_shared_scores_are_those_of_one_process(tiny_cohort, tmp_path, capsys):
+    prediction = tmp_path / "masks"
+    prediction.mkdir()
+    for path in sorted(tiny_cohort.parent.glob("P*_lesions.nii.gz")):
+        image = nib.load(path)
+        shifted = np.roll(np.asarray(image.dataobj), 1, axis=0)
+        nib.save(nib.Nifti1Image(shifted, image.affine), prediction / path.name.replace("_lesions", "_1"))
+    command = ["--reference", str(tiny_cohort), "--prediction", str(prediction)]
+    assert evaluate.main([*command, "--out", str(tmp_path / "plain"), "--workers", "1"]) == 0
+    assert evaluate.main([*command, "--out", str(tmp_path / "shared"), "--workers", "2", "--cluster", "local"]) == 0
+    for name in ("scores.csv", "sizes.csv", "scores.json"):
+        assert (tmp_path / "shared" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
+    (prediction / "P3_1.nii.gz").write_bytes(b"no scan")
+    capsys.readouterr()
+    assert evaluate.main([*command, "--out", str(tmp_path / "five"), "--workers", "2", "--cluster", "local"]) == 2
+    assert "1 of 6 cases could not be scored: P3_1" in capsys.readouterr().err
+    rows = pathlib.Path(tmp_path / "five" / "scores.csv").read_text().splitlines()
+    assert sum(row.startswith("case,") for row in rows) == 5
