@@ -85,7 +85,7 @@ def _suppression() -> Jobs:
 
     from synergynet_tf.ops.nms import nms_3d
 
-    run = tf.function(lambda boxes, scores: nms_3d(boxes, scores, tf.ones(len(scores), tf.bool), IOU, KEPT), autograph=False)
+    run = tf.function(lambda boxes, scores: nms_3d(boxes, scores, tf.ones_like(scores, tf.bool), IOU, KEPT), autograph=False)
     return {f"nms {count}": functools.partial(run, *map(tf.constant, _scored(count))) for count in PROPOSALS}
 
 
@@ -95,7 +95,7 @@ def _matching() -> Jobs:
     from synergynet_tf.ops import matching
 
     grid = tuple(n // STRIDE for n in VOLUME)
-    rois = tf.function(lambda boxes, *lesions: matching.match_rois(boxes, tf.ones(len(boxes), tf.bool), *lesions),
+    rois = tf.function(lambda boxes, *lesions: matching.match_rois(boxes, tf.ones_like(boxes[:, 0], tf.bool), *lesions),
                        autograph=False)
     anchors = tf.function(lambda *lesions: matching.match_anchors(grid, STRIDE, ANCHORS, *lesions, POSITIVE, NEGATIVE),
                           autograph=False)

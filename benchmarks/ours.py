@@ -2,7 +2,7 @@
 
 `export` writes what the peers need to prove themselves our equals: the U-Net's weights with an image and its logits, and crops
 and pastes with their inputs. A step is that of the trainer, op determinism included. The networks are untrained, and an untrained
-SynergyNet is sure of nothing: each of its branches has as many boxes to work on as the settings allow.
+SynergyNet is sure of nothing: in training each of its branches has as many boxes to work on as the settings allow.
 """
 import argparse
 import sys
@@ -108,7 +108,7 @@ def forward(system: str) -> Callable[..., Served]:
 
         from synergynet_tf.training.systems import SYSTEMS
 
-        model, channels = SYSTEMS[system].build(config), len(config.data.channels)
+        model, channels = _no_more(SYSTEMS[system].build(config), own.detections), len(config.data.channels)
         run = tf.function(lambda image: model(image), input_signature=[tf.TensorSpec((1, None, None, None, channels))])
         image = tf.constant(scenes.image(tuple(own.size), channels))
         return {"run": lambda: run(image)}, 0.0
@@ -123,7 +123,7 @@ def scan(system: str, coverage: str) -> Callable[..., Served]:
         from synergynet_tf.training.systems import SYSTEMS
 
         config = replace(config, infer=replace(config.infer, coverage=coverage, window=tuple(own.size)))
-        predictor = Predictor(SYSTEMS[system].build(config), config)
+        predictor = Predictor(_no_more(SYSTEMS[system].build(config), own.detections), config)
         image = scenes.image(tuple(own.scan), len(config.data.channels))[0]
         return {"run": lambda: predictor.predict_volume(image).mask}, 0.0
 
@@ -143,6 +143,18 @@ def export(config: Config, folder: Path) -> None:
     np.savez(folder / "ops.npz", **ops.examples())
 
 
+def _no_more(model: object, count: int) -> object:
+    """SynergyNet with at most `count` valid detections: an untrained one is unsure of all and would have as many as may be."""
+    detect = getattr(model, "detect", None)
+    if detect:
+        def few(*given: object) -> object:
+            found = detect(*given)
+            return found._replace(valid=found.valid & (np.arange(found.valid.shape[1]) < count))
+
+        model.detect = few
+    return model
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("side", choices=sorted([*SIDES, "export"]))
@@ -150,6 +162,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--size", type=int, nargs=3, default=(128, 160, 128), help="of a patch")
     parser.add_argument("--scan", type=int, nargs=3, default=(144, 184, 152), help="of a brain's box")
     parser.add_argument("--lesions", type=int, default=100)
+    parser.add_argument("--detections", type=int, default=256, help="of a patch or a scan, at most")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="where `export` writes")
     return parser.parse_args()

@@ -1,8 +1,9 @@
 """How fast and how small, beside PyTorch and MONAI: `python -m benchmarks.speed --peers PYTHON [--only unet,ops ...]`.
 
-Every side runs in a process of its own on the same cores. The sides of a comparison take turns; medians of all turns are printed
-as Markdown tables. PYTHON is that of an environment with the extra `[bench]`; without it ours run alone. The peers check in the
-run that they compute what we compute. Topics:
+Every side runs in a process of its own on the same cores. Each takes turns with the reference, the first row of its table, so
+that no more than two are in memory; ratios are of these pairs. Medians of all turns are printed as Markdown tables. PYTHON is
+that of an environment with the extra `[bench]`; without it ours run alone. The peers check in the run that they compute what we
+compute. Topics:
 
     unet           the U-Net's training step and forward pass beside the same network in PyTorch
     synergynet     SynergyNet's step by stage, and its forward pass, beside its own U-Net's
@@ -21,6 +22,8 @@ import tempfile
 
 from benchmarks import topics, turns
 
+Pairs = dict[str, tuple[dict[str, turns.Cost], dict[str, turns.Cost]]]     # by side: its jobs' costs, the reference's beside it
+
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point: a table for each topic."""
@@ -35,39 +38,41 @@ def main(argv: list[str] | None = None) -> None:
                 _show(topic, _measure(topic, own))
 
 
-def _measure(topic: topics.Topic, own: argparse.Namespace) -> dict[str, dict[str, turns.Cost]]:
-    chosen = {name: side for name, side in topic.sides.items()
-              if name == topic.reference or not own.sides or any(part in name for part in own.sides)}
-    print(f"\n### {topic.title}\n{own.turns} turns, {len(own.cores)} cores; ", end="", flush=True)
-    costs = turns.take_turns(chosen, own.turns)
-    print(f"load {os.getloadavg()[0]:.1f}\n")
-    return costs
+def _measure(topic: topics.Topic, own: argparse.Namespace) -> Pairs:
+    """Each side but the reference in turns with it."""
+    first = topic.reference
+    chosen = [name for name in topic.sides if name != first and (not own.sides or any(part in name for part in own.sides))]
+    pairs: Pairs = {}
+    for name in chosen or [first]:
+        costs = turns.take_turns({one: topic.sides[one] for one in (first, name)}, own.turns)
+        pairs |= {first: pairs.get(first, (costs[first],) * 2), name: (costs[name], costs[first])}
+    print(f"\n### {topic.title}\n{own.turns} turns, {len(own.cores)} cores; load {os.getloadavg()[0]:.1f}\n")
+    return pairs
 
 
-def _show(topic: topics.Topic, costs: dict[str, dict[str, turns.Cost]]) -> None:
+def _show(topic: topics.Topic, pairs: Pairs) -> None:
     """A row for each side, or where sides have several jobs, for each job."""
     if len(topic.sides[topic.reference].jobs) > 1:
-        _show_jobs(topic, costs)
+        _show_jobs(topic.reference, pairs)
         return
     print("| | wall s | x | CPU s | x | peak MB | above imports | x | GFLOP/s |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|")
-    base = costs[topic.reference]["run"]
-    for name, jobs in costs.items():
-        cost, times = jobs["run"], topic.times.get(name, 1)
+    for name, (jobs, beside) in pairs.items():
+        cost, base, times = jobs["run"], beside["run"], topic.times.get(name, 1)
         wall, cpu = times * cost.wall, times * cost.cpu
         rate = f"{cost.flops / cost.wall / 1e9:.0f}" if cost.flops else ""
         print(f"| {name} | {wall:.2f} | {wall / base.wall:.2f} | {cpu:.2f} | {cpu / base.cpu:.2f} | {cost.peak:.0f} | "
               f"{cost.above:.0f} | {cost.above / base.above:.2f} | {rate} |", flush=True)
 
 
-def _show_jobs(topic: topics.Topic, costs: dict[str, dict[str, turns.Cost]]) -> None:
-    peers = [name for name in costs if name != topic.reference]
-    print(f"| CPU ms (wall ms) | {topic.reference} | {' | '.join(f'{name} | x' for name in peers)} |")
+def _show_jobs(reference: str, pairs: Pairs) -> None:
+    peers = [name for name in pairs if name != reference]
+    print(f"| ms wall (CPU) | {reference} | {' | '.join(f'{name} | x' for name in peers)} |")
     print(f"|---|---:|{'---:|---:|' * len(peers)}")
-    for job, ours in costs[topic.reference].items():
-        cells = [f"{ours.cpu * 1e3:.1f} ({ours.wall * 1e3:.1f})"]
-        for name in peers:
-            theirs = costs[name].get(job)
-            cells += [f"{theirs.cpu * 1e3:.1f} ({theirs.wall * 1e3:.1f})", f"{theirs.cpu / ours.cpu:.1f}"] if theirs else ["", ""]
+    for job, cost in pairs[reference][0].items():
+        cells = [f"{cost.wall * 1e3:.1f} ({cost.cpu * 1e3:.1f})"]
+        for theirs, ours in (tuple(side[job] for side in pairs[name]) for name in peers):
+            cells += [f"{theirs.wall * 1e3:.1f} ({theirs.cpu * 1e3:.1f})",
+                      f"{theirs.wall / ours.wall:.1f} ({theirs.cpu / ours.cpu:.1f})"]
         print(f"| {job} | {' | '.join(cells)} |")
 
 
