@@ -81,7 +81,7 @@ def unet_scan(compiled: bool, channels_last: bool) -> Callable[..., Jobs]:
 
         infer = SlidingWindowInferer(tuple(own.size), sw_batch_size=1, overlap=0.5, mode="gaussian")
         network, image = _network(own, compiled, channels_last), _image(own.scan, channels_last)
-        return {"run": lambda: (infer(image, network) > 0).numpy()}
+        return {"run": _quiet(compiled)(lambda: (infer(image, network) > 0).numpy())}
 
     return side
 
@@ -107,8 +107,14 @@ def _network(own: argparse.Namespace, compiled: bool, channels_last: bool) -> Ca
     import torch
 
     model = _twin(own, compiled, channels_last).eval()
-    mode = torch.inference_mode() if compiled else torch.no_grad()
-    return mode(torch.compile(model) if compiled else model)
+    return _quiet(compiled)(torch.compile(model) if compiled else model)
+
+
+def _quiet(compiled: bool) -> Callable[[Callable], Callable]:
+    """What keeps a function from remembering for a gradient."""
+    import torch
+
+    return torch.inference_mode() if compiled else torch.no_grad()
 
 
 def _twin(own: argparse.Namespace, compiled: bool, channels_last: bool) -> "torch.nn.Module":
