@@ -35,14 +35,15 @@ def main(argv: list[str] | None = None) -> None:
                             "--folder", folder], check=True)
         for name in own.only:
             for topic in topics.TOPICS[name](own):
-                _show(topic, _measure(topic, own))
+                chosen = [side for side in topic.sides if side != topic.reference
+                          and (not own.sides or any(part in side for part in own.sides))]
+                if chosen or not own.sides:
+                    _show(topic, _measure(topic, chosen, own))
 
 
-def _measure(topic: topics.Topic, own: argparse.Namespace) -> Pairs:
-    """Each side but the reference in turns with it."""
-    first = topic.reference
-    chosen = [name for name in topic.sides if name != first and (not own.sides or any(part in name for part in own.sides))]
-    pairs: Pairs = {}
+def _measure(topic: topics.Topic, chosen: list[str], own: argparse.Namespace) -> Pairs:
+    """Each of the chosen sides in turns with the reference; the reference alone where there is none."""
+    first, pairs = topic.reference, {}
     for name in chosen or [first]:
         costs = turns.take_turns({one: topic.sides[one] for one in (first, name)}, own.turns)
         pairs |= {first: pairs.get(first, (costs[first],) * 2), name: (costs[name], costs[first])}
@@ -83,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", type=lambda value: value.split(","), default=list(topics.TOPICS), metavar="TOPIC,...",
                         help=f"of {', '.join(topics.TOPICS)} (default: all)")
     parser.add_argument("--sides", type=lambda value: value.split(","), default=[], metavar="NAME,...",
-                        help="beside the reference only sides whose name holds one of these (default: all)")
+                        help="beside the reference only sides whose name holds one of these, and no table without one")
     parser.add_argument("--turns", type=int, default=5, help="turns of each side after the first (default: %(default)s)")
     parser.add_argument("--size", type=int, nargs=3, default=(128, 160, 128), help="of a patch and a window, voxels")
     parser.add_argument("--scan", type=int, nargs=3, default=(144, 184, 152), help="of a brain's box, voxels")
