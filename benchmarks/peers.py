@@ -48,7 +48,7 @@ def main() -> None:
             yield from DataLoader(Cases(), batch_size=1, shuffle=True)
 
     samples = endless()
-    worker.serve(lambda: next(samples))
+    worker.serve({"sample": lambda: next(samples)})
 
 
 def monai_elastic(size: tuple[int, int, int]) -> Callable[..., dict]:

@@ -5,11 +5,7 @@ the same cached cases, with every transform on, in a process of its own on the s
 and the medians of all turns are printed as a Markdown table. PYTHON is that of an environment with the extra `[bench]`. Without
 --data.path, phantom patients are made. CPU seconds are what counts where other work runs on the machine.
 """
-import json
 import os
-import signal
-import statistics
-import subprocess
 import sys
 import tempfile
 from dataclasses import replace
@@ -18,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import worker
+from benchmarks.turns import Cost, Side, take_turns
 from synergynet_tf import cli
 from synergynet_tf.augmentation import AugmentConfig
 from synergynet_tf.config import Config, PhantomConfig
@@ -26,6 +23,7 @@ from synergynet_tf.startup import import_tensorflow
 
 OURS = "ours"
 PEERS = ("monai-smooth", "monai-elastic", "torchio")
+JOB = "sample"
 PATIENTS = 4
 EPOCH = 1000        # patches of ours: more than are asked for, since the graph is built anew for each epoch
 
@@ -49,7 +47,8 @@ def main(argv: list[str] | None = None) -> None:
         commands = {OURS: [sys.executable, "-m", "benchmarks.pipeline", *arguments, "--serve"]}
         commands |= {side: [own.peers, "-W", "ignore", "-m", "benchmarks.peers", side, f"{folder}/peers", *size,
                             "--core", str(own.core)] for side in own.against if own.peers}
-        _print(_take_turns(commands, own.turns, own.samples), config)
+        sides = {name: Side(command, {JOB: own.samples}) for name, command in commands.items()}
+        _print(take_turns(sides, own.turns), own.turns, config)
 
 
 def _serve(config: Config, core: int) -> None:
@@ -62,7 +61,7 @@ def _serve(config: Config, core: int) -> None:
     augment = AugmentConfig(flip=0.5, scale=1.0, elastic=1.0, gamma=1.0, noise=1.0)
     config = replace(config, augment=augment, train=replace(config.train, batch=1, steps_per_epoch=EPOCH))
     samples = iter(pipeline.training_dataset(_cases(config), config, 0, parallel=1))
-    worker.serve(lambda: tf.nest.map_structure(lambda value: value.numpy(), next(samples)))
+    worker.serve({JOB: lambda: tf.nest.map_structure(lambda value: value.numpy(), next(samples))})
 
 
 def _cases(config: Config) -> list:
@@ -87,38 +86,16 @@ def _export(config: Config, folder: Path) -> None:
         np.save(folder / f"{case.name}.label.npy", np.asarray(case.instances()[None], np.float32))
 
 
-def _take_turns(commands: dict[str, list[str]], turns: int, samples: int) -> dict[str, list[dict]]:
-    """What each side said of each turn; the first turn of each, in which it compiles and allocates, is not kept."""
-    sides = {name: subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-             for name, command in commands.items()}
-    before = {name: json.loads(side.stdout.readline()) for name, side in sides.items()}
-    said: dict[str, list[dict]] = {name: [] for name in sides}
-    for turn in range(turns + 1):
-        for name, side in sides.items():
-            side.send_signal(signal.SIGCONT)
-            side.stdin.write(f"{samples}\n")
-            side.stdin.flush()
-            line = side.stdout.readline()
-            side.send_signal(signal.SIGSTOP)        # nobody works ahead in the others' time
-            said[name] += [json.loads(line) | {"before": before[name]}] if turn else []
-    for side in sides.values():
-        side.send_signal(signal.SIGCONT)
-        side.communicate()
-    return said
-
-
-def _print(said: dict[str, list[dict]], config: Config) -> None:
+def _print(costs: dict[str, dict[str, Cost]], turns: int, config: Config) -> None:
     size = "x".join(map(str, config.patch.size))
-    turns = len(said[OURS])
     print(f"{size}x{len(config.data.channels)}, one core, medians of {turns} turns; load {os.getloadavg()[0]:.1f}\n")
     print("| side | CPU s a sample | wall s a sample | samples a CPU second | ours is faster | peak MB | above imports |")
     print("|---|---|---|---|---|---|---|")
-    ours = statistics.median(turn["cpu"] for turn in said[OURS])
-    for name, turns in said.items():
-        cpu, wall = (statistics.median(turn[kind] for turn in turns) for kind in ("cpu", "wall"))
-        peak = max(turn["peak"] for turn in turns)
-        above = peak - turns[0]["before"]
-        print(f"| {name} | {cpu:.3f} | {wall:.3f} | {1 / cpu:.2f} | {cpu / ours:.1f} x | {peak:.0f} | {above:.0f} |")
+    ours = costs[OURS][JOB].cpu
+    for name, jobs in costs.items():
+        cost = jobs[JOB]
+        print(f"| {name} | {cost.cpu:.3f} | {cost.wall:.3f} | {1 / cost.cpu:.2f} | {cost.cpu / ours:.1f} x | {cost.peak:.0f} | "
+              f"{cost.above:.0f} |")
 
 
 def _add_arguments(parser) -> None:

@@ -1,4 +1,4 @@
-"""One side of a comparison, in a process of its own on one core: makes samples when told to, and says what they cost.
+"""One side of a comparison, in a process of its own on given cores: does its jobs when told to, and says what they cost.
 
 Standard library only: the sides live in different environments.
 """
@@ -9,27 +9,29 @@ import time
 from collections.abc import Callable
 
 
-def pin(core: int) -> None:
-    """Hold this process, and the libraries it has yet to import, to one core."""
-    os.sched_setaffinity(0, {core})
+def pin(*cores: int) -> None:
+    """Hold this process, and the libraries it has yet to import, to these cores."""
+    os.sched_setaffinity(0, cores)
     for library in ("OMP", "MKL", "OPENBLAS"):
-        os.environ[f"{library}_NUM_THREADS"] = "1"
+        os.environ[f"{library}_NUM_THREADS"] = str(len(cores))
 
 
-def serve(make: Callable[[], object]) -> None:
-    """For each line on stdin, a number of samples, make them and print their mean cost as JSON; ends when stdin does.
+def serve(jobs: dict[str, Callable[[], object]], **known: float) -> None:
+    """For each line on stdin, a job's name and a number, do it so many times and print its mean cost as JSON, until stdin ends.
 
-    The first line printed is the memory before any sample, MB. Each later one holds `wall` and `cpu` seconds a sample, the latter
-    with all that was worked ahead since the line before, and the `peak` memory so far, MB.
+    The first line printed holds the memory `before` any job, MB, and what else is `known`, which may give `before` itself, as it
+    was after the imports. Each later one holds `wall` and `cpu` seconds a job, the latter with all that was worked ahead since
+    the line before, and the `peak` memory so far, MB.
     """
-    print(json.dumps(memory("VmRSS")), flush=True)
+    print(json.dumps({"before": memory("VmRSS")} | known), flush=True)
     spent = time.process_time()
     for line in sys.stdin:
-        start, count = time.perf_counter(), int(line)
-        for _ in range(count):
-            make()
+        name, count = line.rsplit(maxsplit=1)
+        start = time.perf_counter()
+        for _ in range(int(count)):
+            jobs[name]()
         wall, now = time.perf_counter() - start, time.process_time()
-        cost = {"wall": wall / count, "cpu": (now - spent) / count, "peak": memory("VmHWM")}
+        cost = {"wall": wall / int(count), "cpu": (now - spent) / int(count), "peak": memory("VmHWM")}
         spent = now
         print(json.dumps(cost), flush=True)
 

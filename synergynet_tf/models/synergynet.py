@@ -11,11 +11,13 @@ from synergynet_tf.models.box_head import BoxHead
 from synergynet_tf.models.fusion import fuse
 from synergynet_tf.models.mask_head import MaskHead, MaskProjections
 from synergynet_tf.models.rpn import RPNHead
-from synergynet_tf.models.unet import Decoder, Encoder, GlobalHead
+from synergynet_tf.models.unet import Decoder, Encoder, GlobalHead, Maps3
 from synergynet_tf.ops import anchors, boxes, nms, roi
+from synergynet_tf.ops.interpolation import over_rows
 from synergynet_tf.structures import Detections, Prediction
 
 STRIDES = (2, 4, 8)     # of d1, d2, d3
+CHUNK = 16              # patches that inference segments at a time
 
 
 class Features(NamedTuple):
@@ -57,7 +59,7 @@ class SynergyNet(BuiltByCalling, keras.Model):
         detections = self.detect(proposals, logits, roi_deltas, image, self._detector.max_detections)
         mask_boxes = boxes.scale(detections.boxes, self._mask.context)
         return Prediction(global_logits=self.global_head((features.d1, features.e0)), detections=detections,
-                          patch_logits=self.patch_logits(features, mask_boxes), mask_boxes=mask_boxes)
+                          patch_logits=self.valid_patch_logits(features, mask_boxes, detections.valid), mask_boxes=mask_boxes)
 
     def features(self, image: tf.Tensor, training: bool = False) -> Features:
         """The shared layers: everything but the full-resolution decoder block."""
@@ -105,9 +107,33 @@ class SynergyNet(BuiltByCalling, keras.Model):
     def patch_logits(self, features: Features, patch_boxes: tf.Tensor) -> tf.Tensor:
         """The Mask sub-network on patches [B, K, 6] of d1, d2, d3, brought to one grid -> logits [B, K, S, S, S, 1]."""
         projected = self.projections((features.d1, features.d2, features.d3))
-        crops = [crop_rois(level, patch_boxes, stride, self._mask.size) for level, stride in zip(projected, STRIDES)]
-        logits = self.mask_head(tuple(crops))
-        return tf.reshape(logits, tf.concat([tf.shape(patch_boxes)[:2], tf.shape(logits)[1:]], 0))
+        lead = tf.shape(patch_boxes)[:2]
+        logits = self._segment(projected, _merge_lead(patch_boxes), tf.repeat(tf.range(lead[0]), lead[1]))
+        return tf.reshape(logits, tf.concat([lead, tf.shape(logits)[1:]], 0))
+
+    def valid_patch_logits(self, features: Features, patch_boxes: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+        """`patch_logits` where `valid` (bool [B, K]) holds, 0 elsewhere: time and memory follow the number of valid patches.
+
+        Without a gradient, hence not for training.
+        """
+        if not self.mask_head.built:        # the first call makes the weights, which a loop cannot
+            return self.patch_logits(features, patch_boxes)
+        projected = self.projections((features.d1, features.d2, features.d3))
+        lead = tf.shape(patch_boxes)[:2]
+        indices, flat = tf.repeat(tf.range(lead[0]), lead[1]), _merge_lead(patch_boxes)
+
+        def add(rows: tf.Tensor, live: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+            made = self._segment(projected, tf.gather(flat, rows), tf.gather(indices, rows))
+            return tf.tensor_scatter_nd_add(logits, rows[:, None], tf.where(live[:, None, None, None, None], made, 0.0))
+
+        size = self._mask.size
+        logits = over_rows(tf.reshape(valid, [-1]), CHUNK, add, tf.zeros([lead[0] * lead[1], size, size, size, 1]))
+        return tf.reshape(logits, [lead[0], lead[1], size, size, size, 1])
+
+    def _segment(self, projected: Maps3, patch_boxes: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
+        """Patches [N, 6] of the volumes `indices` [N] -> logits [N, S, S, S, 1]."""
+        return self.mask_head(tuple(_crop(level, patch_boxes, indices, stride, self._mask.size)
+                                    for level, stride in zip(projected, STRIDES)))
 
 
 def build_synergynet(config: Config, global_head: keras.layers.Layer | None = None) -> SynergyNet:
@@ -143,10 +169,13 @@ def fused_logits(prediction: Prediction, gamma: float, window: int) -> tf.Tensor
 
 def crop_rois(level: tf.Tensor, rois: tf.Tensor, stride: int, cells: int) -> tf.Tensor:
     """Crop RoIs [B, R, 6] (full-resolution voxels) from a feature map [B, x, y, z, C] of `stride` -> [B * R, s, s, s, C]."""
-    lead, size = tf.shape(rois)[:2], (cells,) * 3
-    indices = tf.repeat(tf.range(lead[0]), lead[1])
-    normalised = roi.to_normalised(_merge_lead(rois), tf.shape(level)[1:4], stride, size)
-    return roi.crop_and_resize_3d(level, normalised, indices, size)
+    lead = tf.shape(rois)[:2]
+    return _crop(level, _merge_lead(rois), tf.repeat(tf.range(lead[0]), lead[1]), stride, cells)
+
+
+def _crop(level: tf.Tensor, rois: tf.Tensor, indices: tf.Tensor, stride: int, cells: int) -> tf.Tensor:
+    size = (cells,) * 3
+    return roi.crop_and_resize_3d(level, roi.to_normalised(rois, tf.shape(level)[1:4], stride, size), indices, size)
 
 
 def per_sample(one: Callable, batched: tuple[tf.Tensor, ...], dtypes: Any) -> Any:

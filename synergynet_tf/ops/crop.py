@@ -8,6 +8,7 @@ backward; sparse ones up to half as much again.
 
 Letters in shapes: N boxes, n boxes of a chunk, c cells along an axis, K voxels read along an axis, V = B * X * Y * Z.
 """
+import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -114,21 +115,24 @@ def _trilinear(flat: Tensor, lattices: list[_Lattice], first: Tensor, size: list
     sparse = _sparse(lattices)
 
     def fold(body: Callable, state: Tensor, positions: Sequence[Tensor]) -> Tensor:
-        """Run body(rows, live, tables, flat index, state) over all boxes: first the dense ones, then the sparse."""
-        for is_sparse, chunk in ((False, DENSE_CHUNK), (True, SPARSE_CHUNK)):
-            def step(rows: Tensor, live: Tensor, state: Tensor, is_sparse: bool = is_sparse) -> Tensor:
-                tables = [_table(tf.gather(position, rows), tf.gather(lattice.inside, rows) & live[:, None], n, is_sparse)
-                          for position, lattice, n in zip(positions, lattices, size)]
-                index = _flat_index([table.index for table in tables], tf.gather(first, rows), size)
-                return body(rows, tables, index, state)
-            state = over_rows(sparse if is_sparse else ~sparse, chunk, step, state)
-        return state
+        """Run body(rows, tables, flat index, state) over all boxes: first the dense ones, then the sparse."""
+        def step(rows: Tensor | None, live: Tensor, state: Tensor, is_sparse: bool = False) -> Tensor:
+            tables = [_table(_take(position, rows), _take(lattice.inside, rows) & live[:, None], n, is_sparse)
+                      for position, lattice, n in zip(positions, lattices, size)]
+            index = _flat_index([table.index for table in tables], _take(first, rows), size)
+            return body(rows, tables, index, state)
+
+        if (first.shape[0] or DENSE_CHUNK + 1) <= DENSE_CHUNK:
+            state = step(None, ~sparse, state)
+        else:
+            state = over_rows(~sparse, DENSE_CHUNK, step, state)
+        return over_rows(sparse, SPARSE_CHUNK, functools.partial(step, is_sparse=True), state)
 
     @tf.custom_gradient
     def sample(flat: Tensor, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Callable]:
-        def crop(rows: Tensor, tables: list[_Table], index: Tensor, crops: Tensor) -> Tensor:
+        def crop(rows: Tensor | None, tables: list[_Table], index: Tensor, crops: Tensor) -> Tensor:
             block = tf.cast(tf.gather(flat, index), tf.float32)
-            return tf.tensor_scatter_nd_add(crops, rows[:, None], _resample(block, [table.weight for table in tables]))
+            return _put(crops, rows, _resample(block, [table.weight for table in tables]))
 
         def gradient(upstream: Tensor) -> tuple[Tensor | None, Tensor, Tensor, Tensor]:
             by_flat = _flat_gradient(fold, flat, upstream, (x, y, z)) if flat.dtype.is_floating else None
@@ -137,6 +141,16 @@ def _trilinear(flat: Tensor, lattices: list[_Lattice], first: Tensor, size: list
         return fold(crop, tf.zeros(shape), (x, y, z)), gradient
 
     return sample(flat, *(lattice.position for lattice in lattices))
+
+
+def _take(values: Tensor, rows: Tensor | None) -> Tensor:
+    """Some rows, or where `rows` is None all of them, which then are not copied."""
+    return values if rows is None else tf.gather(values, rows)
+
+
+def _put(state: Tensor, rows: Tensor | None, values: Tensor) -> Tensor:
+    """Add to some rows of the state, or where `rows` is None be all of it: that comes first, when the state holds zeros."""
+    return values if rows is None else tf.tensor_scatter_nd_add(state, rows[:, None], values)
 
 
 def _sparse(lattices: list[_Lattice]) -> Tensor:
@@ -167,8 +181,8 @@ def _resample(block: Tensor, matrices: Sequence[Tensor]) -> Tensor:
 
 
 def _flat_gradient(fold: Callable, flat: Tensor, upstream: Tensor, positions: Sequence[Tensor]) -> Tensor:
-    def spread(rows: Tensor, tables: list[_Table], index: Tensor, total: Tensor) -> Tensor:
-        block = _resample(tf.gather(upstream, rows), [tf.linalg.matrix_transpose(table.weight) for table in tables])
+    def spread(rows: Tensor | None, tables: list[_Table], index: Tensor, total: Tensor) -> Tensor:
+        block = _resample(_take(upstream, rows), [tf.linalg.matrix_transpose(table.weight) for table in tables])
         return tf.tensor_scatter_nd_add(total, index[..., None], block)
 
     return tf.cast(fold(spread, tf.zeros(tf.shape(flat)), positions), flat.dtype)
@@ -176,14 +190,14 @@ def _flat_gradient(fold: Callable, flat: Tensor, upstream: Tensor, positions: Se
 
 def _position_gradients(fold: Callable, flat: Tensor, upstream: Tensor, positions: Sequence[Tensor]) -> list[Tensor]:
     """Apart from the volume's gradient: a graph in which the boxes need none drops this loop."""
-    def project(rows: Tensor, tables: list[_Table], index: Tensor, total: Tensor) -> Tensor:
-        block, above = tf.cast(tf.gather(flat, index), tf.float32), tf.gather(upstream, rows)
+    def project(rows: Tensor | None, tables: list[_Table], index: Tensor, total: Tensor) -> Tensor:
+        block, above = tf.cast(tf.gather(flat, index), tf.float32), _take(upstream, rows)
         changes = []
         for axis in range(3):
             matrices = [table.slope if n == axis else table.weight for n, table in enumerate(tables)]
             others = [n for n in range(1, 5) if n != axis + 1]
             changes.append(tf.reduce_sum(_resample(block, matrices) * above, others))
-        return tf.tensor_scatter_nd_add(total, rows[:, None], tf.concat(changes, 1))
+        return _put(total, rows, tf.concat(changes, 1))
 
     total = fold(project, tf.zeros_like(tf.concat(positions, 1)), positions)
     return tf.split(total, [position.shape[1] for position in positions], 1)

@@ -51,6 +51,15 @@ def test_the_mask_box_is_the_detection_with_context(prediction):
     np.testing.assert_allclose(prediction.mask_boxes, boxes.scale(prediction.detections.boxes, CONFIG.mask.context), atol=1e-4)
 
 
+def test_only_valid_patches_are_segmented(model, image, monkeypatch):
+    monkeypatch.setattr(synergynet, "CHUNK", 2)
+    features, valid = model.features(image), np.array([[True, True, False, True], [False, False, False, False]])
+    patch_boxes = tf.constant([[[2.0 * i, 3, 4, 2 * i + 9, 12, 14] for i in range(4)]] * 2)
+    every, some = model.patch_logits(features, patch_boxes), model.valid_patch_logits(features, patch_boxes, tf.constant(valid))
+    np.testing.assert_allclose(some.numpy()[valid], every.numpy()[valid], atol=1e-6)
+    assert not some.numpy()[~valid].any() and every.numpy()[~valid].any()
+
+
 def test_gamma_0_is_the_u_net_and_gamma_1_the_patches_where_they_are(prediction):
     local, covered = paste_patches(prediction, CONFIG.mask.window)
     assert covered.numpy().any() and not covered.numpy().all()

@@ -5,6 +5,7 @@ import tensorflow as tf
 from scipy import ndimage
 
 from synergynet_tf.errors import InputError
+from synergynet_tf.ops import crop, paste
 from synergynet_tf.ops.roi import crop_and_resize_3d, paste_3d, to_normalised
 
 
@@ -54,7 +55,9 @@ class TestCropAgainstTfImage:
         assert got.dtype == tf.float32
         np.testing.assert_allclose(got[:, 0], expected, rtol=1e-5, atol=1e-4)
 
-    def test_gradients(self):
+    @pytest.mark.parametrize("chunk", [8, 128])
+    def test_gradients(self, chunk, monkeypatch):
+        monkeypatch.setattr(crop, "DENSE_CHUNK", chunk)
         rng = np.random.default_rng(4)
         image = tf.constant(rng.normal(size=(2, 6, 8, 2)).astype(np.float32))
         box, which = tf.constant(random_boxes(rng, 30)), rng.integers(0, 2, 30).astype(np.int32)
@@ -71,7 +74,9 @@ class TestCropAgainstTfImage:
 class TestCrop:
     @pytest.mark.parametrize("order, method", [(1, "trilinear"), (0, "nearest")])
     @pytest.mark.parametrize("largest", [0.3, 1.0])       # 0.3: every box dense; 1.0: many sparse
-    def test_against_scipy(self, order, method, largest):
+    @pytest.mark.parametrize("chunk", [8, 128])           # fewer boxes at a time than there are, or all together
+    def test_against_scipy(self, order, method, largest, chunk, monkeypatch):
+        monkeypatch.setattr(crop, "DENSE_CHUNK", chunk)
         rng = np.random.default_rng(5)
         volume = rng.normal(size=(2, 13, 11, 12, 2)).astype(np.float32)
         begin = rng.uniform(0, 1 - largest, (25, 3))
@@ -193,9 +198,10 @@ def paste_by_loops(patches, boxes, which, valid, shape):
 
 
 class TestPaste:
-    @pytest.mark.parametrize("channels, cells", [(1, (4, 4, 4)), (2, (3, 1, 5))])
-    def test_against_loops(self, channels, cells):
-        """Boxes overlap, lie partly or wholly outside, and some rows are not valid."""
+    @pytest.mark.parametrize("channels, cells, small", [(1, (4, 4, 4), 24), (2, (3, 1, 5), 24), (2, (3, 1, 5), 4)])
+    def test_against_loops(self, channels, cells, small, monkeypatch):
+        """Boxes overlap, lie partly or wholly outside, some are longer than `small`, and some rows are not valid."""
+        monkeypatch.setattr(paste, "SMALL", small)
         rng = np.random.default_rng(8)
         shape = (2, 11, 9, 19)
         patches = rng.normal(size=(40, *cells, channels)).astype(np.float32)

@@ -1,0 +1,66 @@
+"""The sides of a comparison take turns, each in a process of its own, so that whatever else the machine does meets them alike."""
+import json
+import signal
+import statistics
+import subprocess
+from typing import NamedTuple
+
+
+class Side(NamedTuple):
+    """A process that answers as `worker.serve` does."""
+
+    command: list[str]
+    jobs: dict[str, int]        # how many of each a turn
+
+
+class Cost(NamedTuple):
+    """What a job took: medians of the turns; memory is that of the whole process so far."""
+
+    wall: float                 # seconds
+    cpu: float                  # seconds of all threads together
+    peak: float                 # MB
+    before: float               # MB, of the process before any job
+    flops: float                # floating-point operations, 0 where the side does not know
+
+    @property
+    def above(self) -> float:
+        return self.peak - self.before
+
+
+def take_turns(sides: dict[str, Side], turns: int) -> dict[str, dict[str, Cost]]:
+    """The cost of each job of each side. A first turn of each, in which it compiles and allocates, is not kept.
+
+    Raises:
+        RuntimeError: a side ended early; what it had to say stands on stderr.
+    """
+    running = {name: subprocess.Popen(side.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+               for name, side in sides.items()}
+    try:
+        known = {name: _answer(name, process) for name, process in running.items()}
+        said: dict[str, dict[str, list[dict]]] = {name: {job: [] for job in side.jobs} for name, side in sides.items()}
+        for turn in range(turns + 1):
+            for name, process in running.items():
+                process.send_signal(signal.SIGCONT)
+                for job, count in sides[name].jobs.items():
+                    answer = _answer(name, process, f"{job} {count if turn else 1}\n")
+                    said[name][job] += [answer] if turn else []
+                process.send_signal(signal.SIGSTOP)        # nobody works ahead in the others' time
+    finally:
+        for process in running.values():
+            process.kill()
+            process.communicate()
+    return {name: {job: _cost(answers, known[name]) for job, answers in jobs.items()} for name, jobs in said.items()}
+
+
+def _answer(name: str, process: subprocess.Popen, question: str = "") -> dict:
+    process.stdin.write(question)
+    process.stdin.flush()
+    line = process.stdout.readline()
+    if not line:
+        raise RuntimeError(f"the side '{name}' ended before its time: see above")
+    return json.loads(line)
+
+
+def _cost(answers: list[dict], known: dict) -> Cost:
+    wall, cpu = (statistics.median(answer[kind] for answer in answers) for kind in ("wall", "cpu"))
+    return Cost(wall, cpu, max(answer["peak"] for answer in answers), known["before"], known.get("flops", 0.0))
