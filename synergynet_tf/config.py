@@ -217,6 +217,7 @@ class TrainConfig:
     seed: int = 0
     deterministic: bool = True
     jit_compile: bool = False
+    recompute: int = 0                          # levels of the U-Net, from the finest, whose maps are made anew for the gradients
 
     def __post_init__(self):
         _require(len(self.epochs) == 4 and min(self.epochs) >= 0 and sum(self.epochs) > 0, "train.epochs", self.epochs,
@@ -227,6 +228,7 @@ class TrainConfig:
         _one_of(self, "train", "schedule")
         _require(self.validate_every >= 1, "train.validate_every", self.validate_every, "it must be 1 or more")
         _require(0 <= self.seed < 2 ** 32, "train.seed", self.seed, "it must be 0 to 2**32 - 1")
+        _require(0 <= self.recompute <= 4, "train.recompute", self.recompute, "it must be 0 to 4, the levels of the U-Net")
         _require(self.batch > 0, "train.batch", self.batch, "it must be positive")
         _require(0 < self.learning_rate < math.inf, "train.learning_rate", self.learning_rate, "it must be positive and finite")
         _require(0 <= self.average < 1, "train.average", self.average, "it must be 0 to below 1")
@@ -270,6 +272,8 @@ class Config:
     def __post_init__(self):
         _require(self.train.system != "mask_rcnn" or self.fusion.gamma == 1, "fusion.gamma", self.fusion.gamma,
                  "train.system is mask_rcnn, which has no other branch: it must be 1; add --preset mask_rcnn")
+        _require(self.train.recompute == 0 or self.unet.norm != "batch", "train.recompute", self.train.recompute,
+                 "unet.norm is batch, whose moving statistics would take in every map twice: use instance or group, or 0")
 
     def asdict(self) -> dict[str, dict[str, Any]]:
         return dataclasses.asdict(self)

@@ -116,12 +116,12 @@ def build_synergynet(config: Config, global_head: keras.layers.Layer | None = No
     Args:
         global_head: stands in the place of the U-Net's, (d1, e0) -> float32 logits [B, X, Y, Z, 1].
     """
-    detector = config.detector
+    detector, recompute = config.detector, config.train.recompute
     model = SynergyNet(
-        Encoder(config.unet), Decoder(config.unet),
+        Encoder(config.unet, recompute), Decoder(config.unet, recompute),
         RPNHead(detector.rpn_width, len(detector.anchor_sizes), detector.stride),
         BoxHead(detector.box_width), MaskProjections(config.mask.width), MaskHead(config.mask.width),
-        global_head or GlobalHead(config.unet), detector, config.mask)
+        global_head or GlobalHead(config.unet, recompute), detector, config.mask)
     model(tf.zeros((1, 32, 32, 32, len(config.data.channels))))
     return model
 
