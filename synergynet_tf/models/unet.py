@@ -8,7 +8,7 @@ encoder begins the decoder. The global head is what the paper's last training st
 
 With the default widths and one channel there are 1.42 M weights. Sides are free, but each must be a multiple of 8.
 
-`recompute` counts the levels, from full resolution on, whose maps are made once more in the backward pass instead of being kept.
+In training the levels that `recompute` names, from full resolution on, are not kept for the gradients but made once more.
 """
 import functools
 import math
@@ -19,8 +19,8 @@ import tensorflow as tf
 
 from synergynet_tf.config import Config, UNetConfig
 from synergynet_tf.errors import InputError
-from synergynet_tf.models.blocks import BuiltByCalling, ResidualBlock, Upsample
-from synergynet_tf.models.recompute import recomputed
+from synergynet_tf.models.blocks import BuiltByCalling, ResidualBlock, Upsample, make_weights
+from synergynet_tf.models.recompute import NO_RECOMPUTATION, Recomputation
 from synergynet_tf.structures import Detections, Prediction
 
 STRIDES = (1, 2, 4, 8)
@@ -38,21 +38,21 @@ def logit_layer(channels: int, prior: float, name: str) -> keras.layers.Conv3D:
 
 
 class _Part(BuiltByCalling, keras.Model):
-    """A part of the U-Net whose `recompute` finest levels do not keep their inner maps for the backward pass."""
+    """A part of the U-Net whose finest levels may be recomputed."""
 
-    def __init__(self, recompute: int, name: str):
+    def __init__(self, recompute: Recomputation, name: str):
         super().__init__(name=name)
         self._recompute = recompute
 
     def _run(self, level: int, section: Callable[..., tf.Tensor], *inputs: tf.Tensor, training: bool | None) -> tf.Tensor:
         section = functools.partial(section, training=training)
-        return recomputed(section, *inputs) if training and level < self._recompute else section(*inputs)
+        return self._recompute(section, *inputs) if training and level < self._recompute.levels else section(*inputs)
 
 
 class Encoder(_Part):
     """image [B, X, Y, Z, C] -> (e0, e1, e2, e3) at strides 1, 2, 4, 8 with `config.widths` channels."""
 
-    def __init__(self, config: UNetConfig, recompute: int = 0, name: str = "encoder"):
+    def __init__(self, config: UNetConfig, recompute: Recomputation = NO_RECOMPUTATION, name: str = "encoder"):
         super().__init__(recompute, name)
         self.blocks = [ResidualBlock(width, config.convolutions, config.norm, stride=1 if i == 0 else 2, name=f"e{i}")
                        for i, width in enumerate(config.widths)]
@@ -73,7 +73,7 @@ class Encoder(_Part):
 class Decoder(_Part):
     """(e1, e2, e3) -> (d1, d2, d3) at strides 2, 4, 8 with `config.widths[1:]` channels."""
 
-    def __init__(self, config: UNetConfig, recompute: int = 0, name: str = "decoder"):
+    def __init__(self, config: UNetConfig, recompute: Recomputation = NO_RECOMPUTATION, name: str = "decoder"):
         super().__init__(recompute, name)
         _, width1, width2, _ = config.widths
         self.up2 = Upsample(width2, name="up2")
@@ -92,7 +92,7 @@ class Decoder(_Part):
 class GlobalHead(_Part):
     """(d1, e0) -> float32 logits [B, X, Y, Z, 1], Y_u of eq. 1: the block at full resolution and the logit layer."""
 
-    def __init__(self, config: UNetConfig, recompute: int = 0, name: str = "global_head"):
+    def __init__(self, config: UNetConfig, recompute: Recomputation = NO_RECOMPUTATION, name: str = "global_head"):
         super().__init__(recompute, name)
         width = config.widths[0]
         self.up0 = Upsample(width, name="up0")
@@ -112,7 +112,7 @@ def _join(up: Upsample, block: ResidualBlock, coarse: tf.Tensor, skip: tf.Tensor
 class UNet(BuiltByCalling, keras.Model):
     """The baseline: image [B, X, Y, Z, C] -> float32 logits [B, X, Y, Z, 1]."""
 
-    def __init__(self, config: UNetConfig, recompute: int = 0, name: str = "unet"):
+    def __init__(self, config: UNetConfig, recompute: Recomputation = NO_RECOMPUTATION, name: str = "unet"):
         super().__init__(name=name)
         self.encoder = Encoder(config, recompute)
         self.decoder = Decoder(config, recompute)
@@ -141,6 +141,6 @@ class UNetSystem(UNet):
 
 def build_unet(config: Config) -> UNetSystem:
     """The U-Net of a configuration, with every weight made (for `len(config.data.channels)` channels)."""
-    model = UNetSystem(config.unet, config.train.recompute)
-    model(tf.zeros((1, 32, 32, 32, len(config.data.channels))))
+    model = UNetSystem(config.unet, Recomputation(config.train.recompute))
+    make_weights(model, len(config.data.channels))
     return model
