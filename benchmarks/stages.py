@@ -47,6 +47,7 @@ def measure(config: Config, number: int, steps: int) -> dict[str, float]:
     from synergynet_tf.data.cache import build_cache
     from synergynet_tf.models.synergynet import build_synergynet
     from synergynet_tf.training.optimizer import make_optimizer
+    from synergynet_tf.training.precision import layers_in
     from synergynet_tf.training.stages import STAGES, trainable_variables
     from synergynet_tf.training.steps import make_train_step
 
@@ -54,7 +55,8 @@ def measure(config: Config, number: int, steps: int) -> dict[str, float]:
     found = layouts.discover(config.data.path, config.data.layout, config.data.channels, require_lesions=True,
                              raters=config.data.raters)
     cases = build_cache(found, config)
-    model = build_synergynet(config)
+    with layers_in(config.train.precision):
+        model = build_synergynet(config)
     optimizer = make_optimizer(config.train, steps)
     optimizer.build(trainable_variables(model, stage))
     step, seconds, epoch = make_train_step(model, optimizer, stage, config), [], 0

@@ -208,7 +208,8 @@ class TrainConfig:
     system: Literal["synergynet", "unet", "mask_rcnn"] = "synergynet"     # what is trained; see the presets of these names
     epochs: tuple[int, int, int, int] = (30, 30, 40, 100)       # RPN; + R-CNN; + Mask; + remaining decoder layers
     steps_per_epoch: int | None = None          # none: every training case once
-    batch: int = 1
+    batch: int = 1                              # patches that the network sees at a time
+    accumulate: int = 1                         # such batches to a step; their gradients are those of one batch of all of them
     learning_rate: float = 0.001
     schedule: Literal["constant", "cosine", "poly"] = "constant"     # within each stage
     clip_norm: float | None = None
@@ -216,7 +217,9 @@ class TrainConfig:
     validate_every: int = 1                     # epochs; validation runs in the last stage
     seed: int = 0
     deterministic: bool = True
-    jit_compile: bool = False
+    jit_compile: bool = False                   # the step by XLA: for GPUs; on a CPU its convolutions are 20 to 50 times slower
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"     # of convolutions in training; float16 scales the loss
+    recompute: int = 0                          # levels of the U-Net, from the finest, whose maps are made anew for the gradients
 
     def __post_init__(self):
         _require(len(self.epochs) == 4 and min(self.epochs) >= 0 and sum(self.epochs) > 0, "train.epochs", self.epochs,
@@ -227,10 +230,18 @@ class TrainConfig:
         _one_of(self, "train", "schedule")
         _require(self.validate_every >= 1, "train.validate_every", self.validate_every, "it must be 1 or more")
         _require(0 <= self.seed < 2 ** 32, "train.seed", self.seed, "it must be 0 to 2**32 - 1")
+        _require(0 <= self.recompute <= 4, "train.recompute", self.recompute, "it must be 0 to 4, the levels of the U-Net")
+        _one_of(self, "train", "precision")
+        _require(self.accumulate >= 1, "train.accumulate", self.accumulate, "it must be 1 or more")
         _require(self.batch > 0, "train.batch", self.batch, "it must be positive")
         _require(0 < self.learning_rate < math.inf, "train.learning_rate", self.learning_rate, "it must be positive and finite")
         _require(0 <= self.average < 1, "train.average", self.average, "it must be 0 to below 1")
         _require(self.clip_norm is None or self.clip_norm > 0, "train.clip_norm", self.clip_norm, "it must be positive")
+
+    @property
+    def patches(self) -> int:
+        """Patches of a step."""
+        return self.batch * self.accumulate
 
 
 @dataclass(frozen=True)
@@ -270,6 +281,12 @@ class Config:
     def __post_init__(self):
         _require(self.train.system != "mask_rcnn" or self.fusion.gamma == 1, "fusion.gamma", self.fusion.gamma,
                  "train.system is mask_rcnn, which has no other branch: it must be 1; add --preset mask_rcnn")
+        _require(self.train.accumulate == 1 or self.unet.norm != "batch", "train.accumulate", self.train.accumulate,
+                 "unet.norm is batch, whose statistics would be of a part of the step's patches: use instance or group, or 1")
+        _require(self.train.recompute == 0 or not self.train.jit_compile, "train.recompute", self.train.recompute,
+                 "train.jit_compile is true, and XLA merges what is made twice: choose one of the two")
+        _require(self.train.recompute == 0 or self.unet.norm != "batch", "train.recompute", self.train.recompute,
+                 "unet.norm is batch, whose moving statistics would take in every map twice: use instance or group, or 0")
 
     def asdict(self) -> dict[str, dict[str, Any]]:
         return dataclasses.asdict(self)

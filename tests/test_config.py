@@ -16,6 +16,7 @@ from synergynet_tf.config import (
     PatchConfig,
     PhantomConfig,
     TrainConfig,
+    UNetConfig,
 )
 from synergynet_tf.errors import InputError
 
@@ -65,6 +66,12 @@ def test_frozen():
     (lambda: TrainConfig(schedule="linear"), "train.schedule is 'linear'.*constant, cosine, poly"),
     (lambda: TrainConfig(validate_every=0), "train.validate_every"),
     (lambda: TrainConfig(seed=-1), "train.seed"),
+    (lambda: TrainConfig(accumulate=0), "train.accumulate"),
+    (lambda: TrainConfig(recompute=5), "train.recompute is 5.*0 to 4"),
+    (lambda: TrainConfig(precision="float8"), "train.precision is 'float8'.*float32, bfloat16, float16"),
+    (lambda: Config(train=TrainConfig(recompute=1), unet=UNetConfig(norm="batch")), "train.recompute.*unet.norm is batch"),
+    (lambda: Config(train=TrainConfig(accumulate=2), unet=UNetConfig(norm="batch")), "train.accumulate.*unet.norm is batch"),
+    (lambda: Config(train=TrainConfig(recompute=1, jit_compile=True)), "train.recompute.*XLA merges"),
     (lambda: DetectorConfig(rois=0), "detector.rois"),
     (lambda: DetectorConfig(roi_positive_fraction=2.0), "detector.roi_positive_fraction"),
     (lambda: DetectorConfig(roi_negative_iou=0.6), "detector.roi_negative_iou"),

@@ -30,14 +30,14 @@ class Visits(NamedTuple):
 
 
 def plan_training(cases: Sequence[CachedCase], config: Config, epoch: int) -> Visits:
-    """Draw the visits of training epoch `epoch` (paper, 3): V = steps x batch rows.
+    """Draw the visits of training epoch `epoch` (paper, 3): V = steps x `train.patches`.
 
     An epoch has `train.steps_per_epoch` steps, or as many as visit every case at least once. A share `patch.lesion_fraction` of
     the patches is centred on a lesion, if the case has any; the others on the brain. Raises InputError without cases.
     """
     _require_cases(cases, "training")
-    steps = config.train.steps_per_epoch or math.ceil(len(cases) / config.train.batch)
-    order = visit_order(len(cases), steps * config.train.batch, config.train.seed, epoch)
+    steps = config.train.steps_per_epoch or math.ceil(len(cases) / config.train.patches)
+    order = visit_order(len(cases), steps * config.train.patches, config.train.seed, epoch)
     limit = math.radians(config.patch.rotation)
     starts, angles, seeds = [], [], []
     for visit, position in enumerate(order):

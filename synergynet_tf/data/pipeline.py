@@ -29,14 +29,14 @@ def training_dataset(cases: Sequence[CachedCase], config: Config, epoch: int, pa
         parallel: patches prepared at a time; without effect on the result.
 
     Returns:
-        A dataset of structures.Batch with static shapes, B = train.batch.
+        A dataset of structures.Batch with static shapes, B = train.batch x train.accumulate.
 
     Raises:
         InputError: there is no case, or one has no lesion mask or does not fit data.channels or lesions.max_lesions.
     """
     _check(cases, config)
     visits = crops.plan_training(cases, config, epoch)
-    return _dataset(cases, visits, config, config.train.batch, parallel)
+    return _dataset(cases, visits, config, config.train.patches, parallel)
 
 
 def validation_patches(cases: Sequence[CachedCase], config: Config) -> tf.data.Dataset:

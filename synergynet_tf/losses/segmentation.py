@@ -4,7 +4,7 @@ import tensorflow as tf
 EPSILON = 1e-6      # voxels: nothing beside any real lesion
 
 
-def dice_loss(logits: tf.Tensor, target: tf.Tensor, valid: tf.Tensor | None = None) -> tf.Tensor:
+def dice_loss(logits: tf.Tensor, target: tf.Tensor, valid: tf.Tensor | None = None, count: tf.Tensor | None = None) -> tf.Tensor:
     """Mean over the valid patches of 1 - 2 sum(a t) / (sum a^2 + sum t^2), a the sigmoid of the logits (eq. 2).
 
     It is L_MASK over patches, and L_U-Net over whole volumes after fusion.
@@ -16,6 +16,7 @@ def dice_loss(logits: tf.Tensor, target: tf.Tensor, valid: tf.Tensor | None = No
         logits: float [M, ...]; a patch is a row, all other axes are its voxels.
         target: bool or number of the same shape, 0 to 1.
         valid: bool [M]; none: all. Rows that are not valid count nothing.
+        count: see `mean_over_valid`.
     Returns: float32 scalar in [0, 1]; 0 with a zero gradient where no row is valid.
     """
     logits, target = tf.cast(logits, tf.float32), tf.cast(target, tf.float32)
@@ -25,10 +26,14 @@ def dice_loss(logits: tf.Tensor, target: tf.Tensor, valid: tf.Tensor | None = No
     overlap, total = probability * target, tf.square(probability) + tf.square(target)
     axes = list(range(1, logits.shape.rank))
     fraction = (2.0 * tf.reduce_sum(overlap, axes) + EPSILON) / (tf.reduce_sum(total, axes) + EPSILON)
-    return mean_over_valid(1.0 - fraction, rows)
+    return mean_over_valid(1.0 - fraction, rows, count)
 
 
-def mean_over_valid(values: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
-    """Mean of the float32 values whose `valid` (bool, same shape) holds; 0 with a zero gradient where none does."""
-    count = tf.reduce_sum(tf.cast(valid, tf.float32))
+def mean_over_valid(values: tf.Tensor, valid: tf.Tensor, count: tf.Tensor | None = None) -> tf.Tensor:
+    """Mean of the float32 values whose `valid` (bool, same shape) holds; 0 with a zero gradient where none does.
+
+    Where the values are a part of a larger batch, `count` is how many are valid in the whole of it, and the parts' means add up
+    to the whole's.
+    """
+    count = tf.reduce_sum(tf.cast(valid, tf.float32)) if count is None else count
     return tf.reduce_sum(tf.where(valid, values, 0.0)) / tf.maximum(count, 1.0)

@@ -35,6 +35,14 @@ class BuiltByCalling:
         self.built = True
 
 
+def make_weights(model: keras.Model, channels: int) -> None:
+    """Make every weight of a network that takes images [B, X, Y, Z, channels].
+
+    It is traced, not run: the maps of a first run would stay with TensorFlow's allocator, a gigabyte in pieces of the wrong size.
+    """
+    tf.function(lambda image: model(image), autograph=False).get_concrete_function(tf.TensorSpec((1, 32, 32, 32, channels)))
+
+
 def fused_instance_norm(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
     """Instance normalisation of one volume by the batch-norm kernel: the statistics of a batch of one are the instance's.
 

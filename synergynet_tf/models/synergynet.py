@@ -6,10 +6,11 @@ import keras
 import tensorflow as tf
 
 from synergynet_tf.config import Config, DetectorConfig, MaskConfig
-from synergynet_tf.models.blocks import BuiltByCalling
+from synergynet_tf.models.blocks import BuiltByCalling, make_weights
 from synergynet_tf.models.box_head import BoxHead
 from synergynet_tf.models.fusion import fuse
 from synergynet_tf.models.mask_head import MaskHead, MaskProjections
+from synergynet_tf.models.recompute import NO_RECOMPUTATION, Recomputation
 from synergynet_tf.models.rpn import RPNHead
 from synergynet_tf.models.unet import Decoder, Encoder, GlobalHead, Maps3
 from synergynet_tf.ops import anchors, boxes, nms, roi
@@ -44,11 +45,12 @@ class SynergyNet(BuiltByCalling, keras.Model):
     """
 
     def __init__(self, encoder: Encoder, decoder: Decoder, rpn: RPNHead, box_head: BoxHead, projections: MaskProjections,
-                 mask_head: MaskHead, global_head: GlobalHead, detector: DetectorConfig, mask: MaskConfig):
+                 mask_head: MaskHead, global_head: GlobalHead, detector: DetectorConfig, mask: MaskConfig,
+                 recompute: Recomputation = NO_RECOMPUTATION):
         super().__init__(name="synergynet")
         self.encoder, self.decoder, self.rpn, self.box_head = encoder, decoder, rpn, box_head
         self.projections, self.mask_head, self.global_head = projections, mask_head, global_head
-        self._detector, self._mask = detector, mask
+        self._detector, self._mask, self._recompute = detector, mask, recompute
 
     def call(self, image: tf.Tensor) -> Prediction:
         """Segment: image [B, X, Y, Z, C] -> Prediction with at most `detector.max_detections` detections."""
@@ -104,11 +106,18 @@ class SynergyNet(BuiltByCalling, keras.Model):
         fixed = (proposals.boxes, proposals.valid, tf.stop_gradient(logits), tf.stop_gradient(deltas))
         return per_sample(one, fixed, Detections(tf.float32, tf.float32, tf.bool))
 
-    def patch_logits(self, features: Features, patch_boxes: tf.Tensor) -> tf.Tensor:
-        """The Mask sub-network on patches [B, K, 6] of d1, d2, d3, brought to one grid -> logits [B, K, S, S, S, 1]."""
-        projected = self.projections((features.d1, features.d2, features.d3))
+    def patch_logits(self, features: Features, patch_boxes: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """The Mask sub-network on patches [B, K, 6] of d1, d2, d3, brought to one grid -> logits [B, K, S, S, S, 1].
+
+        The boxes get no gradient where the patches are recomputed, in training on request.
+        """
         lead = tf.shape(patch_boxes)[:2]
-        logits = self._segment(projected, _merge_lead(patch_boxes), tf.repeat(tf.range(lead[0]), lead[1]))
+
+        def section(*projected: tf.Tensor) -> tf.Tensor:
+            return self._segment(projected, _merge_lead(patch_boxes), tf.repeat(tf.range(lead[0]), lead[1]))
+
+        projected = self.projections((features.d1, features.d2, features.d3))
+        logits = self._recompute(section, *projected) if training and self._recompute.levels else section(*projected)
         return tf.reshape(logits, tf.concat([lead, tf.shape(logits)[1:]], 0))
 
     def valid_patch_logits(self, features: Features, patch_boxes: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
@@ -142,13 +151,13 @@ def build_synergynet(config: Config, global_head: keras.layers.Layer | None = No
     Args:
         global_head: stands in the place of the U-Net's, (d1, e0) -> float32 logits [B, X, Y, Z, 1].
     """
-    detector = config.detector
+    detector, recompute = config.detector, Recomputation(config.train.recompute)
     model = SynergyNet(
-        Encoder(config.unet), Decoder(config.unet),
+        Encoder(config.unet, recompute), Decoder(config.unet, recompute),
         RPNHead(detector.rpn_width, len(detector.anchor_sizes), detector.stride),
         BoxHead(detector.box_width), MaskProjections(config.mask.width), MaskHead(config.mask.width),
-        global_head or GlobalHead(config.unet), detector, config.mask)
-    model(tf.zeros((1, 32, 32, 32, len(config.data.channels))))
+        global_head or GlobalHead(config.unet, recompute), detector, config.mask, recompute)
+    make_weights(model, len(config.data.channels))
     return model
 
 

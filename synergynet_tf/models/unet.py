@@ -7,15 +7,20 @@ The local branch reads d1, d2 and d3. d3 is e3: at the lowest resolution there i
 encoder begins the decoder. The global head is what the paper's last training stage calls the remaining layers of the decoder.
 
 With the default widths and one channel there are 1.42 M weights. Sides are free, but each must be a multiple of 8.
+
+In training the levels that `recompute` names, from full resolution on, are not kept for the gradients but made once more.
 """
+import functools
 import math
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
 from synergynet_tf.config import Config, UNetConfig
 from synergynet_tf.errors import InputError
-from synergynet_tf.models.blocks import BuiltByCalling, ResidualBlock, Upsample
+from synergynet_tf.models.blocks import BuiltByCalling, ResidualBlock, Upsample, make_weights
+from synergynet_tf.models.recompute import NO_RECOMPUTATION, Recomputation
 from synergynet_tf.structures import Detections, Prediction
 
 STRIDES = (1, 2, 4, 8)
@@ -32,11 +37,23 @@ def logit_layer(channels: int, prior: float, name: str) -> keras.layers.Conv3D:
         bias_initializer=keras.initializers.Constant(math.log(prior / (1 - prior))), dtype="float32", name=name)
 
 
-class Encoder(BuiltByCalling, keras.Model):
+class _Part(BuiltByCalling, keras.Model):
+    """A part of the U-Net whose finest levels may be recomputed."""
+
+    def __init__(self, recompute: Recomputation, name: str):
+        super().__init__(name=name)
+        self._recompute = recompute
+
+    def _run(self, level: int, section: Callable[..., tf.Tensor], *inputs: tf.Tensor, training: bool | None) -> tf.Tensor:
+        section = functools.partial(section, training=training)
+        return self._recompute(section, *inputs) if training and level < self._recompute.levels else section(*inputs)
+
+
+class Encoder(_Part):
     """image [B, X, Y, Z, C] -> (e0, e1, e2, e3) at strides 1, 2, 4, 8 with `config.widths` channels."""
 
-    def __init__(self, config: UNetConfig, name: str = "encoder"):
-        super().__init__(name=name)
+    def __init__(self, config: UNetConfig, recompute: Recomputation = NO_RECOMPUTATION, name: str = "encoder"):
+        super().__init__(recompute, name)
         self.blocks = [ResidualBlock(width, config.convolutions, config.norm, stride=1 if i == 0 else 2, name=f"e{i}")
                        for i, width in enumerate(config.widths)]
 
@@ -47,17 +64,17 @@ class Encoder(BuiltByCalling, keras.Model):
             raise InputError(f"image: sides are {sides} voxels, but the U-Net needs multiples of {STRIDES[-1]}; crop or pad it")
         maps = []
         x = image
-        for block in self.blocks:
-            x = block(x, training=training)
+        for level, block in enumerate(self.blocks):
+            x = self._run(level, block, x, training=training)
             maps.append(x)
         return tuple(maps)
 
 
-class Decoder(BuiltByCalling, keras.Model):
+class Decoder(_Part):
     """(e1, e2, e3) -> (d1, d2, d3) at strides 2, 4, 8 with `config.widths[1:]` channels."""
 
-    def __init__(self, config: UNetConfig, name: str = "decoder"):
-        super().__init__(name=name)
+    def __init__(self, config: UNetConfig, recompute: Recomputation = NO_RECOMPUTATION, name: str = "decoder"):
+        super().__init__(recompute, name)
         _, width1, width2, _ = config.widths
         self.up2 = Upsample(width2, name="up2")
         self.block2 = ResidualBlock(width2, config.convolutions, config.norm, name="d2")
@@ -67,16 +84,16 @@ class Decoder(BuiltByCalling, keras.Model):
     def call(self, maps: Maps3, training: bool | None = None) -> Maps3:
         e1, e2, e3 = maps
         d3 = e3
-        d2 = self.block2(tf.concat([self.up2(d3), e2], axis=-1), training=training)
-        d1 = self.block1(tf.concat([self.up1(d2), e1], axis=-1), training=training)
+        d2 = self._run(2, functools.partial(_join, self.up2, self.block2), d3, e2, training=training)
+        d1 = self._run(1, functools.partial(_join, self.up1, self.block1), d2, e1, training=training)
         return d1, d2, d3
 
 
-class GlobalHead(BuiltByCalling, keras.Model):
+class GlobalHead(_Part):
     """(d1, e0) -> float32 logits [B, X, Y, Z, 1], Y_u of eq. 1: the block at full resolution and the logit layer."""
 
-    def __init__(self, config: UNetConfig, name: str = "global_head"):
-        super().__init__(name=name)
+    def __init__(self, config: UNetConfig, recompute: Recomputation = NO_RECOMPUTATION, name: str = "global_head"):
+        super().__init__(recompute, name)
         width = config.widths[0]
         self.up0 = Upsample(width, name="up0")
         self.block0 = ResidualBlock(width, config.convolutions, config.norm, name="d0")
@@ -84,17 +101,22 @@ class GlobalHead(BuiltByCalling, keras.Model):
 
     def call(self, maps: tuple[tf.Tensor, tf.Tensor], training: bool | None = None) -> tf.Tensor:
         d1, e0 = maps
-        return self.logits(self.block0(tf.concat([self.up0(d1), e0], axis=-1), training=training))
+        return self.logits(self._run(0, functools.partial(_join, self.up0, self.block0), d1, e0, training=training))
+
+
+def _join(up: Upsample, block: ResidualBlock, coarse: tf.Tensor, skip: tf.Tensor, training: bool | None) -> tf.Tensor:
+    """A level of the decoder: what comes from below beside what the encoder had at this resolution."""
+    return block(tf.concat([up(coarse), skip], axis=-1), training=training)
 
 
 class UNet(BuiltByCalling, keras.Model):
     """The baseline: image [B, X, Y, Z, C] -> float32 logits [B, X, Y, Z, 1]."""
 
-    def __init__(self, config: UNetConfig, name: str = "unet"):
+    def __init__(self, config: UNetConfig, recompute: Recomputation = NO_RECOMPUTATION, name: str = "unet"):
         super().__init__(name=name)
-        self.encoder = Encoder(config)
-        self.decoder = Decoder(config)
-        self.global_head = GlobalHead(config)
+        self.encoder = Encoder(config, recompute)
+        self.decoder = Decoder(config, recompute)
+        self.global_head = GlobalHead(config, recompute)
 
     def call(self, image: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         e0, e1, e2, e3 = self.encoder(image, training=training)
@@ -119,6 +141,6 @@ class UNetSystem(UNet):
 
 def build_unet(config: Config) -> UNetSystem:
     """The U-Net of a configuration, with every weight made (for `len(config.data.channels)` channels)."""
-    model = UNetSystem(config.unet)
-    model(tf.zeros((1, 32, 32, 32, len(config.data.channels))))
+    model = UNetSystem(config.unet, Recomputation(config.train.recompute))
+    make_weights(model, len(config.data.channels))
     return model

@@ -22,6 +22,7 @@ from synergynet_tf.training.checkpoint import Progress
 from synergynet_tf.training.determinism import make_deterministic
 from synergynet_tf.training.history import History
 from synergynet_tf.training.optimizer import make_optimizer
+from synergynet_tf.training.precision import layers_in, require_scale
 from synergynet_tf.training.stages import Stage, trainable_variables
 from synergynet_tf.training.steps import make_loss_step, make_train_step
 from synergynet_tf.training.systems import epochs_of, system_of
@@ -51,7 +52,8 @@ class Trainer:
         if config.train.deterministic:
             make_deterministic()
         self._system = system_of(config)
-        self.model = self._system.build(config)
+        with layers_in(config.train.precision):
+            self.model = self._system.build(config)
         self._saved = checkpoint.load(run / "last.npz") if resume else None
         self._progress = Progress()
         if self._saved:
@@ -63,7 +65,7 @@ class Trainer:
     @property
     def _steps(self) -> int:
         """Steps of an epoch."""
-        return self._config.train.steps_per_epoch or math.ceil(len(self._train) / self._config.train.batch)
+        return self._config.train.steps_per_epoch or math.ceil(len(self._train) / self._config.train.patches)
 
     def _epochs_before(self, number: int) -> int:
         """Epochs of the stages before the one of this number."""
@@ -105,7 +107,7 @@ class Trainer:
         loss_step = make_loss_step(self.model, stage, self._config)
         for epoch in range(first, epochs):
             start = time.perf_counter()
-            loss, parts = self._run_epoch(stage, epoch, train_step, advance)
+            loss, parts = self._run_epoch(stage, epoch, optimizer, train_step, advance)
             last = epoch == epochs - 1
             validation = self._validate(stage, loss_step, last or (epoch + 1) % self._config.train.validate_every == 0)
             step = (self._epochs_before(stage.number) + epoch + 1) * self._steps
@@ -113,7 +115,7 @@ class Trainer:
             self._history.record(stage, epoch, step, loss, parts, validation, time.perf_counter() - start)
             self._save(stage, epoch + 1, optimizer, validation)
 
-    def _run_epoch(self, stage: Stage, epoch: int, train_step: Callable,
+    def _run_epoch(self, stage: Stage, epoch: int, optimizer: Any, train_step: Callable,
                    advance: progress.Advance) -> tuple[float, dict[str, float]]:
         """One pass; returns the epoch's mean loss and its mean weighted parts."""
         run_epoch = self._epochs_before(stage.number) + epoch
@@ -123,6 +125,7 @@ class Trainer:
             total, parts = train_step(batch)
             values.append({"loss": float(total), **{name: float(value) for name, value in parts.items()}})
             self._require_finite(values[-1], stage, epoch, step, batch)
+            require_scale(optimizer)
             if self._average:
                 self._average.update()
             advance(what=f"stage {stage.number} ({stage.name}) loss {values[-1]['loss']:.3f}")

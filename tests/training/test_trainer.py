@@ -67,9 +67,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_the_case_named(settings, t
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_and_resumed_ends_with_the_same_weights(settings, tmp_path):
+@pytest.mark.parametrize("options", [[], ["--train.precision", "float16", "--train.accumulate", "2", "--train.recompute", "1"]])
+def test_killed_at_random_moments_and_resumed_ends_with_the_same_weights(settings, tmp_path, options):
     """Five times SIGKILL, by turns just after a new epoch and anywhere from start-up on; then the weights, bit for bit."""
-    arguments = ["--config", str(settings), "--train.epochs", "[3,3,3,3]", "--train.average", "0.9"]
+    arguments = ["--config", str(settings), "--train.epochs", "[3,3,3,3]", "--train.average", "0.9", *options]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run(_command(whole, arguments), cwd=ROOT, check=True, capture_output=True)
     for kill in range(5):
