@@ -12,7 +12,8 @@ compute. Topics:
     scan           a whole scan beside MONAI's sliding windows and a network like nnU-Net's
     growth         stage 4's step with more lesions, more voxels, more patches
 
-CPU seconds are what an idle machine would need too; wall seconds grow where other work runs beside.
+Wall seconds grow where other work runs beside. So do PyTorch's CPU seconds, if less: its threads wait for each other by spinning.
+Compare on an idle machine.
 """
 import argparse
 import os
