@@ -116,9 +116,10 @@ def _train(config: Config, run: pathlib.Path, resume: bool, console: "Console | 
     try:
         Trainer(config, train, validation, run, make_scorer(validation, config), resume, console).fit()
     except tf.errors.ResourceExhaustedError:
-        raise InputError(f"a step with patch.size {config.patch.size} and train.batch {config.train.batch} does not fit into memory; "
-                         "lower one of them, or set train.recompute or train.precision") from None
-    except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.NotFoundError, tf.errors.InternalError) as error:
+        raise InputError(f"a step with patch.size {config.patch.size} and train.batch {config.train.batch} does not fit into "
+                         "memory; lower one of them, or set train.recompute or train.precision") from None
+    except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.NotFoundError,
+            tf.errors.InternalError) as error:
         if not config.train.jit_compile:
             raise
         devices = ", ".join(sorted({device.device_type for device in tf.config.list_logical_devices()}))
