@@ -2,6 +2,7 @@
 import argparse
 import dataclasses
 import hashlib
+import math
 import pathlib
 import sys
 import time
@@ -36,6 +37,7 @@ def main(argv: list[str] | None = None) -> None:
     _check_arguments(given)
     make_folder(given.out, "--out")
     import_tensorflow()
+    from synergynet_tf.inference.budget import GB
     from synergynet_tf.inference.predictor import Predictor
     from synergynet_tf.training.checkpoint import load_run
 
@@ -43,7 +45,8 @@ def main(argv: list[str] | None = None) -> None:
     config = overridden(config, given.coverage, given.gamma, given.threshold)
     cases, failed = find_cases(given, config)
     total = len(cases) + len(failed)
-    for name, error in segment(cases, Predictor(model, config), given):
+    memory = None if given.memory_budget is None else given.memory_budget * GB
+    for name, error in segment(cases, Predictor(model, config, memory), given):
         failed.append(name)
         if total == 1:
             raise error
@@ -60,6 +63,7 @@ def segment(cases: "Sequence[Case]", predictor: "Predictor", given: argparse.Nam
     from rich.console import Console
 
     from synergynet_tf.inference import outputs
+    from synergynet_tf.inference.budget import described
 
     checkpoint, console = identity(given.run, given.weights), Console()
     with progress.bar("segmenting", len(cases), console=console) as advance:
@@ -75,7 +79,9 @@ def segment(cases: "Sequence[Case]", predictor: "Predictor", given: argparse.Nam
             except InputError as error:
                 yield case.name, error
             else:
-                line = f"{case.name}: {_counted(summary)}  ({time.monotonic() - start:.1f} s)"
+                shape = prediction.loaded.image.shape[:3]
+                how = "" if given.memory_budget is None else f"; {described(predictor.config, shape, predictor.windows(shape))}"
+                line = f"{case.name}: {_counted(summary)}  ({time.monotonic() - start:.1f} s{how})"
                 console.print(line, highlight=False, markup=False, soft_wrap=True)
             advance()
 
@@ -190,6 +196,10 @@ def _check_arguments(given: argparse.Namespace) -> None:
                          "give one or the other")
     if given.raters and not given.picture:
         raise InputError(f"--raters is {given.raters}, but it says whose reference is drawn: add --picture, or leave it out")
+    if given.memory_budget is not None and given.coverage:
+        raise InputError(f"--coverage is {given.coverage}, but --memory-budget chooses it: give one or the other")
+    if given.memory_budget is not None and not 0 < given.memory_budget < math.inf:
+        raise InputError(f"--memory-budget is {given.memory_budget}, but it must be a positive number of GB")
     if given.t2 and not (len(given.input) == len(scans) == 1):
         raise InputError(f"--t2 is {given.t2}, but INPUT is {_joined(given.input)}: --t2 goes with one FLAIR file; name that one")
     if not (given.run / f"{given.weights}.npz").is_file():
@@ -246,6 +256,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--coverage", choices=("whole", "windows", "centre"),
                         help="the whole brain at once, in overlapping windows (less memory), or the paper's centre crop alone "
                              "(default: the run's)")
+    parser.add_argument("--memory-budget", type=float, metavar="GB",
+                        help="take no more memory: the whole brain at once if it fits, else the largest windows that do "
+                             "(GB of 2**30 bytes, the whole process)")
     parser.add_argument("--gamma", type=float, help="weight of the local branch in the fusion, 0 to 1 (default: the run's)")
     parser.add_argument("--threshold", type=float, help="a voxel is lesion above this probability (default: the run's)")
     parser.add_argument("--weights", choices=("best", "last"), default="best",
