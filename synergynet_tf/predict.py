@@ -2,6 +2,7 @@
 import argparse
 import dataclasses
 import hashlib
+import math
 import pathlib
 import sys
 import time
@@ -39,6 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     _check_arguments(given)
     make_folder(given.out, "--out")
     import_tensorflow()
+    from synergynet_tf.inference.budget import GB
     from synergynet_tf.inference.predictor import Predictor
     from synergynet_tf.segmenting import Job, unfinished
     from synergynet_tf.training.checkpoint import load_run
@@ -48,12 +50,13 @@ def main(argv: list[str] | None = None) -> None:
     cases, failed = find_cases(given, config)
     total = len(cases) + len(failed)
     checkpoint = identity(given.run, given.weights)
-    job = Job(given.run.absolute(), given.weights, config, checkpoint, given.out.absolute(), given.picture)
+    memory = None if given.memory_budget is None else given.memory_budget * GB
+    job = Job(given.run.absolute(), given.weights, config, checkpoint, given.out.absolute(), given.picture, memory)
     wanted = unfinished(cases, job) if given.resume else cases
     if given.workers:
         outcomes = segment_shared(wanted, job, given.workers, given.cluster)
     else:
-        outcomes = segment(wanted, Predictor(model, config), job)
+        outcomes = segment(wanted, Predictor(model, config, memory), job)
     for name, error in outcomes:
         failed.append(name)
         if total == 1:
@@ -70,14 +73,14 @@ def segment(cases: "Sequence[Case]", predictor: "Predictor", job: "Job") -> Iter
     """Segment the cases one after the other and write what belongs to each; yields the name and the error of those that fail."""
     from rich.console import Console
 
-    from synergynet_tf.segmenting import write
+    from synergynet_tf.segmenting import segment_loaded
 
     console = Console()
     with progress.bar("segmenting", len(cases), console=console) as advance:
         for case, loaded in one_ahead([job.seen(case) for case in cases], predictor.load):
             start = time.monotonic()
             try:
-                line = write(job, predictor.predict_loaded(loaded()))
+                line = segment_loaded(job, predictor, loaded())
             except InputError as error:
                 yield case.name, error
             else:
@@ -223,6 +226,10 @@ def _check_arguments(given: argparse.Namespace) -> None:
                          "give one or the other")
     if given.raters and not given.picture:
         raise InputError(f"--raters is {given.raters}, but it says whose reference is drawn: add --picture, or leave it out")
+    if given.memory_budget is not None and given.coverage:
+        raise InputError(f"--coverage is {given.coverage}, but --memory-budget chooses it: give one or the other")
+    if given.memory_budget is not None and not 0 < given.memory_budget < math.inf:
+        raise InputError(f"--memory-budget is {given.memory_budget}, but it must be a positive number of GB")
     if given.t2 and not (len(given.input) == len(scans) == 1):
         raise InputError(f"--t2 is {given.t2}, but INPUT is {_joined(given.input)}: --t2 goes with one FLAIR file; name that one")
     if given.workers is not None and given.workers < 1:
@@ -268,6 +275,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--coverage", choices=("whole", "windows", "centre"),
                         help="the whole brain at once, in overlapping windows (less memory), or the paper's centre crop alone "
                              "(default: the run's)")
+    parser.add_argument("--memory-budget", type=float, metavar="GB",
+                        help="take no more memory: the whole brain at once if it fits, else the largest windows that do "
+                             "(GB of 2**30 bytes, the whole process)")
     parser.add_argument("--gamma", type=float, help="weight of the local branch in the fusion, 0 to 1 (default: the run's)")
     parser.add_argument("--threshold", type=float, help="a voxel is lesion above this probability (default: the run's)")
     parser.add_argument("--weights", choices=("best", "last"), default="best",

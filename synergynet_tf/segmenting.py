@@ -7,8 +7,10 @@ from typing import Any
 
 from synergynet_tf.config import Config
 from synergynet_tf.data.layouts import Case
+from synergynet_tf.data.preprocess import LoadedCase
 from synergynet_tf.errors import InputError
 from synergynet_tf.inference import outputs
+from synergynet_tf.inference.budget import described
 from synergynet_tf.inference.predictor import CasePrediction, Predictor
 
 
@@ -22,19 +24,28 @@ class Job:
     checkpoint: dict[str, str]      # what names the network for good
     out: pathlib.Path
     picture: bool
+    memory: float | None = None     # bytes that a process may take; see `inference.budget`
 
     def seen(self, case: Case) -> Case:
         """The case without its reference, which is only drawn."""
         return case if self.picture else dataclasses.replace(case, lesions=None, lesions2=None)
 
 
-def write(job: Job, prediction: CasePrediction) -> str:
-    """Write what belongs to a case, and say it in a line. Raises InputError when a file cannot be written."""
-    name, summary = prediction.case.name, outputs.write_case(job.out, prediction, job.checkpoint)
+def segment_loaded(job: Job, predictor: Predictor, loaded: LoadedCase) -> str:
+    """Segment a case that was read, write what belongs to it, and say it in a line.
+
+    Raises:
+        InputError: the case cannot be segmented, or a file cannot be written.
+    """
+    prediction, name = predictor.predict_loaded(loaded), loaded.case.name
+    summary = outputs.write_case(job.out, prediction, job.checkpoint)
     said = f"{name}: {summary['count']} lesion{'' if summary['count'] == 1 else 's'}, {summary['volume_ml']:.2f} ml"
     if job.picture:
         _draw(prediction, job.out / f"{name}.png", said)
-    return said
+    if job.memory is None:
+        return said
+    shape = loaded.image.shape[:3]
+    return f"{said}; {described(prediction.config, shape, predictor.windows(shape))}"
 
 
 def make_worker(job: Job, threads: int) -> Callable[[Case], str]:
@@ -46,8 +57,8 @@ def make_worker(job: Job, threads: int) -> Callable[[Case], str]:
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     import_tensorflow()
-    predictor = Predictor(load_run(job.run, job.weights)[0], job.config)
-    return lambda case: write(job, predictor.predict_case(case))
+    predictor = Predictor(load_run(job.run, job.weights)[0], job.config, job.memory)
+    return lambda case: segment_loaded(job, predictor, predictor.load(case))
 
 
 def unfinished(cases: Sequence[Case], job: Job) -> list[Case]:
@@ -68,10 +79,11 @@ def _is_finished(case: Case, job: Job) -> bool:
 
 
 def _made_by(case: Case, job: Job) -> dict[str, Any]:
-    """What of a case's JSON file (`outputs.report`) says how it was made."""
+    """What of a case's JSON file (`outputs.report`) says how it was made. A budget may choose another coverage for each case."""
     config = job.config
+    coverage = {"coverage": config.infer.coverage} if job.memory is None else {}
     images = {channel: str(case.images[channel].absolute()) for channel in config.data.channels}
-    return {"checkpoint": job.checkpoint, "images": images, "coverage": config.infer.coverage, "gamma": config.fusion.gamma,
+    return {"checkpoint": job.checkpoint, "images": images, **coverage, "gamma": config.fusion.gamma,
             "threshold": config.infer.threshold, "connectivity": config.lesions.connectivity}
 
 

@@ -118,12 +118,10 @@ def _train(config: Config, run: pathlib.Path, resume: bool, console: "Console | 
     except tf.errors.ResourceExhaustedError:
         raise InputError(f"a step with patch.size {config.patch.size} and train.batch {config.train.batch} does not fit into "
                          "memory; lower one of them, or set train.recompute or train.precision") from None
-    except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.NotFoundError,
-            tf.errors.InternalError) as error:
+    except tf.errors.OpError as error:
         if not config.train.jit_compile:
             raise
-        devices = ", ".join(sorted({device.device_type for device in tf.config.list_logical_devices()}))
-        raise InputError(f"train.jit_compile is true, but XLA cannot compile or run the step on {devices} "
+        raise InputError("train.jit_compile is true, but XLA cannot compile or run the step here "
                          f"({error.message.splitlines()[0]}); set it to false") from None
     loss_curves(read_log(run / LOG), run / PICTURE)
     console.print(f"trained: {run} holds best.npz, last.npz, {LOG} and {PICTURE}", highlight=False, soft_wrap=True)

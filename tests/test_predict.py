@@ -235,3 +235,24 @@ def test_a_report_leaves_out_what_could_not_be_segmented(run, tmp_path):
     bad.write_bytes(b"broken")
     assert call(run, tmp_path / "out", good, bad, "--report") == 2
     assert names(tmp_path / "out/report/cases") == ["a.html"]
+
+
+def test_a_memory_budget_chooses_windows_and_says_so(run, tmp_path, capsys):
+
+    scan = write_scan(tmp_path / "given" / "anna.nii.gz")
+    assert call(run, tmp_path / "whole", scan, "--memory-budget", "64") == 0
+    assert "; in one pass, " in capsys.readouterr().out
+    assert json.loads((tmp_path / "whole" / "anna_lesions.json").read_text())["coverage"] == "whole"
+    assert call(run, tmp_path / "none", scan, "--memory-budget", "0.5") == 2
+    error = capsys.readouterr().err
+    assert "--memory-budget is 0.5 GB" in error and "GB at least" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--memory-budget", "3", "--coverage", "windows"], "--coverage is windows, but --memory-budget chooses it"),
+    (["--memory-budget", "0"], "--memory-budget is 0.0, but it must be a positive number"),
+    (["--memory-budget", "nan"], "--memory-budget is nan"),
+])
+def test_budgets_that_cannot_be_meant(run, tmp_path, capsys, arguments, message):
+    assert call(run, tmp_path / "out", write_scan(tmp_path / "a.nii.gz"), *arguments) == 2
+    assert message in capsys.readouterr().err

@@ -12,7 +12,7 @@ from synergynet_tf.data import preprocess
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.preprocess import LoadedCase
 from synergynet_tf.errors import InputError
-from synergynet_tf.inference import coverage
+from synergynet_tf.inference import budget, coverage
 from synergynet_tf.inference.coverage import Triple, Window
 from synergynet_tf.inference.merge import Found, Merged, fused_probability, merge, sigmoid
 from synergynet_tf.structures import Prediction
@@ -87,11 +87,12 @@ class Predictor:
 
     Args:
         model: image float32 [1, X, Y, Z, C] (X, Y, Z multiples of 8) -> Prediction. It is traced once, for every shape.
-        config: `infer`, `fusion`, `detector`, `mask` and `data.channels` are read.
+        config: `infer`, `fusion`, `detector`, `mask` and `data.channels` are read; with `memory` also what the network's size is.
+        memory: bytes that the process may take. For each volume the coverage is then the one that fits, see `budget`.
     """
 
-    def __init__(self, model: Callable[[tf.Tensor], Prediction], config: Config):
-        self.config = config
+    def __init__(self, model: Callable[[tf.Tensor], Prediction], config: Config, memory: float | None = None):
+        self.config, self._memory = config, memory
         signature = tf.TensorSpec((1, None, None, None, len(config.data.channels)), tf.float32)
         self._run = tf.function(lambda image: model(image), input_signature=[signature])
 
@@ -103,13 +104,14 @@ class Predictor:
             brain: bool [X, Y, Z]; nothing outside it is lesion. None: where the image is not 0.
 
         Raises:
-            InputError: the image has other channels than the network, the network's answer is not finite, or memory ran out.
+            InputError: the image has other channels than the network, the network's answer is not finite, memory ran out, or
+                no coverage fits into `memory`.
         """
         channels = self.config.data.channels
         if image.ndim != 4 or image.shape[-1] != len(channels):
             raise InputError(f"the image has shape {image.shape}, but the network takes [X, Y, Z, {len(channels)}] "
                              f"({', '.join(channels)}): give it these channels")
-        shape, infer, detector = image.shape[:3], self.config.infer, self.config.detector
+        shape, infer, detector = image.shape[:3], self.infer_for(image.shape[:3]), self.config.detector
         merged = merge(shape, self._predictions(image), infer.overlap, detector.final_nms_iou, detector.max_detections,
                        self.config.mask.window)
         brain = (image != 0).any(axis=-1) if brain is None else brain
@@ -125,15 +127,20 @@ class Predictor:
             segmentation = self.predict_volume(loaded.image, loaded.brain)
         except InputError as error:
             raise InputError(f"{loaded.grid.path}: {error}") from None
-        return CasePrediction(loaded, segmentation, self.config)
+        used = self.infer_for(loaded.image.shape[:3])
+        return CasePrediction(loaded, segmentation, dataclasses.replace(self.config, infer=used))
 
     def predict_case(self, case: Case) -> CasePrediction:
         """Read a case's files and segment it. Raises InputError as `load` and `predict_loaded`."""
         return self.predict_loaded(self.load(case))
 
+    def infer_for(self, shape: Triple) -> InferConfig:
+        """How a volume [X, Y, Z] will be covered. Raises InputError where nothing fits into `memory`."""
+        return self.config.infer if self._memory is None else budget.fitting(self.config, shape, self._memory)
+
     def windows(self, shape: Triple) -> list[Window]:
-        """Where the network will be applied to a volume [X, Y, Z]."""
-        infer = self.config.infer
+        """Where the network will be applied to a volume [X, Y, Z]. Raises InputError as `infer_for`."""
+        infer = self.infer_for(shape)
         if infer.coverage == "whole":
             return [coverage.whole(shape)]
         if infer.coverage == "centre":

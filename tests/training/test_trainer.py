@@ -66,6 +66,24 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_the_case_named(settings, t
     assert not (tmp_path / "last.npz").exists()
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+def test_where_xla_cannot_compile_the_step_one_line_says_so(settings, tmp_path, monkeypatch, capsys, compiled):
+    import tensorflow as tf
+
+    def refuse(self):
+        raise tf.errors.UnimplementedError(None, None, "no kernel for this device\nand where it was made")
+
+    monkeypatch.setattr("synergynet_tf.training.trainer.Trainer.fit", refuse)
+    arguments = ["--run", str(tmp_path), "--config", str(settings), "--train.jit_compile", str(compiled).lower()]
+    if compiled:
+        assert train.main(arguments) == 2
+        assert "train.jit_compile is true, but XLA cannot" in (error := capsys.readouterr().err)
+        assert error.count("\n") == 1 and "no kernel for this device" in error
+    else:
+        with pytest.raises(tf.errors.UnimplementedError):
+            train.main(arguments)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["--train.precision", "float16", "--train.accumulate", "2", "--train.recompute", "1"]])
 def test_killed_at_random_moments_and_resumed_ends_with_the_same_weights(settings, tmp_path, options):

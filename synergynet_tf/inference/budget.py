@@ -1,0 +1,77 @@
+"""How much memory a segmentation takes, and the coverage that fits into what there is.
+
+The estimate is of the whole process at its highest. Its terms were measured on a CPU (docs/performance.md), and all are counted
+as if they came together, which leaves a margin: TensorFlow itself, arrays of the scan's size, the local branch on its patches,
+what the windows leave for merging, and the U-Net's maps on one window.
+"""
+import dataclasses
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from synergynet_tf.config import Config, InferConfig
+from synergynet_tf.errors import InputError
+from synergynet_tf.inference import coverage
+from synergynet_tf.inference.coverage import STRIDE, Triple, Window
+
+GB = 2 ** 30
+SMALLEST = 64               # voxels a side: in smaller windows the network sees too little about a lesion
+PROCESS = 0.85 * GB         # Python, TensorFlow, the traced graph
+SCAN = 100                  # bytes for a voxel of the scan: logits, weights, probability, masks; channels come on top
+PATCHES = 8                 # maps of all detections' patches that are there at a time
+MAPS = 6                    # maps of full resolution, each of widths[0] channels
+ANCHORS = 3                 # copies of objectness and deltas
+FLOAT = 4
+
+
+def peak(config: Config, shape: Triple, placed: list[Window]) -> float:
+    """Bytes that a process takes at most to segment a volume [X, Y, Z] in these windows of one size."""
+    detector, mask = config.detector, config.mask
+    cells = detector.max_detections * mask.size ** 3
+    anchors = 7 * len(detector.anchor_sizes) / detector.stride ** 3         # floats for a voxel
+    scan = math.prod(shape) * (SCAN + 2 * FLOAT * len(config.data.channels))
+    window = math.prod(placed[0].size) * (MAPS * config.unet.widths[0] + ANCHORS * anchors)
+    merged = 2 * len(placed) * cells if len(placed) > 1 else 0
+    return PROCESS + scan + FLOAT * (PATCHES * cells * mask.width + merged + window)
+
+
+def sizes(shape: Triple) -> Iterator[Triple]:
+    """Window sizes for a volume [X, Y, Z], from the whole of it down to SMALLEST a side, the longest side shortened each time."""
+    size = coverage.whole(shape).size
+    yield size
+    while max(size) > SMALLEST:
+        longest = int(np.argmax(size))
+        size = tuple(n - STRIDE if axis == longest else n for axis, n in enumerate(size))
+        yield size
+
+
+def fitting(config: Config, shape: Triple, memory: float) -> InferConfig:
+    """The run's `infer` settings with the coverage that fits: the whole volume at once, else the largest windows.
+
+    Args:
+        shape: X, Y, Z of the volume.
+        memory: of the process, bytes.
+
+    Raises:
+        InputError: no windows take so little; the message says what the most frugal ones take.
+    """
+    least = math.inf
+    for i, size in enumerate(sizes(shape)):
+        placed = coverage.windows(shape, size, config.infer.overlap)
+        needed = peak(config, shape, placed)
+        if needed <= memory:
+            return dataclasses.replace(config.infer, **({"coverage": "windows", "window": size} if i else {"coverage": "whole"}))
+        least = min(least, needed)
+    raise InputError(f"--memory-budget is {memory / GB:g} GB, but a volume of {'x'.join(map(str, shape))} voxels takes "
+                     f"{_rounded_up(least)} at least, in windows; give it that or more")
+
+
+def described(config: Config, shape: Triple, placed: list[Window]) -> str:
+    """How a volume is covered and what it takes, in words."""
+    how = "in one pass" if len(placed) == 1 else f"in {len(placed)} windows of {'x'.join(map(str, placed[0].size))} voxels"
+    return f"{how}, {_rounded_up(peak(config, shape, placed))} at most"
+
+
+def _rounded_up(memory: float) -> str:
+    return f"{math.ceil(memory / GB * 10) / 10:.1f} GB"

@@ -1,0 +1,123 @@
+"""The coverage that a memory budget leaves: as much as fits, never more, and a clear word where nothing does."""
+import dataclasses
+import json
+import math
+import pathlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from synergynet_tf.config import Config, UNetConfig
+from synergynet_tf.errors import InputError
+from synergynet_tf.inference import budget, coverage
+from synergynet_tf.inference.budget import GB, fitting, peak, sizes
+from synergynet_tf.inference.predictor import Predictor
+
+ROOT = pathlib.Path(__file__).parents[2]
+BRAIN = (144, 176, 141)
+
+
+def needed(size, config=None, shape=BRAIN):
+    config = config or Config()
+    return peak(config, shape, coverage.windows(shape, size, config.infer.overlap))
+
+
+ALL = [needed(size) for size in sizes(BRAIN)]
+LEAST, WHOLE = min(ALL), ALL[0]
+
+
+def test_sizes_go_from_the_whole_brain_to_the_smallest_cube_by_its_longest_side():
+    found = list(sizes((70, 100, 64)))
+    assert found == [(72, 104, 64), (72, 96, 64), (72, 88, 64), (72, 80, 64), (72, 72, 64), (64, 72, 64), (64, 64, 64)]
+    assert list(sizes((10, 20, 30))) == [(16, 24, 32)]
+
+
+def test_the_whole_brain_where_it_fits_to_the_byte():
+    assert fitting(Config(), BRAIN, WHOLE).coverage == "whole"
+    assert fitting(Config(), BRAIN, WHOLE - 1).coverage == "windows"
+
+
+@pytest.mark.parametrize("memory", np.linspace(LEAST, WHOLE - 1, 9))
+def test_the_first_windows_that_fit_are_taken(memory):
+    chosen = fitting(Config(), BRAIN, memory)
+    assert chosen.coverage == "windows" and needed(chosen.window) <= memory
+    larger = [size for size in sizes(BRAIN) if math.prod(size) > math.prod(chosen.window)]
+    assert all(needed(size) > memory for size in larger)
+
+
+def test_more_memory_never_gives_smaller_windows():
+    found = [fitting(Config(), BRAIN, memory) for memory in np.linspace(LEAST, 1.1 * WHOLE, 30)]
+    voxels = [math.prod(chosen.window if chosen.coverage == "windows" else coverage.whole(BRAIN).size) for chosen in found]
+    assert voxels == sorted(voxels) and len(set(voxels)) > 5
+
+
+def test_what_else_is_asked_for_stays():
+    config = dataclasses.replace(Config(), infer=dataclasses.replace(Config().infer, overlap=0.25, threshold=0.4))
+    for memory in (WHOLE - 1, WHOLE):
+        chosen = fitting(config, BRAIN, memory)
+        assert (chosen.overlap, chosen.threshold) == (0.25, 0.4)
+
+
+def test_the_error_names_a_budget_that_works():
+    with pytest.raises(InputError, match=r"--memory-budget is 0\.5 GB, but a volume of 144x176x141 voxels takes") as error:
+        fitting(Config(), BRAIN, 0.5 * GB)
+    smallest = float(re.search(r"takes ([\d.]+) GB", str(error.value)).group(1))
+    assert fitting(Config(), BRAIN, smallest * GB).coverage == "windows"
+    with pytest.raises(InputError):
+        fitting(Config(), BRAIN, (smallest - 0.1) * GB)
+
+
+def test_wider_networks_larger_scans_and_more_windows_take_more():
+    wide = dataclasses.replace(Config(), unet=UNetConfig(widths=(32, 32, 64, 128)))
+    one = [coverage.centre(BRAIN, (64, 64, 64))]
+    assert peak(wide, BRAIN, one) > peak(Config(), BRAIN, one)
+    assert peak(Config(), (200, 200, 200), one) > peak(Config(), BRAIN, one)
+    assert peak(Config(), BRAIN, 3 * one) > peak(Config(), BRAIN, 2 * one)
+
+
+def test_a_predictor_covers_each_volume_as_it_fits():
+    memory = needed((96, 96, 96), shape=(96, 96, 96))
+    predictor = Predictor(lambda image: None, Config(), memory)
+    assert predictor.windows((96, 96, 96)) == [coverage.whole((96, 96, 96))]
+    with pytest.raises(InputError, match="memory-budget"):
+        predictor.windows((400, 400, 400))
+    assert len(Predictor(lambda image: None, Config(), WHOLE - 1).windows(BRAIN)) > 1
+    assert len(Predictor(lambda image: None, Config()).windows(BRAIN)) == 1
+
+
+def test_the_words_for_the_log():
+    assert budget.described(Config(), BRAIN, [coverage.whole(BRAIN)]).startswith("in one pass, ")
+    placed = coverage.windows(BRAIN, (96, 96, 96), 0.5)
+    assert re.fullmatch(r"in 12 windows of 96x96x96 voxels, \d\.\d GB at most", budget.described(Config(), BRAIN, placed))
+
+
+# Every proposal becomes a detection: no trained network leaves more to paste and to merge.
+MEASURE = """
+import dataclasses, json, resource, sys
+import numpy as np
+from synergynet_tf.config import Config
+from synergynet_tf.inference.predictor import Predictor
+from synergynet_tf.models.synergynet import build_synergynet
+shape, memory = tuple(json.loads(sys.argv[1])), float(sys.argv[2])
+config = Config()
+config = dataclasses.replace(config, detector=dataclasses.replace(config.detector, score_threshold=0.0))
+predictor = Predictor(build_synergynet(config), config, memory)
+image = np.random.default_rng(0).normal(size=(*shape, 1)).astype(np.float32)
+for _ in range(2):
+    predictor.predict_volume(image).mask
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, len(predictor.windows(shape)))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("shape", "share"), [((96, 112, 96), 1.0), ((144, 176, 136), 1.0), ((144, 176, 136), 0.75)])
+def test_a_process_stays_within_its_budget(shape, share):
+    whole = needed(coverage.whole(shape).size, shape=shape)
+    shown = subprocess.run([sys.executable, "-c", MEASURE, json.dumps(shape), str(share * whole)], cwd=ROOT, check=True,
+                           capture_output=True, text=True)
+    taken, count = map(int, shown.stdout.split()[-2:])
+    assert taken <= share * whole
+    assert (count == 1) == (share == 1)
