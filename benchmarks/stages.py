@@ -1,7 +1,8 @@
 """Seconds a step and peak memory of each training stage: `python -m benchmarks.stages --preset paper [--data.path ...]`.
 
 Every stage runs in a process of its own, so that its peak memory is its own. Without --data.path one phantom patient is made.
-The first step, which traces and allocates, is timed apart. Prints a Markdown table.
+The first step, which traces and allocates, is timed apart. Processor seconds are of all threads, the input's too: beside other
+work they tell more than the clock. Prints a Markdown table.
 """
 import json
 import resource
@@ -35,9 +36,11 @@ def main(argv: list[str] | None = None) -> None:
                 for stage in range(1, STAGE_COUNT + 1)]
     size = "x".join(map(str, config.patch.size))
     print(f"{size}x{len(config.data.channels)}, batch {config.train.batch}, {own.steps} steps after the first\n")
-    print("| stage | first step, s | step, s | peak memory, GB | loss |\n|---|---|---|---|---|")
+    print("| stage | first step, s | step, s | of processors, s | peak memory, GB | loss |")
+    print("|---|---|---|---|---|---|")
     for row in rows:
-        print(f"| {row['stage']} | {row['first']:.1f} | {row['step']:.2f} | {row['memory']:.1f} | {row['loss']:.3f} |")
+        print(f"| {row['stage']} | {row['first']:.1f} | {row['step']:.2f} | {row['processors']:.2f} | {row['memory']:.2f} "
+              f"| {row['loss']:.3f} |")
 
 
 def measure(config: Config, number: int, steps: int) -> dict[str, float]:
@@ -59,15 +62,17 @@ def measure(config: Config, number: int, steps: int) -> dict[str, float]:
         model = build_synergynet(config)
     optimizer = make_optimizer(config.train, steps)
     optimizer.build(trainable_variables(model, stage))
-    step, seconds, epoch = make_train_step(model, optimizer, stage, config), [], 0
+    step, seconds, processors, epoch = make_train_step(model, optimizer, stage, config), [], [], 0
     while len(seconds) <= steps:
         for batch in pipeline.training_dataset(cases, config, epoch):
-            start = time.perf_counter()
+            start, worked = time.perf_counter(), time.process_time()
             loss = float(step(batch)[0])
             seconds.append(time.perf_counter() - start)
+            processors.append(time.process_time() - worked)
         epoch += 1
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** 20      # KiB on Linux
-    return {"stage": number, "first": seconds[0], "step": statistics.median(seconds[1:steps + 1]), "memory": peak, "loss": loss}
+    return {"stage": number, "first": seconds[0], "step": statistics.median(seconds[1:steps + 1]),
+            "processors": statistics.median(processors[1:steps + 1]), "memory": peak, "loss": loss}
 
 
 def _phantom(folder: Path) -> Path:

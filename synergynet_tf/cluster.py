@@ -35,6 +35,7 @@ def connected(workers: int, address: str | None) -> Iterator[None]:
     """
     try:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")       # it would report to its makers
+        os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")     # it would end workers for what others take
         import ray
     except ImportError:
         raise InputError("ray is absent, which shares work among processes; install synergynet-tf[cluster]") from None
@@ -71,18 +72,21 @@ def share(make: Callable[[int], Callable[[Any], Any]], items: Sequence[Any], wor
     start = _starter(make, workers)
     for _ in range(min(workers, len(items))):
         worker = start()
-        running[worker.begin.remote()] = worker, None, 0
+        running[worker.begin.remote()] = worker, None, 1
     while running and (waiting or any(item is not None for _, item, _ in running.values())):
         (done,), _ = ray.wait(list(running), num_returns=1)
         worker, item, attempt = running.pop(done)
         try:
             value, refused = ray.get(done)
         except ray.exceptions.RayError as error:
-            ended = isinstance(error, ray.exceptions.RayActorError)
-            if item is None:
+            ended = isinstance(error, (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError))
+            if item is None and attempt == ATTEMPTS:
                 raise InputError(f"a worker could not be started: {_cause(error)}") from None
             if ended:
                 worker = start()
+            if item is None:
+                running[worker.begin.remote()] = worker, None, attempt + 1
+                continue
             if again := attempt < ATTEMPTS:
                 waiting.append((item, attempt + 1))
             what = "its process was ended, for want of memory as a rule" if ended else _cause(error)

@@ -238,7 +238,6 @@ def test_a_report_leaves_out_what_could_not_be_segmented(run, tmp_path):
 
 
 def test_a_memory_budget_chooses_windows_and_says_so(run, tmp_path, capsys):
-
     scan = write_scan(tmp_path / "given" / "anna.nii.gz")
     assert call(run, tmp_path / "whole", scan, "--memory-budget", "64") == 0
     assert "; in one pass, " in capsys.readouterr().out

@@ -18,7 +18,7 @@ from synergynet_tf.inference.coverage import STRIDE, Triple, Window
 GB = 2 ** 30
 SMALLEST = 64               # voxels a side: in smaller windows the network sees too little about a lesion
 PROCESS = 0.85 * GB         # Python, TensorFlow, the traced graph
-SCAN = 100                  # bytes for a voxel of the scan: logits, weights, probability, masks; channels come on top
+SCAN = 150                  # bytes for a voxel of the scan: logits, weights, probability, masks, files; channels on top
 PATCHES = 8                 # maps of all detections' patches that are there at a time
 MAPS = 6                    # maps of full resolution, each of widths[0] channels
 ANCHORS = 3                 # copies of objectness and deltas

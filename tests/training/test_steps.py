@@ -1,4 +1,6 @@
 """A step of the last stage at the quickstart's size: the same weights and batch give the same bits, every time."""
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from synergynet_tf.structures import Batch
 from synergynet_tf.training.determinism import make_deterministic
 from synergynet_tf.training.stages import STAGES
 from synergynet_tf.training.steps import make_train_step
+from tests.cohort import TINY, make_batch
 
 SIDE = 64
 REPEATS = 12
@@ -49,3 +52,18 @@ def test_a_step_of_the_last_stage_gives_the_same_bits_each_time(batch):
     differing = {name for weights in reached[1:] for name, a, b in zip(names, reached[0], weights) if not np.array_equal(a, b)}
     assert not differing
     assert any(np.any(a != b) for a, b in zip(start, reached[0]))       # the step did move them
+
+
+def test_recomputed_levels_and_patches_give_the_gradients_of_kept_ones():
+    moved = []
+    for recompute in (0, 4):
+        config = Config.from_dict(TINY | {"train": {"recompute": recompute}})
+        config = dataclasses.replace(config, detector=dataclasses.replace(config.detector, score_threshold=0.0))
+        keras.utils.set_random_seed(0)
+        model = build_synergynet(config)
+        before = model.get_weights()
+        total, _ = make_train_step(model, keras.optimizers.SGD(1.0), STAGES[-1], config)(make_batch(1))
+        moved.append((float(total), np.concatenate([np.ravel(a - b) for a, b in zip(model.get_weights(), before)])))
+    (kept_loss, kept), (anew_loss, anew) = moved
+    assert anew_loss == pytest.approx(kept_loss, rel=1e-6)
+    assert np.linalg.norm(anew - kept) <= 1e-5 * np.linalg.norm(kept) > 0
