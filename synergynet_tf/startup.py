@@ -1,7 +1,12 @@
 """Starting TensorFlow from a command, without its remarks about the machine."""
 import contextlib
+import json
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from synergynet_tf.training.replicas import Replicas
 
 
 def import_tensorflow() -> None:
@@ -14,6 +19,29 @@ def import_tensorflow() -> None:
         import tensorflow as tf
 
         tf.config.list_logical_devices()
+
+
+def begin_replicas(strategy: str) -> "Replicas":
+    """Import TensorFlow and begin a strategy (training.replicas.begin) in silence."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with _stderr_closed():
+        from synergynet_tf.training.replicas import begin
+
+        return begin(strategy)
+
+
+def waits_for_chief(strategy: str) -> bool:
+    """Whether this process is one of several of a run and not the one that prepares it; it needs no TensorFlow to say so.
+
+    Of processes without the name of a chief the first worker is it.
+    """
+    if strategy != "multiworker":
+        return False
+    try:
+        task = json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {})
+        return task.get("type", "worker") != "chief" and int(task.get("index", os.environ.get("SLURM_PROCID", 0))) > 0
+    except (ValueError, AttributeError, TypeError):
+        return False        # what is wrong with it is said where it is used
 
 
 @contextlib.contextmanager

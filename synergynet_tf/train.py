@@ -12,7 +12,7 @@ from synergynet_tf import cli, progress
 from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError, command
 from synergynet_tf.files import make_folder
-from synergynet_tf.startup import import_tensorflow
+from synergynet_tf.startup import begin_replicas, waits_for_chief
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from synergynet_tf.data.cache import CachedCase
     from synergynet_tf.data.layouts import Case
     from synergynet_tf.data.splits import Split
+    from synergynet_tf.training.replicas import Replicas
 
 DESCRIPTION = """Train SynergyNet in the paper's four stages.
 
@@ -39,20 +40,25 @@ def main(argv: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if argv is None else list(argv)
     chosen = any(a.split("=")[0] in ("--data.path", "--config", "--preset", "--resume") for a in arguments)
     config, own = cli.parse(arguments, DESCRIPTION, _add_arguments, preset=None if chosen else "quickstart")
-    run = pathlib.Path(own.run)
+    run, replicas = pathlib.Path(own.run), None
     if own.resume:
         _refuse_settings(arguments)
-        import_tensorflow()
+        replicas = begin_replicas(own.strategy)
         config = _resumed_config(run)
+    elif waits_for_chief(own.strategy):
+        replicas = begin_replicas(own.strategy)
     else:
         _make_run_folder(run)
-    _train(config, run, own.resume)
+    _train(config, run, own.resume, own.strategy, replicas)
 
 
 def _add_arguments(parser) -> None:
     parser.add_argument("--run", default="runs/synergynet", help="run folder, made by this command (default: %(default)s)")
     parser.add_argument("--resume", action="store_true",
                         help="go on from the run folder's last checkpoint, with the configuration it holds")
+    parser.add_argument("--strategy", choices=["one", "mirrored", "multiworker"], default="one",
+                        help="one device, all GPUs of this machine, or those of several processes that TF_CONFIG or Slurm "
+                        "name (default: %(default)s); each takes train.batch patches a step")
 
 
 def _resumed_config(run: pathlib.Path) -> Config:
@@ -62,7 +68,7 @@ def _resumed_config(run: pathlib.Path) -> Config:
 
 
 def _refuse_settings(arguments: "Sequence[str]") -> None:
-    given = [a for a in arguments if a.startswith("--") and a.split("=")[0] not in ("--run", "--resume")]
+    given = [a for a in arguments if a.startswith("--") and a.split("=")[0] not in ("--run", "--resume", "--strategy")]
     if given:
         raise InputError(f"{given[0]} is given with --resume, but a run goes on with the configuration that it began with; "
                          "leave it out, or begin another run")
@@ -91,20 +97,29 @@ def train_run(config: Config, run: pathlib.Path, console: "Console") -> None:
         _make_run_folder(run)
     elif _resumed_config(run) != config:
         raise InputError(f"{run}: was begun with other settings; give it the same ones, or another folder")
-    _train(config, run, resume, console)
+    _train(config, run, resume, console=console)
 
 
-def _train(config: Config, run: pathlib.Path, resume: bool, console: "Console | None" = None) -> None:
+def _train(config: Config, run: pathlib.Path, resume: bool, strategy: str = "one", replicas: "Replicas | None" = None,
+           console: "Console | None" = None) -> None:
+    """Train into a run folder.
+
+    Args:
+        replicas: those of `strategy`, where it has begun; of several processes the chief begins it when the cases are prepared,
+            and the others with it.
+    """
     from rich.console import Console
 
-    console = console or Console()
+    chief = not waits_for_chief(strategy)
+    console = (console or Console()) if chief else Console(quiet=True)
     if not config.data.path:
         config = with_phantoms(config, run, console)
-    split = divide(config, run, resume)
+    split = divide(config, run, resume or not chief)
     train, validation = (prepared(part, cases, config, console)
                          for part, cases in (("training", split.train), ("validation", split.validation)))
-    cli.save(config, run / "config.yaml")
-    import_tensorflow()     # not before: the processes that make and prepare cases need none of it
+    if chief:
+        cli.save(config, run / "config.yaml")
+    replicas = replicas or begin_replicas(strategy)     # not before: the processes that make and prepare cases need none of it
 
     import tensorflow as tf
 
@@ -114,15 +129,20 @@ def _train(config: Config, run: pathlib.Path, resume: bool, console: "Console | 
     from synergynet_tf.training.trainer import Trainer
 
     try:
-        Trainer(config, train, validation, run, make_scorer(validation, config), resume, console).fit()
+        Trainer(config, train, validation, run, make_scorer(validation, config, replicas), resume, console, replicas).fit()
     except tf.errors.ResourceExhaustedError:
         raise InputError(f"a step with patch.size {config.patch.size} and train.batch {config.train.batch} does not fit into "
                          "memory; lower one of them, or set train.recompute or train.precision") from None
     except tf.errors.OpError as error:
+        if replicas.workers > 1:
+            raise InputError(f"{run}: another process of the run was lost ({error.message.splitlines()[0]}); start all of them "
+                             "again with --resume") from None
         if not config.train.jit_compile:
             raise
         raise InputError("train.jit_compile is true, but XLA cannot compile or run the step here "
                          f"({error.message.splitlines()[0]}); set it to false") from None
+    if not chief:
+        return
     loss_curves(read_log(run / LOG), run / PICTURE)
     console.print(f"trained: {run} holds best.npz, last.npz, {LOG} and {PICTURE}", highlight=False, soft_wrap=True)
 

@@ -29,15 +29,21 @@ class Visits(NamedTuple):
     draws: Draws            # the augmentation beyond the rotation
 
 
-def plan_training(cases: Sequence[CachedCase], config: Config, epoch: int) -> Visits:
-    """Draw the visits of training epoch `epoch` (paper, 3): V = steps x `train.patches`.
+def steps_of_epoch(cases: int, config: Config, replicas: int = 1) -> int:
+    """Steps of a training epoch: `train.steps_per_epoch`, or as many as visit every case at least once."""
+    return config.train.steps_per_epoch or math.ceil(cases / (config.train.patches * replicas))
 
-    An epoch has `train.steps_per_epoch` steps, or as many as visit every case at least once. A share `patch.lesion_fraction` of
-    the patches is centred on a lesion, if the case has any; the others on the brain. Raises InputError without cases.
+
+def plan_training(cases: Sequence[CachedCase], config: Config, epoch: int, replicas: int = 1) -> Visits:
+    """Draw the visits of training epoch `epoch` (paper, 3): V = steps x replicas x `train.patches`.
+
+    A step takes the next `train.patches` of them for its first replica, then as many for its second and so on. A share
+    `patch.lesion_fraction` of the patches is centred on a lesion, if the case has any; the others on the brain. Raises
+    InputError without cases.
     """
     _require_cases(cases, "training")
-    steps = config.train.steps_per_epoch or math.ceil(len(cases) / config.train.patches)
-    order = visit_order(len(cases), steps * config.train.patches, config.train.seed, epoch)
+    visits = steps_of_epoch(len(cases), config, replicas) * replicas * config.train.patches
+    order = visit_order(len(cases), visits, config.train.seed, epoch)
     limit = math.radians(config.patch.rotation)
     starts, angles, seeds = [], [], []
     for visit, position in enumerate(order):

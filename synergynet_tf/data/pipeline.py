@@ -19,7 +19,8 @@ from synergynet_tf.errors import InputError
 from synergynet_tf.structures import Batch
 
 
-def training_dataset(cases: Sequence[CachedCase], config: Config, epoch: int, parallel: int = 2) -> tf.data.Dataset:
+def training_dataset(cases: Sequence[CachedCase], config: Config, epoch: int, parallel: int = 2, replicas: int = 1,
+                     replica: int = 0) -> tf.data.Dataset:
     """One epoch of augmented training patches (paper, 3).
 
     Args:
@@ -27,6 +28,8 @@ def training_dataset(cases: Sequence[CachedCase], config: Config, epoch: int, pa
         config: its patch, augment, lesions, train and data.channels settings.
         epoch: the epoch's number, 0 or more, over the whole run.
         parallel: patches prepared at a time; without effect on the result.
+        replicas, replica: of how many replicas, and for which of them: the batches of all of them in turn are those that one
+            would take with as many times the batch.
 
     Returns:
         A dataset of structures.Batch with static shapes, B = train.batch x train.accumulate.
@@ -35,15 +38,25 @@ def training_dataset(cases: Sequence[CachedCase], config: Config, epoch: int, pa
         InputError: there is no case, or one has no lesion mask or does not fit data.channels or lesions.max_lesions.
     """
     _check(cases, config)
-    visits = crops.plan_training(cases, config, epoch)
-    return _dataset(cases, visits, config, config.train.patches, parallel)
+    visits = crops.plan_training(cases, config, epoch, replicas)
+    return _dataset(cases, _own(visits, config.train.patches, replicas, replica), config, config.train.patches, parallel)
 
 
-def validation_patches(cases: Sequence[CachedCase], config: Config) -> tf.data.Dataset:
-    """The centre patch of each case, in order, not augmented, as structures.Batch with B = 1. Raises as `training_dataset`."""
+def validation_patches(cases: Sequence[CachedCase], config: Config, workers: int = 1, worker: int = 0) -> tf.data.Dataset:
+    """The centre patch of each case, in order, not augmented, as structures.Batch with B = 1. Raises as `training_dataset`.
+
+    Args:
+        workers, worker: among how many the cases are dealt out, and whose are given.
+    """
     _check(cases, config)
     plain = dataclasses.replace(config, patch=dataclasses.replace(config.patch, rotation=0.0), augment=AugmentConfig())
-    return _dataset(cases, crops.plan_validation(cases, config), plain, 1, 2)
+    return _dataset(cases, _own(crops.plan_validation(cases, config), 1, workers, worker), plain, 1, 2)
+
+
+def _own(visits: crops.Visits, patches: int, owners: int, owner: int) -> crops.Visits:
+    """Those of `owner`, where `owners` take so many `patches` each in turn."""
+    own = np.arange(len(visits.case)) // patches % owners == owner
+    return tf.nest.map_structure(lambda values: values[own], visits)
 
 
 class Reader:

@@ -1,18 +1,17 @@
 """The detection terms of eq. 2: focal loss and smooth L1 of the RPN, cross-entropy and smooth L1 of the R-CNN.
 
 All take logits and compute in float32. What is not valid must be finite and does not count; where nothing is valid the loss is 0
-and so is its gradient. `count` is what a sum is divided by where what is given is a part of a larger batch, see
-segmentation.mean_over_valid.
+and so is its gradient. `count` is for parts of a larger batch, see segmentation.mean_over_valid.
 """
 from typing import Literal
 
 import tensorflow as tf
 
-from synergynet_tf.losses.segmentation import mean_over_valid
+from synergynet_tf.losses.segmentation import Count, counted, mean_over_valid
 
 
 def focal_loss(logits: tf.Tensor, targets: tf.Tensor, beta: float, valid: tf.Tensor,
-               normaliser: Literal["positives", "none"] = "positives", count: tf.Tensor | None = None) -> tf.Tensor:
+               normaliser: Literal["positives", "none"] = "positives", count: Count | None = None) -> tf.Tensor:
     """Sum over the valid anchors of -(1 - p)^beta log(p), p the probability given to the truth (Lin et al. 2017; L_RPN of eq. 2).
 
     Both terms count: the paper prints the positive one, and without the other nothing would ever be background. No class is
@@ -34,11 +33,10 @@ def focal_loss(logits: tf.Tensor, targets: tf.Tensor, beta: float, valid: tf.Ten
     total = tf.reduce_sum(tf.where(valid, values, 0.0))
     if normaliser == "none":
         return total
-    positives = tf.reduce_sum(tf.cast(truth & valid, tf.float32)) if count is None else count
-    return total / tf.maximum(positives, 1.0)
+    return total / tf.maximum(counted(truth & valid, count), 1.0)
 
 
-def binary_cross_entropy(logits: tf.Tensor, targets: tf.Tensor, valid: tf.Tensor, count: tf.Tensor | None = None) -> tf.Tensor:
+def binary_cross_entropy(logits: tf.Tensor, targets: tf.Tensor, valid: tf.Tensor, count: Count | None = None) -> tf.Tensor:
     """Mean over the valid RoIs of the cross-entropy of lesion against background (L_R-CNN of eq. 2).
 
     Args:
@@ -62,7 +60,7 @@ def smooth_l1(pred: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     return inside * (distance - 0.5 * inside)
 
 
-def box_loss(pred: tf.Tensor, target: tf.Tensor, valid: tf.Tensor, count: tf.Tensor | None = None) -> tf.Tensor:
+def box_loss(pred: tf.Tensor, target: tf.Tensor, valid: tf.Tensor, count: Count | None = None) -> tf.Tensor:
     """Smooth L1 of the deltas (1/J sum_j z_j and 1/D sum_d z_d of eq. 2): six coordinates are summed, the boxes averaged.
 
     Args:

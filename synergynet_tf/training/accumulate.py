@@ -8,21 +8,24 @@ from typing import Any
 
 import tensorflow as tf
 
+from synergynet_tf.losses.segmentation import Count
 from synergynet_tf.structures import Batch
 from synergynet_tf.training.determinism import gradients
 from synergynet_tf.training.precision import scaled
+from synergynet_tf.training.replicas import all_sum
 
 Parts = dict[str, tf.Tensor]
+Losses = Callable[[Batch, Callable[[str], Count]], tuple[tf.Tensor, Parts]]
 
 
-def accumulated(losses: Callable[[Batch, Parts], tuple[tf.Tensor, Parts]], count: Callable[[Batch], Parts], batch: Batch,
-                splits: int, variables: Sequence[Any], optimizer: Any) -> tuple[tf.Tensor, Parts, list[tf.Tensor]]:
+def accumulated(losses: Losses, count: Callable[[Batch], Parts], batch: Batch, splits: int, variables: Sequence[Any],
+                optimizer: Any) -> tuple[tf.Tensor, Parts, list[tf.Tensor]]:
     """The loss of a batch, its parts, and the gradients for `optimizer`, from `splits` equal parts of the batch in turn.
 
     Beside the batch itself and one part's maps it takes memory for the gradients alone.
 
     Args:
-        losses: of a part of the batch, given what `count` gives for all of it.
+        losses: of a part of the batch, given what `count` gives for all of it, on all replicas.
         count: what the terms are divided by; of parts they add up.
         batch: of a static size that `splits` divides.
         variables: Keras variables.
@@ -32,7 +35,10 @@ def accumulated(losses: Callable[[Batch, Parts], tuple[tf.Tensor, Parts]], count
     def part(i: tf.Tensor) -> Batch:
         return Batch(*(tf.reshape(value, [splits, rows, *value.shape[1:]])[i] for value in batch))
 
-    counts = _sum(splits, lambda i: count(part(i)))
+    whole = all_sum(_sum(splits, lambda i: count(part(i))))
+
+    def counts(name: str) -> Count:
+        return lambda here: whole[name]
 
     def one(i: tf.Tensor) -> tuple[tf.Tensor, Parts, list[tf.Tensor]]:
         total, parts = losses(part(i), counts)

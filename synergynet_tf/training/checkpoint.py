@@ -30,6 +30,7 @@ class Progress:
     stage: int = 1
     epochs: int = 0
     best: float | None = None       # validation score of the best checkpoint so far
+    replicas: int = 1               # that shared each step
 
 
 def named_weights(model: keras.Model) -> dict[str, Any]:

@@ -27,12 +27,15 @@ class History:
     """Writes a run's records as they come.
 
     Args:
-        run: the run folder.
+        run: the run folder; none: nothing is written, another process of the run does.
         done: (stage, epochs) that the checkpoint holds; later records of a killed run are dropped, since they come again.
         console: where the lines go.
     """
 
-    def __init__(self, run: pathlib.Path, done: tuple[int, int], console: Console):
+    def __init__(self, run: pathlib.Path | None, done: tuple[int, int], console: Console):
+        self._file = self._board = None
+        if not run:
+            return
         self._path, self._console = run / LOG, console
         kept = [r for r in read_log(self._path) if (r["stage"], r["epoch"]) < (done[0], done[1])]
         replace_file(self._path, "".join(json.dumps(r) + "\n" for r in kept).encode())
@@ -42,6 +45,8 @@ class History:
     def record(self, stage: Stage, epoch: int, step: int, loss: float, parts: dict[str, float],
                validation: dict[str, float] | None = None, seconds: float | None = None) -> None:
         """Append one record. `step` counts from the run's start, `epoch` from the stage's; `validation` ends an epoch."""
+        if not self._file:
+            return
         entry = {"stage": stage.number, "epoch": epoch, "step": step, "loss": loss, "parts": parts}
         if validation is not None:
             entry |= {"validation": validation, "seconds": seconds}
@@ -62,5 +67,6 @@ class History:
 
     def close(self) -> None:
         """Flush and close the files."""
-        self._file.close()
-        self._board.close()
+        if self._file:
+            self._file.close()
+            self._board.close()

@@ -7,6 +7,15 @@ from synergynet_tf.config import TrainConfig
 from synergynet_tf.training.precision import ScaledOptimizer
 
 
+class WholeGradientAdam(keras.optimizers.Adam):
+    """Adam for gradients that the step has summed over the replicas: Keras 3 would clip each replica's before it adds them."""
+
+    def _all_reduce_sum_gradients(self, pairs: list) -> list:      # Keras 3
+        return pairs
+
+    aggregate_gradients = _all_reduce_sum_gradients                 # Keras 2
+
+
 def make_optimizer(config: TrainConfig, steps: int) -> Any:
     """Adam (paper, 3) with the stage's learning-rate schedule and gradient clipping; behind a loss scale for float16.
 
@@ -17,5 +26,5 @@ def make_optimizer(config: TrainConfig, steps: int) -> Any:
     rate = {"constant": lambda: config.learning_rate,
             "cosine": lambda: schedules.CosineDecay(config.learning_rate, steps),
             "poly": lambda: schedules.PolynomialDecay(config.learning_rate, steps, 0.0, 0.9)}[config.schedule]()
-    adam = keras.optimizers.Adam(rate, global_clipnorm=config.clip_norm)
+    adam = WholeGradientAdam(rate, global_clipnorm=config.clip_norm)
     return ScaledOptimizer(adam) if config.precision == "float16" else adam

@@ -1,5 +1,4 @@
 """The traced inner step: what a stage computes, its losses, and one update."""
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +6,7 @@ import tensorflow as tf
 
 from synergynet_tf.config import Config
 from synergynet_tf.losses import detection, segmentation
+from synergynet_tf.losses.segmentation import Count
 from synergynet_tf.losses.total import total_loss
 from synergynet_tf.models import targets
 from synergynet_tf.models.synergynet import Features, Proposals, SynergyNet, fused_logits, per_sample
@@ -16,27 +16,37 @@ from synergynet_tf.structures import Batch, Detections, Prediction
 from synergynet_tf.training.accumulate import accumulated
 from synergynet_tf.training.determinism import gradients
 from synergynet_tf.training.precision import scaled
+from synergynet_tf.training.replicas import all_sum
 from synergynet_tf.training.stages import Stage, trainable_variables
 
 Parts = dict[str, tf.Tensor]
+Counts = Callable[[str], Count]     # by a term's name
+
+
+def _alone(name: str) -> Count:
+    """The counts of a batch that is no part of a larger one."""
+    return lambda here: here
+
+
+def _of_all_replicas(name: str) -> Count:
+    return all_sum
 
 
 def stage_losses(model: SynergyNet | UNetSystem, batch: Batch, stage: Stage, config: Config, training: bool,
-                 counts: Parts | None = None) -> Parts:
+                 counts: Counts = _alone) -> Parts:
     """The terms of eq. 2 that `stage` trains, unweighted, by name; what later stages add is not computed.
 
     Args:
         training: whether batch normalisation takes the batch's statistics, and levels of the U-Net are recomputed.
-        counts: `stage_counts` of the whole batch that this one is a part of; none: it is a whole one.
+        counts: for a batch that is a part of a larger one, how many anchors, RoIs, patches or volumes each term counts in that.
 
     Returns:
         rpn_objectness, rpn_boxes; from stage 2 rcnn_class, rcnn_boxes; from stage 3 mask; in stage 4 global. Scalars. Of the
         U-Net alone: global.
     """
-    counts = counts or {}
     if not stage.has_rpn:
         logits = model.logits(batch.image, training)
-        return {"global": segmentation.dice_loss(logits, _lesions(batch), count=counts.get("global"))}
+        return {"global": segmentation.dice_loss(logits, _lesions(batch), count=counts("global"))}
     features = model.features(batch.image, training)
     objectness, deltas = model.rpn(features.d1)
     parts = _rpn_losses(objectness, deltas, batch, config, counts)
@@ -76,12 +86,12 @@ def _rpn_goals(batch: Batch, config: Config) -> targets.RPNTargets:
     return per_sample(one, (batch.instances, batch.gt_boxes, batch.gt_valid, batch.gt_ignore), None)
 
 
-def _rpn_losses(objectness: tf.Tensor, deltas: tf.Tensor, batch: Batch, config: Config, counts: Parts) -> Parts:
+def _rpn_losses(objectness: tf.Tensor, deltas: tf.Tensor, batch: Batch, config: Config, counts: Counts) -> Parts:
     goal = _rpn_goals(batch, config)
     focal = detection.focal_loss(objectness, goal.objectness, config.loss.focal_beta, goal.valid, config.loss.focal_normaliser,
-                                 counts.get("rpn_objectness"))
+                                 counts("rpn_objectness"))
     boxes_loss = detection.box_loss(tf.gather(deltas, goal.indices, batch_dims=1), goal.deltas, goal.indices_valid,
-                                    counts.get("rpn_boxes"))
+                                    counts("rpn_boxes"))
     return {"rpn_objectness": focal, "rpn_boxes": boxes_loss}
 
 
@@ -97,12 +107,12 @@ def _roi_goals(model: SynergyNet, objectness: tf.Tensor, deltas: tf.Tensor, batc
 
 
 def _roi_losses(model: SynergyNet, features: Features, objectness: tf.Tensor, deltas: tf.Tensor, batch: Batch, stage: Stage,
-                config: Config, training: bool, counts: Parts) -> Parts:
+                config: Config, training: bool, counts: Counts) -> Parts:
     proposals, goal = _roi_goals(model, objectness, deltas, batch, config)
     logits, roi_deltas = model.refine(features.d1, goal.boxes)
     parts = {"rcnn_class": detection.binary_cross_entropy(logits, tf.cast(goal.positive, tf.float32), goal.valid,
-                                                          counts.get("rcnn_class")),
-             "rcnn_boxes": detection.box_loss(roi_deltas, goal.deltas, goal.positive, counts.get("rcnn_boxes"))}
+                                                          counts("rcnn_class")),
+             "rcnn_boxes": detection.box_loss(roi_deltas, goal.deltas, goal.positive, counts("rcnn_boxes"))}
     if stage.has_mask:
         refined = tf.stop_gradient(boxes.decode(roi_deltas, goal.boxes))
         patches = _mask_goals(refined, goal.positive, batch, config)
@@ -123,15 +133,15 @@ def _mask_goals(refined: tf.Tensor, positive: tf.Tensor, batch: Batch, config: C
     return per_sample(one, (refined, positive, batch.instances), None)
 
 
-def _patch_dice(logits: tf.Tensor, goal: targets.MaskTargets, counts: Parts) -> tf.Tensor:
+def _patch_dice(logits: tf.Tensor, goal: targets.MaskTargets, counts: Counts) -> tf.Tensor:
     """L_MASK over the patches of all samples: [B, M, S, S, S, 1] against the same."""
     rows = tf.concat([[-1], tf.shape(logits)[2:]], 0)
     return segmentation.dice_loss(tf.reshape(logits, rows), tf.reshape(goal.masks, rows), tf.reshape(goal.valid, [-1]),
-                                  counts.get("mask"))
+                                  counts("mask"))
 
 
 def _fused_losses(model: SynergyNet, features: Features, goal: targets.MaskTargets, detections: Detections, batch: Batch,
-                  config: Config, training: bool, counts: Parts) -> Parts:
+                  config: Config, training: bool, counts: Counts) -> Parts:
     """L_MASK on the sampled patches and L_U-Net on the volume after eq. 1, the mask head run once over both sets of patches."""
     mask_boxes = boxes.scale(detections.boxes, config.mask.context)
     patches = model.patch_logits(features, tf.concat([goal.boxes, mask_boxes], 1), training)
@@ -140,7 +150,7 @@ def _fused_losses(model: SynergyNet, features: Features, goal: targets.MaskTarge
                             patches[:, sampled:], mask_boxes)
     fused = fused_logits(prediction, config.fusion.gamma, config.mask.window)
     return {"mask": _patch_dice(patches[:, :sampled], goal, counts),
-            "global": segmentation.dice_loss(fused, _lesions(batch), count=counts.get("global"))}
+            "global": segmentation.dice_loss(fused, _lesions(batch), count=counts("global"))}
 
 
 def _lesions(batch: Batch) -> tf.Tensor:
@@ -150,22 +160,36 @@ def _lesions(batch: Batch) -> tf.Tensor:
 
 def make_train_step(model: SynergyNet | UNetSystem, optimizer: Any, stage: Stage,
                     config: Config) -> Callable[[Batch], tuple[tf.Tensor, Parts]]:
-    """One update of the parts that `stage` trains: Batch -> total loss and its weighted parts, as a tf.function."""
+    """One update of the parts that `stage` trains: Batch -> total loss and its weighted parts, as a tf.function.
+
+    Made under the scope of a tf.distribute strategy it takes a batch for each replica: the losses, and the update, are those of
+    all these batches as one.
+
+    Args:
+        optimizer: of `make_optimizer`.
+    """
     variables = trainable_variables(model, stage)
+    strategy = tf.distribute.get_strategy()
+
+    def losses(part: Batch, counts: Counts) -> tuple[tf.Tensor, Parts]:
+        return total_loss(stage_losses(model, part, stage, config, True, counts), config.loss)
+
+    def count(part: Batch) -> Parts:
+        return stage_counts(model, part, stage, config)
+
+    def update(batch: Batch) -> tuple[tf.Tensor, Parts]:
+        if config.train.accumulate == 1:
+            total, parts = losses(batch, _of_all_replicas)
+            found = gradients(scaled(total, optimizer), variables)
+        else:
+            total, parts, found = accumulated(losses, count, batch, config.train.accumulate, variables, optimizer)
+        total, parts, found = all_sum((total, parts, found))
+        optimizer.apply_gradients(zip(found, variables))
+        return total, parts
 
     @tf.function(autograph=False, jit_compile=config.train.jit_compile or None)
     def train_step(batch: Batch) -> tuple[tf.Tensor, Parts]:
-        def losses(part: Batch, counts: Parts | None = None) -> tuple[tf.Tensor, Parts]:
-            return total_loss(stage_losses(model, part, stage, config, True, counts), config.loss)
-
-        if config.train.accumulate == 1:
-            total, parts = losses(batch)
-            found = gradients(scaled(total, optimizer), variables)
-        else:
-            count = functools.partial(stage_counts, model, stage=stage, config=config)
-            total, parts, found = accumulated(losses, count, batch, config.train.accumulate, variables, optimizer)
-        optimizer.apply_gradients(zip(found, variables))
-        return total, parts
+        return strategy.run(update, args=(batch,))
 
     return train_step
 

@@ -1,5 +1,6 @@
 """The outer loop: stages, epochs, validation, checkpoints."""
 import contextlib
+import functools
 import math
 import pathlib
 import time
@@ -12,7 +13,7 @@ from rich.console import Console
 
 from synergynet_tf import progress
 from synergynet_tf.config import Config
-from synergynet_tf.data import pipeline
+from synergynet_tf.data import crops, pipeline
 from synergynet_tf.data.cache import CachedCase
 from synergynet_tf.errors import InputError
 from synergynet_tf.files import replace_file
@@ -23,6 +24,7 @@ from synergynet_tf.training.determinism import make_deterministic
 from synergynet_tf.training.history import History
 from synergynet_tf.training.optimizer import make_optimizer
 from synergynet_tf.training.precision import layers_in, require_scale
+from synergynet_tf.training.replicas import Replicas, require_possible
 from synergynet_tf.training.stages import Stage, trainable_variables
 from synergynet_tf.training.steps import make_loss_step, make_train_step
 from synergynet_tf.training.systems import epochs_of, system_of
@@ -42,30 +44,38 @@ class Trainer:
             system's best is that of the lowest loss.
         resume: go on from `last.npz`.
         console: where the lines and the bar go.
+        replicas: what the steps run on; none: one device.
+
+    Raises:
+        InputError: the replicas cannot do what the configuration asks for, or the run was begun with another number of them.
     """
 
     def __init__(self, config: Config, train: list[CachedCase], validation: list[CachedCase], run: pathlib.Path, score: Scorer,
-                 resume: bool, console: Console):
+                 resume: bool, console: Console, replicas: Replicas | None = None):
         self._config, self._train, self._validation, self._run, self._score = config, train, validation, run, score
-        self._console = console
+        self._console, self._replicas = console, replicas or Replicas()
+        require_possible(config, self._replicas)
         keras.utils.set_random_seed(config.train.seed)
         if config.train.deterministic:
             make_deterministic()
         self._system = system_of(config)
-        with layers_in(config.train.precision):
+        with layers_in(config.train.precision), self._replicas.scope():
             self.model = self._system.build(config)
         self._saved = checkpoint.load(run / "last.npz") if resume else None
-        self._progress = Progress()
+        self._steps = crops.steps_of_epoch(len(train), config, self._replicas.count)
+        self._progress = Progress(replicas=self._replicas.count)
         if self._saved:
             self._saved.restore_weights(self.model)
+            self._require_same_replicas()
             self._progress = self._saved.progress
         self._average = self._start_average()
-        self._history = History(run, (self._progress.stage, self._progress.epochs), console)
+        self._history = History(run if self._replicas.chief else None, (self._progress.stage, self._progress.epochs), console)
 
-    @property
-    def _steps(self) -> int:
-        """Steps of an epoch."""
-        return self._config.train.steps_per_epoch or math.ceil(len(self._train) / self._config.train.patches)
+    def _require_same_replicas(self) -> None:
+        begun, here = self._saved.progress.replicas, self._replicas.count
+        if begun != here:
+            raise InputError(f"{self._saved.path}: the run began with {begun} replicas, but here are {here}, to which an epoch "
+                             "has other steps; resume it with as many devices and the same --strategy")
 
     def _epochs_before(self, number: int) -> int:
         """Epochs of the stages before the one of this number."""
@@ -91,19 +101,21 @@ class Trainer:
             for stage in self._system.stages:
                 if stage.number >= self._progress.stage:
                     self._run_stage(stage, advance)
-        if not (self._run / "best.npz").exists():       # the last stage had no epoch
+        if self._replicas.chief and not (self._run / "best.npz").exists():       # the last stage had no epoch
             replace_file(self._run / "best.npz", (self._run / "last.npz").read_bytes())
+        self._replicas.wait()       # a process that ends takes the others with it
 
     def _run_stage(self, stage: Stage, advance: progress.Advance) -> None:
         epochs = epochs_of(self._config, stage)
         first = self._progress.epochs if self._progress.stage == stage.number else 0
         if first >= epochs:
             return
-        optimizer = make_optimizer(self._config.train, epochs * self._steps)
-        optimizer.build(trainable_variables(self.model, stage))
+        with self._replicas.scope():
+            optimizer = make_optimizer(self._config.train, epochs * self._steps)
+            optimizer.build(trainable_variables(self.model, stage))
+            train_step = make_train_step(self.model, optimizer, stage, self._config)
         if first:
             self._saved.restore_optimizer(optimizer)
-        train_step = make_train_step(self.model, optimizer, stage, self._config)
         loss_step = make_loss_step(self.model, stage, self._config)
         for epoch in range(first, epochs):
             start = time.perf_counter()
@@ -121,10 +133,10 @@ class Trainer:
         run_epoch = self._epochs_before(stage.number) + epoch
         every = max(1, self._steps // RECORDS_AN_EPOCH)
         values: list[dict[str, float]] = []
-        for step, batch in enumerate(pipeline.training_dataset(self._train, self._config, run_epoch)):
+        for step, batch in enumerate(self._replicas.batches(functools.partial(self._dataset, run_epoch))):
             total, parts = train_step(batch)
-            values.append({"loss": float(total), **{name: float(value) for name, value in parts.items()}})
-            self._require_finite(values[-1], stage, epoch, step, batch)
+            values.append({name: float(self._replicas.first(value)) for name, value in {"loss": total, **parts}.items()})
+            self._require_finite(values[-1], stage, epoch, step)
             require_scale(optimizer)
             if self._average:
                 self._average.update()
@@ -135,10 +147,15 @@ class Trainer:
         mean = _mean(values)
         return mean.pop("loss"), mean
 
-    def _require_finite(self, values: dict[str, float], stage: Stage, epoch: int, step: int, batch: Any) -> None:
+    def _dataset(self, run_epoch: int, replica: int) -> Any:
+        return pipeline.training_dataset(self._train, self._config, run_epoch, replicas=self._replicas.count, replica=replica)
+
+    def _require_finite(self, values: dict[str, float], stage: Stage, epoch: int, step: int) -> None:
         broken = [name for name, value in values.items() if not math.isfinite(value)]
         if broken:
-            cases = ", ".join(self._train[i].name for i in batch.case.numpy())
+            run_epoch = self._epochs_before(stage.number) + epoch
+            visits = crops.plan_training(self._train, self._config, run_epoch, self._replicas.count)
+            cases = ", ".join(self._train[i].name for i in np.array_split(visits.case, self._steps)[step])
             raise InputError(f"{cases}: {', '.join(broken)} became {values[broken[-1]]} in stage {stage.number}, "
                              f"epoch {epoch + 1}, step {step + 1}; checkpoints hold whole epochs before: look at "
                              f"these scans, or train anew with a lower train.learning_rate ({self._config.train.learning_rate})")
@@ -148,8 +165,9 @@ class Trainer:
         if not self._validation:
             return {}
         with self._average.in_place() if self._average else contextlib.nullcontext():
-            losses = [float(loss_step(batch)[0]) for batch in pipeline.validation_patches(self._validation, self._config)]
-            result = {"loss": float(np.mean(losses))}
+            patches = pipeline.validation_patches(self._validation, self._config, self._replicas.workers, self._replicas.worker)
+            losses = np.array([float(loss_step(batch)[0]) for batch in patches])
+            result = {"loss": float(np.mean(self._replicas.gather(losses, len(self._validation))))}
             if stage is self._system.stages[-1] and scored:
                 result |= self._score(self.model)
         return result
@@ -158,7 +176,9 @@ class Trainer:
         best, score = self._progress.best, -validation["loss"] if self._system.by_loss and validation else validation.get("dsc")
         better = stage is self._system.stages[-1] and (
             score is not None and (best is None or score > best) or not self._validation)
-        self._progress = Progress(stage.number, epochs, score if better else best)
+        self._progress = Progress(stage.number, epochs, score if better else best, self._replicas.count)
+        if not self._replicas.chief:
+            return
         average = self._average.values() if self._average else None
         for name in ("best.npz", "last.npz") if better else ("last.npz",):
             checkpoint.save(self._run / name, self.model, self._config, self._progress, optimizer, average)

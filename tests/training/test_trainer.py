@@ -11,27 +11,46 @@ import numpy as np
 import pytest
 
 from synergynet_tf import cli, train
-from synergynet_tf.training import checkpoint
+from synergynet_tf.training import checkpoint, trainer
 from synergynet_tf.training.history import LOG, read_log
 
 ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def run(settings, tmp_path_factory):
-    """A finished run."""
+def steps():
+    """The tf.functions that `run` was trained and validated with."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def run(settings, tmp_path_factory, steps):
+    """A finished run of two epochs a stage."""
     folder = tmp_path_factory.mktemp("run")
-    assert train.main(["--run", str(folder), "--config", str(settings)]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("make_train_step", "make_loss_step"):
+            patch.setattr(trainer, name, _kept(getattr(trainer, name), steps))
+        assert train.main(["--run", str(folder), "--config", str(settings), "--train.epochs", "[2,2,2,2]"]) == 0
     return folder
+
+
+def _kept(make, made):
+    def make_and_keep(*arguments):
+        made.append(make(*arguments))
+        return made[-1]
+
+    return make_and_keep
 
 
 def test_a_run_leaves_checkpoints_configuration_split_log_and_picture(run, settings):
     assert {path.name for path in run.iterdir()} == {"best.npz", "last.npz", "config.yaml", "manifest.csv", LOG, "losses.png",
                                                      "tensorboard"}
     config, _ = cli.parse(["--config", str(run / "config.yaml")], "test")
-    assert config == cli.parse(["--config", str(settings)], "test")[0] == checkpoint.load(run / "best.npz").config
+    given = cli.parse(["--config", str(settings), "--train.epochs", "[2,2,2,2]"], "test")[0]
+    assert config == given == checkpoint.load(run / "best.npz").config
     ends = [record for record in read_log(run / LOG) if "validation" in record]
-    assert [(record["stage"], record["epoch"]) for record in ends] == [(1, 0), (2, 0), (3, 0), (4, 0)]
+    expected = [(stage, epoch) for stage in (1, 2, 3, 4) for epoch in (0, 1)]
+    assert [(record["stage"], record["epoch"]) for record in ends] == expected
     assert set(ends[0]["validation"]) == {"loss"}
     assert {"loss", "dsc", "ap"} <= set(ends[-1]["validation"])
     assert (run / "losses.png").read_bytes().startswith(b"\x89PNG")
@@ -49,7 +68,11 @@ def test_resuming_a_finished_run_changes_nothing(run):
     assert train.main(["--run", str(run), "--resume"]) == 0
     after = checkpoint.load(run / "last.npz").arrays
     assert all((before[name] == after[name]).all() for name in before)
-    assert len([record for record in read_log(run / LOG) if "validation" in record]) == 4
+    assert len([record for record in read_log(run / LOG) if "validation" in record]) == 8
+
+
+def test_a_step_is_traced_once(run, steps):
+    assert [step.experimental_get_tracing_count() for step in steps] == [1] * 8, f"of {run}"
 
 
 def test_resuming_what_was_never_begun_is_refused(tmp_path, capsys):
