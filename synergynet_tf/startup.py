@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from synergynet_tf.training.replicas import Replicas
+    from synergynet_tf.replicas import Replicas
 
 
 def import_tensorflow() -> None:
@@ -22,10 +22,10 @@ def import_tensorflow() -> None:
 
 
 def begin_replicas(strategy: str) -> "Replicas":
-    """Import TensorFlow and begin a strategy (training.replicas.begin) in silence."""
+    """Import TensorFlow and begin a strategy (replicas.begin) in silence."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with _stderr_closed():
-        from synergynet_tf.training.replicas import begin
+        from synergynet_tf.replicas import begin
 
         return begin(strategy)
 

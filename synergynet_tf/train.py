@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from synergynet_tf.data.cache import CachedCase
     from synergynet_tf.data.layouts import Case
     from synergynet_tf.data.splits import Split
-    from synergynet_tf.training.replicas import Replicas
+    from synergynet_tf.replicas import Replicas
 
 DESCRIPTION = """Train SynergyNet in the paper's four stages.
 

@@ -9,10 +9,10 @@ from typing import Any
 import tensorflow as tf
 
 from synergynet_tf.losses.segmentation import Count
+from synergynet_tf.replicas import all_sum
 from synergynet_tf.structures import Batch
 from synergynet_tf.training.determinism import gradients
 from synergynet_tf.training.precision import scaled
-from synergynet_tf.training.replicas import all_sum
 
 Parts = dict[str, tf.Tensor]
 Losses = Callable[[Batch, Callable[[str], Count]], tuple[tf.Tensor, Parts]]

@@ -12,11 +12,11 @@ from synergynet_tf.models import targets
 from synergynet_tf.models.synergynet import Features, Proposals, SynergyNet, fused_logits, per_sample
 from synergynet_tf.models.unet import UNetSystem
 from synergynet_tf.ops import boxes
+from synergynet_tf.replicas import all_sum
 from synergynet_tf.structures import Batch, Detections, Prediction
 from synergynet_tf.training.accumulate import accumulated
 from synergynet_tf.training.determinism import gradients
 from synergynet_tf.training.precision import scaled
-from synergynet_tf.training.replicas import all_sum
 from synergynet_tf.training.stages import Stage, trainable_variables
 
 Parts = dict[str, tf.Tensor]

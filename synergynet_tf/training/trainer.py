@@ -17,6 +17,7 @@ from synergynet_tf.data import crops, pipeline
 from synergynet_tf.data.cache import CachedCase
 from synergynet_tf.errors import InputError
 from synergynet_tf.files import replace_file
+from synergynet_tf.replicas import Replicas, require_possible
 from synergynet_tf.training import checkpoint
 from synergynet_tf.training.average import WeightAverage
 from synergynet_tf.training.checkpoint import Progress
@@ -24,7 +25,6 @@ from synergynet_tf.training.determinism import make_deterministic
 from synergynet_tf.training.history import History
 from synergynet_tf.training.optimizer import make_optimizer
 from synergynet_tf.training.precision import layers_in, require_scale
-from synergynet_tf.training.replicas import Replicas, require_possible
 from synergynet_tf.training.stages import Stage, trainable_variables
 from synergynet_tf.training.steps import make_loss_step, make_train_step
 from synergynet_tf.training.systems import epochs_of, system_of

@@ -16,13 +16,13 @@ from synergynet_tf.config import Config
 from synergynet_tf.data import layouts, pipeline
 from synergynet_tf.data.cache import build_cache
 from synergynet_tf.errors import InputError
+from synergynet_tf.replicas import Replicas, require_possible
 from synergynet_tf.startup import waits_for_chief
 from synergynet_tf.training import checkpoint
 from synergynet_tf.training.history import LOG, read_log
-from synergynet_tf.training.replicas import Replicas, require_possible
 from tests.cohort import TINY
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("stage", [1, *(pytest.param(stage, marks=pytest.mark.slow) for stage in (2, 3, 4))])
