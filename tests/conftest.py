@@ -1,6 +1,7 @@
 """Shared fixtures: where real scans lie, and a cohort small enough to train on within a test."""
 import os
 import pathlib
+import sys
 
 import pytest
 
@@ -8,6 +9,16 @@ from tests.cohort import TINY, write_tiny_cohort
 
 ROOT = pathlib.Path(__file__).parents[1]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _graphs_end_with_their_module():
+    """Free what a module's tests have traced: else a process that runs many of them takes 10 GB."""
+    yield
+    if "tensorflow" in sys.modules:
+        from synergynet_tf.training import graphs
+
+        graphs.release(graphs.kept())
 
 
 @pytest.fixture(scope="session")

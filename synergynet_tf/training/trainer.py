@@ -18,7 +18,7 @@ from synergynet_tf.data.cache import CachedCase
 from synergynet_tf.errors import InputError
 from synergynet_tf.files import replace_file
 from synergynet_tf.replicas import Replicas, require_possible
-from synergynet_tf.training import checkpoint
+from synergynet_tf.training import checkpoint, graphs
 from synergynet_tf.training.average import WeightAverage
 from synergynet_tf.training.checkpoint import Progress
 from synergynet_tf.training.determinism import make_deterministic
@@ -100,7 +100,8 @@ class Trainer:
         with contextlib.closing(self._history), progress.bar("training", total, done, self._console) as advance:
             for stage in self._system.stages:
                 if stage.number >= self._progress.stage:
-                    self._run_stage(stage, advance)
+                    with graphs.released():
+                        self._run_stage(stage, advance)
         if self._replicas.chief and not (self._run / "best.npz").exists():       # the last stage had no epoch
             replace_file(self._run / "best.npz", (self._run / "last.npz").read_bytes())
         self._replicas.wait()       # a process that ends takes the others with it
