@@ -1,7 +1,7 @@
 """Letting go of the graphs that a process has traced.
 
 TensorFlow keeps the gradient function of every tf.custom_gradient in a traced graph under a name of its own, for as long as the
-process lives, and with it the graph: some 100 MB for each step of a stage, which a search of many trials would pile up.
+process lives, and with it the graph: some 100 MB for each stage, which an experiment of many folds would pile up.
 """
 import gc
 from collections.abc import Iterable, Iterator
