@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> None:
     from synergynet_tf.training.systems import system_of
 
     stored = checkpoint.load(given.run / f"{given.weights}.npz")
-    config = with_proposals(stored.config, given.proposals)
+    config = with_proposals(stored.config, given.proposals, given.candidates)
     model = system_of(config).build(config)
     stored.restore_weights(model, averaged=True)
     cases = [case for case in layouts.discover(given.run, "manifest", config.data.channels) if case.split == given.split]
@@ -51,13 +51,13 @@ def main(argv: list[str] | None = None) -> None:
     _print(given, counts, found)
 
 
-def with_proposals(config: Any, count: int | None) -> Any:
-    """The configuration with another number of proposals, and of detections."""
-    if count is None:
-        return config
-    detector = dataclasses.replace(config.detector, proposals=count, pre_nms=max(config.detector.pre_nms, 3 * count),
-                                   max_detections=count)
-    return dataclasses.replace(config, detector=detector)
+def with_proposals(config: Any, count: int | None, candidates: int | None) -> Any:
+    """The configuration with another number of proposals, and of detections, out of so many candidates before suppression."""
+    detector = config.detector
+    count, candidates = count or detector.proposals, candidates or detector.pre_nms
+    detections = count if count != detector.proposals else detector.max_detections
+    return dataclasses.replace(config, detector=dataclasses.replace(
+        detector, proposals=count, pre_nms=max(candidates, count), max_detections=detections))
 
 
 def boxes_of(model: Any, config: Any) -> "Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]":
@@ -118,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--weights", choices=("best", "last"), default="best", help="(default: %(default)s)")
     parser.add_argument("--min-voxels", type=int, default=10, help="smaller lesions are left out (default: %(default)s)")
     parser.add_argument("--proposals", type=int, help="take as many proposals and detections a scan (default: as in training)")
+    parser.add_argument("--candidates", type=int, help="out of so many of the best anchors (default: as in training)")
     return parser
 
 
