@@ -13,6 +13,7 @@ from synergynet_tf.errors import InputError
 from synergynet_tf.processes import cores
 
 ATTEMPTS = 3                    # of an item, before the fault is taken to be its own
+PATIENCE = 10                   # seconds without an outcome, after which it is asked whether Ray is still there
 OBJECT_STORE = 100 * 2 ** 20    # bytes: what travels are names and figures, scans are read where they are used
 
 
@@ -65,6 +66,9 @@ def share(make: Callable[[int], Callable[[Any], Any]], items: Sequence[Any], wor
     Args:
         make: called once in each process with the number of cores that it may use, gives what is called with each item; an
             InputError of that is the item's own, anything else is tried again. Both travel, and so do the items.
+
+    Raises:
+        InputError: no worker can be started, or Ray itself was ended.
     """
     import ray
 
@@ -74,7 +78,7 @@ def share(make: Callable[[int], Callable[[Any], Any]], items: Sequence[Any], wor
         worker = start()
         running[worker.begin.remote()] = worker, None, 1
     while running and (waiting or any(item is not None for _, item, _ in running.values())):
-        (done,), _ = ray.wait(list(running), num_returns=1)
+        done = _first_done(list(running))
         worker, item, attempt = running.pop(done)
         try:
             value, refused = ray.get(done)
@@ -97,6 +101,23 @@ def share(make: Callable[[int], Callable[[Any], Any]], items: Sequence[Any], wor
         if waiting:
             item, attempt = waiting.popleft()
             running[worker.do.remote(item)] = worker, item, attempt
+
+
+def _first_done(running: list[Any]) -> Any:
+    """The first of what is running that is done. Ray would wait for ever where none of its machines is left."""
+    import ray
+
+    while True:
+        done, _ = ray.wait(running, num_returns=1, timeout=PATIENCE)
+        if done:
+            return done[0]
+        try:
+            alive = any(node["Alive"] for node in ray.nodes())
+        except ray.exceptions.RayError:
+            alive = False
+        if not alive:
+            raise InputError("Ray itself was ended from outside; what is finished is there: give the same command again, "
+                             "`predict` with --resume")
 
 
 class _Worker:

@@ -1,10 +1,12 @@
 """Work on Ray: items refused, workers that fail and die, and the commands that share their cases."""
+import contextlib
 import functools
 import json
 import os
 import pathlib
 import signal
 import sys
+import time
 
 import nibabel as nib
 import numpy as np
@@ -138,3 +140,32 @@ def test_shared_scores_are_those_of_one_process(tiny_cohort, tmp_path, capsys):
     assert "1 of 6 cases could not be scored: P3_1" in capsys.readouterr().err
     rows = pathlib.Path(tmp_path / "five" / "scores.csv").read_text().splitlines()
     assert sum(row.startswith("case,") for row in rows) == 5
+
+
+def patient_squares(threads):
+    def square(number):
+        time.sleep(1)
+        return number ** 2
+    return square
+
+
+def raylet():
+    """The process of Ray that this one has started."""
+    for status in pathlib.Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(OSError):
+            lines = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
+            if lines["Name"] == "raylet" and int(lines["PPid"]) == os.getpid() and not lines["State"].startswith("Z"):
+                return int(status.parent.name)
+    raise AssertionError("no raylet")
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self/status").exists(), reason="looks for Ray's process in /proc")
+def test_when_ray_itself_is_ended_the_work_ends_and_says_so(monkeypatch):
+    monkeypatch.setattr(cluster, "PATIENCE", 2)
+    done = []
+    with cluster.connected(2, None), pytest.raises(InputError, match="Ray itself was ended.*--resume"):
+        for outcome in cluster.share(patient_squares, range(60), 2):
+            done.append(outcome)
+            if len(done) == 1:
+                os.kill(raylet(), signal.SIGKILL)
+    assert 1 <= len(done) < 60
