@@ -100,7 +100,7 @@ def _print(costs: dict[str, dict[str, Cost]], turns: int, config: Config) -> Non
 
 def _add_arguments(parser) -> None:
     parser.add_argument("--peers", metavar="PYTHON", help="of an environment with MONAI and torchio; none: ours alone")
-    parser.add_argument("--against", nargs="+", choices=PEERS, default=PEERS, help="which of them (default: all)")
+    parser.add_argument("--against", nargs="+", choices=PEERS, default=list(PEERS), help="which of them (default: all)")
     parser.add_argument("--turns", type=int, default=7, help="turns of each side (default: %(default)s)")
     parser.add_argument("--samples", type=int, default=3, help="samples a turn (default: %(default)s)")
     parser.add_argument("--core", type=int, default=0, help="the core that all run on, one at a time (default: %(default)s)")
