@@ -53,11 +53,9 @@ def main(argv: list[str] | None = None) -> None:
 
 def with_proposals(config: Any, count: int | None, candidates: int | None) -> Any:
     """The configuration with another number of proposals, and of detections, out of so many candidates before suppression."""
-    detector = config.detector
-    count, candidates = count or detector.proposals, candidates or detector.pre_nms
-    detections = count if count != detector.proposals else detector.max_detections
-    return dataclasses.replace(config, detector=dataclasses.replace(
-        detector, proposals=count, pre_nms=max(candidates, count), max_detections=detections))
+    changed = {"proposals": count, "max_detections": count} if count else {}
+    changed |= {"pre_nms": candidates} if candidates else {}
+    return dataclasses.replace(config, detector=dataclasses.replace(config.detector, **changed))
 
 
 def boxes_of(model: Any, config: Any) -> "Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]":

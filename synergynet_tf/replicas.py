@@ -42,6 +42,7 @@ class Replicas:
             self._strategy, tf.distribute.MultiWorkerMirroredStrategy) else (0, 1)
         self.chief = self.worker == 0
         self._here = self.count // self.workers
+        self._first = self.worker * self._here      # of the replicas here
 
     def scope(self) -> Any:
         """A context in which variables are made for every replica, and steps that run on all of them."""
@@ -53,18 +54,16 @@ class Replicas:
         Args:
             dataset: of a replica's number, of `count`.
         """
-        first = self.worker * self._here
         if self.count == 1:
             yield from dataset(0)
             return
-        for batches in zip(*(dataset(first + i) for i in range(self._here))):
+        for batches in zip(*(dataset(self._first + i) for i in range(self._here))):
             yield Batch(*(self._spread(values) for values in zip(*batches)))
 
     def _spread(self, values: tuple[tf.Tensor, ...]) -> Any:
         """One value from a tensor for each replica here."""
-        first = self.worker * self._here
         return self._strategy.experimental_distribute_values_from_function(
-            lambda replica: values[replica.replica_id_in_sync_group - first])
+            lambda replica: values[replica.replica_id_in_sync_group - self._first])
 
     def first(self, value: Any) -> tf.Tensor:
         """The tensor that the first replica here gave."""
@@ -89,7 +88,7 @@ class Replicas:
 
     def wait(self) -> None:
         """Return when every process of the run has called it."""
-        self.gather(np.zeros((len(self.share([0] * self.workers)), 1)), self.workers)
+        self.gather(np.zeros(1), self.workers)
 
 
 def begin(kind: Strategy) -> Replicas:
@@ -103,6 +102,7 @@ def begin(kind: Strategy) -> Replicas:
         InputError: neither describes the processes.
     """
     if kind == "one":
+        tf.config.list_logical_devices()        # it looks for them once, and speaks of it: now
         return Replicas()
     if kind == "mirrored":
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")

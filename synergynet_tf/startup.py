@@ -10,21 +10,16 @@ if TYPE_CHECKING:
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow and let it look for devices, in silence; errors are raised as ever.
-
-    TensorFlow 2.21 writes some of its start-up lines past its own log level, and a command's stderr is for its own errors.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with _stderr_closed():
+    """Import TensorFlow and let it look for devices, in silence; errors are raised as ever."""
+    with _silence():
         import tensorflow as tf
 
         tf.config.list_logical_devices()
 
 
 def begin_replicas(strategy: str) -> "Replicas":
-    """Import TensorFlow and begin a strategy (replicas.begin) in silence."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with _stderr_closed():
+    """Import TensorFlow and begin a strategy (replicas.begin), as silently."""
+    with _silence():
         from synergynet_tf.replicas import begin
 
         return begin(strategy)
@@ -45,8 +40,13 @@ def waits_for_chief(strategy: str) -> bool:
 
 
 @contextlib.contextmanager
-def _stderr_closed() -> Iterator[None]:
-    """Send file descriptor 2 to nowhere: the lines come from C++, past sys.stderr."""
+def _silence() -> Iterator[None]:
+    """Send file descriptor 2 to nowhere.
+
+    TensorFlow 2.21 writes some of its start-up lines from C++, past sys.stderr and its own log level, and a command's stderr is
+    for its own errors.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)

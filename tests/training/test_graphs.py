@@ -44,7 +44,7 @@ def test_what_was_there_before_keeps_its_gradient():
     assert tape.gradient(y, x) == 3
 
 
-def test_what_a_trial_traced_is_released_when_it_fails():
+def test_what_a_failure_leaves_is_released_too():
     before = graphs.kept()
     with pytest.raises(RuntimeError), graphs.released():
         graph_of_a_step()
