@@ -54,14 +54,12 @@ def main(argv: list[str] | None = None) -> None:
 def _serve(config: Config, core: int) -> None:
     worker.pin(core)
     import_tensorflow()
-    import tensorflow as tf
-
     from synergynet_tf.data import pipeline
 
     augment = AugmentConfig(flip=0.5, scale=1.0, elastic=1.0, gamma=1.0, noise=1.0)
     config = replace(config, augment=augment, train=replace(config.train, batch=1, steps_per_epoch=EPOCH))
     samples = iter(pipeline.training_dataset(_cases(config), config, 0, parallel=1))
-    worker.serve({JOB: lambda: tf.nest.map_structure(lambda value: value.numpy(), next(samples))})
+    worker.serve({JOB: lambda: next(samples)})
 
 
 def _cases(config: Config) -> list:

@@ -52,11 +52,10 @@ def augment_patch(
     """
     if config.paste:
         block, instances = pasting.paste(block, instances, donors, draws, centre, size)
-    field = None
+    control = None
     if config.elastic:
-        field = warp.displacement(draws.elastic_seed, draws.elastic, draws.flip, size, config.elastic_spacing)
-    places = warp.source(angle, draws.scale, draws.flip, field, centre, size)
-    image, labels = warp.resample(block, instances, places, size)
+        control = warp.control_points(draws.elastic_seed, draws.elastic, draws.flip, size, config.elastic_spacing)
+    image, labels = warp.warp(block, instances, centre, angle, draws.scale, draws.flip, control, config.elastic_spacing, size)
     return intensity.alter(image, draws, config), labels
 
 

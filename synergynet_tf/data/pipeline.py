@@ -121,8 +121,8 @@ def _dataset(
 
     dataset = tf.data.Dataset.from_tensor_slices(visits).map(sample, num_parallel_calls=parallel, deterministic=True)
     if batch > 1:
-        dataset = dataset.batch(batch, drop_remainder=True)
-    return dataset.prefetch(1).with_options(_options(parallel))
+        dataset = dataset.batch(batch, drop_remainder=True).prefetch(1)
+    return dataset.with_options(_options(parallel))     # patches of one are made ahead by the map itself
 
 
 def _options(threads: int) -> tf.data.Options:

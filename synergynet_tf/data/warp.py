@@ -2,7 +2,8 @@
 
 A voxel p of the patch, counted from its centre, shows the block at R p / s + u(p): R turns about X, s is the scale, and u is a
 cubic B-spline through random control points. A flip reverses the patch, that is p and u along X. One field of coordinates serves
-the image and its labels. Written for XLA, which makes one loop of coordinates, weights and look-ups; nothing but u is stored.
+the image and its labels. Written for XLA, which makes one loop of coordinates, weights and look-ups. It goes plane by plane along
+X, so that of the field no more than a plane is ever stored.
 """
 import itertools
 import math
@@ -27,8 +28,8 @@ def margins(size: Size, rotation: float, config: AugmentConfig) -> Size:
     return tuple(math.ceil(max(reach / scale + shift - half, 0.0) - 1e-9) for half, reach in reaches)
 
 
-def displacement(seed: tf.Tensor, strength: tf.Tensor, flip: tf.Tensor, size: Size, spacing: float) -> tf.Tensor:
-    """A smooth random field u, float32 [3, *size] in voxels, nowhere beyond `strength` on any axis.
+def control_points(seed: tf.Tensor, strength: tf.Tensor, flip: tf.Tensor, size: Size, spacing: float) -> tf.Tensor:
+    """Of a smooth random field u, which is nowhere beyond `strength` on any axis: float32 [X, 3, J, K], a row for each plane.
 
     Args:
         seed: int32 [2]; the same seed gives the same field.
@@ -42,43 +43,52 @@ def displacement(seed: tf.Tensor, strength: tf.Tensor, flip: tf.Tensor, size: Si
     # From bits, which are the same in a compiled and in a plain graph; TensorFlow's own fractions are not.
     bits = tf.random.stateless_uniform(shape, seed, None, None, tf.int32, alg="philox")
     control = strength * tf.cast(bits, tf.float32) / 2 ** 31
-    control = tf.einsum("aijk,xi->axjk", control, tf.where(flip, along_x[::-1], along_x))
-    control = tf.einsum("axjk,yj->axyk", control, along_y)
-    return tf.einsum("axyk,zk->axyz", control, along_z)
+    return tf.einsum("aijk,xi->xajk", control, tf.where(flip, along_x[::-1], along_x))
 
 
-def source(angle: tf.Tensor, scale: tf.Tensor, flip: tf.Tensor, field: tf.Tensor | None, centre: tf.Tensor,
-           out_size: Size) -> list[tf.Tensor]:
-    """Where each voxel of the patch comes from: voxel indices x, y, z in the block, each float32, broadcastable to [*out_size].
+def displacement(control: tf.Tensor, size: Size, spacing: float) -> tf.Tensor:
+    """u in one plane, float32 [3, Y, Z] in voxels, from its row [3, J, K] of `control_points`."""
+    along_y, along_z = (_spline_basis(n, spacing) for n in size[1:])
+    return tf.einsum("ayk,zk->ayz", tf.einsum("ajk,yj->ayk", control, along_y), along_z)
+
+
+def warp(
+    image: tf.Tensor, instances: tf.Tensor, centre: tf.Tensor, angle: tf.Tensor, scale: tf.Tensor, flip: tf.Tensor,
+    control: tf.Tensor | None, spacing: float, size: Size,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Make a patch of a block: image trilinearly, labels of the nearest voxel, 0 outside. Whole shifts give voxels exactly.
 
     Args:
+        image: the block, [X, Y, Z, C], any float type, static shape.
+        instances: int [X, Y, Z].
+        centre: float32 [3], the voxel index of the patch's centre in the block.
         angle: scalar float32, radians about X; positive turns +Y towards +Z.
         scale: scalar float32; above 1 the content grows.
-        flip: scalar bool, left-right; a `field` must have been made with the same.
-        field: float32 [3, *out_size], voxels, or none.
-        centre: float32 [3], the voxel index of the patch's centre in the block.
-        out_size: (X, Y, Z) of the patch.
-    """
-    x, y, z = (tf.reshape((tf.range(n, dtype=tf.float32) - (n - 1) / 2) / scale, [-1 if i == axis else 1 for i in range(3)])
-               for axis, n in enumerate(out_size))
-    x = tf.where(flip, -x, x)
-    cos, sin = tf.cos(angle), tf.sin(angle)
-    places = [place + centre[axis] for axis, place in enumerate((x, cos * y + sin * z, cos * z - sin * y))]
-    return places if field is None else [place + field[axis] for axis, place in enumerate(places)]
-
-
-def resample(image: tf.Tensor, instances: tf.Tensor, places: list[tf.Tensor], out_size: Size) -> tuple[tf.Tensor, tf.Tensor]:
-    """Look a block up at `places`: image trilinearly, labels of the nearest voxel, 0 outside.
-
-    Args:
-        image: [X, Y, Z, C], any float type, static shape.
-        instances: int [X, Y, Z].
-        places: voxel indices x, y, z, float32, broadcastable to [*out_size]; whole numbers give voxels exactly.
-        out_size: shape of the result.
+        flip: scalar bool, left-right; `control` must have been made with the same.
+        control: `control_points` of the displacement with `spacing`, or none.
+        size: (X, Y, Z) of the patch.
 
     Returns:
-        image float32 [*out_size, C] and instances int32 [*out_size].
+        image float32 [*size, C] and instances int32 [*size].
     """
+    x, y, z = ((tf.range(n, dtype=tf.float32) - (n - 1) / 2) / scale for n in size)
+    x = tf.where(flip, -x, x) + centre[0]
+    cos, sin, y, z = tf.cos(angle), tf.sin(angle), y[:, None], z[None, :]
+    turned = cos * y + sin * z + centre[1], cos * z - sin * y + centre[2]
+
+    def of_plane(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        places = [x[number], *turned]
+        if control is not None:
+            shift = displacement(control[number], size, spacing)
+            places = [place + shift[axis] for axis, place in enumerate(places)]
+        return _look_up(image, instances, places)
+
+    made, labels = tf.map_fn(of_plane, tf.range(size[0]), fn_output_signature=(tf.float32, tf.int32))
+    return tf.ensure_shape(made, [*size, image.shape[3]]), tf.ensure_shape(labels, size)
+
+
+def _look_up(image: tf.Tensor, instances: tf.Tensor, places: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    """A plane's image float32 [Y, Z, C] and instances int32 [Y, Z], at voxel indices x, y, z, each broadcastable to [Y, Z]."""
     block, channels = tuple(image.shape[:3]), image.shape[3]
     voxels, sampled = tf.reshape(image, [-1, channels]), tf.zeros([], tf.float32)
     for (x, weight_x), (y, weight_y), (z, weight_z) in itertools.product(*map(_neighbours, places, block)):
@@ -88,8 +98,8 @@ def resample(image: tf.Tensor, instances: tf.Tensor, places: list[tf.Tensor], ou
     x, y, z = (tf.cast(tf.floor(place + 0.5), tf.int32) for place in places)
     inside = (x >= 0) & (x < block[0]) & (y >= 0) & (y < block[1]) & (z >= 0) & (z < block[2])
     nearest = tf.where(inside, (x * block[1] + y) * block[2] + z, 0)
-    labels = tf.where(inside, tf.gather(tf.reshape(instances, [-1]), nearest), 0)
-    return tf.ensure_shape(sampled, [*out_size, channels]), tf.ensure_shape(tf.cast(labels, tf.int32), out_size)
+    labels = tf.gather(tf.reshape(instances, [-1]), nearest)
+    return sampled, tf.cast(tf.where(inside, labels, 0), tf.int32)
 
 
 def _turned(half: float, other: float, rotation: float) -> float:

@@ -22,8 +22,9 @@ def block():
 
 def turn(image, instances, degrees, size):
     angle = tf.constant(math.radians(degrees), tf.float32)
-    places = warp.source(angle, tf.constant(1.0), tf.constant(False), None, (np.float32(instances.shape) - 1) / 2, size)
-    return [made.numpy() for made in warp.resample(tf.constant(image), tf.constant(instances), places, size)]
+    made = warp.warp(tf.constant(image), tf.constant(instances), (np.float32(instances.shape) - 1) / 2, angle, tf.constant(1.0),
+                     tf.constant(False), None, 1.0, size)
+    return [value.numpy() for value in made]
 
 
 def by_scipy(volume, degrees, size, order):

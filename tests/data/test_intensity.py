@@ -40,7 +40,7 @@ def test_no_strength_is_the_identity_exactly(image):
     for changed in (intensity.gamma(x, inside, 1.0), intensity.contrast(x, inside, 1.0), intensity.blur(x, 0.0, 1.0),
                     intensity.bias(x, inside, 0.0, tf.ones([4, 4, 4])),
                     *(intensity.thick_slices(x, tf.constant(1.0), tf.constant(axis)) for axis in range(3))):
-        np.testing.assert_allclose(changed, image, atol=2e-5)     # float32 sums
+        np.testing.assert_allclose(changed, image, atol=5e-5)     # float32 sums
 
 
 @pytest.mark.parametrize("name", NAMES)

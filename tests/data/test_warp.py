@@ -10,7 +10,7 @@ from scipy.interpolate import BSpline
 from synergynet_tf.augmentation import UNFOLDED, AugmentConfig
 from synergynet_tf.data import warp
 
-BLOCK, SIZE = (20, 30, 26), (14, 20, 18)
+BLOCK, SIZE, SPACING = (20, 30, 26), (14, 20, 18), 9.0
 
 
 @pytest.fixture(scope="module")
@@ -20,14 +20,19 @@ def block():
     return image, rng.integers(0, 40, BLOCK).astype(np.int16)
 
 
-def warped(block, degrees=0.0, scale=1.0, field=None, size=SIZE, flip=False):
-    places = warp.source(tf.constant(math.radians(degrees), tf.float32), tf.constant(scale, tf.float32), tf.constant(flip),
-                         None if field is None else tf.constant(field), (np.float32(block[1].shape) - 1) / 2, size)
-    return [x.numpy() for x in warp.resample(*map(tf.constant, block), places, size)]
+def warped(block, degrees=0.0, scale=1.0, control=None, size=SIZE, flip=False):
+    image, instances = map(tf.constant, block)
+    made = warp.warp(image, instances, (np.float32(block[1].shape) - 1) / 2, tf.constant(math.radians(degrees), tf.float32),
+                     tf.constant(scale, tf.float32), tf.constant(flip), control, SPACING, size)
+    return [x.numpy() for x in made]
 
 
-def field(strength=3.0, seed=(4, 5), size=SIZE, spacing=9.0, flip=False):
-    return warp.displacement(tf.constant(seed, tf.int32), tf.constant(strength), tf.constant(flip), size, spacing).numpy()
+def points(strength=3.0, seed=(4, 5), size=SIZE, spacing=SPACING, flip=False):
+    return warp.control_points(tf.constant(seed, tf.int32), tf.constant(strength), tf.constant(flip), size, spacing)
+
+
+def field(control, size=SIZE, spacing=SPACING):
+    return np.stack([warp.displacement(row, size, spacing) for row in control], 1)
 
 
 def by_scipy(volume, degrees, scale, shift, order, size=SIZE):
@@ -42,10 +47,10 @@ def by_scipy(volume, degrees, scale, shift, order, size=SIZE):
 @pytest.mark.parametrize(("degrees", "scale", "strength"), [
     (0, 0.85, 0), (0, 1.2, 0), (0, 1, 3.0), (12, 1, 0), (-14, 0.8, 3.0), (90, 1, 0)])
 def test_resampling_equals_scipy_inside_and_beyond_the_block(block, degrees, scale, strength, size):
-    shift = field(strength, size=size) if strength else None
-    image, labels = warped(block, degrees, scale, shift, size)
+    control = points(strength, size=size) if strength else None
+    image, labels = warped(block, degrees, scale, control, size)
     assert image.dtype == np.float32 and labels.dtype == np.int32
-    shift = np.zeros((3, 1, 1, 1)) if shift is None else shift.astype(np.float64)
+    shift = np.zeros((3, 1, 1, 1)) if control is None else field(control, size).astype(np.float64)
     expected = np.stack([by_scipy(block[0][..., c], degrees, scale, shift, 1, size) for c in range(2)], -1)
     np.testing.assert_allclose(image, expected, atol=5e-4)
     # A sample exactly between two voxels may go either way under float32: those are a handful.
@@ -54,7 +59,7 @@ def test_resampling_equals_scipy_inside_and_beyond_the_block(block, degrees, sca
 
 @pytest.mark.parametrize("size", [SIZE, BLOCK, (24, 32, 30)])
 def test_no_strength_is_the_identity_exactly(block, size):
-    image, labels = warped(block, field=field(0.0, size=size), size=size)
+    image, labels = warped(block, control=points(0.0, size=size), size=size)
     pad = [(max(m - n, 0) // 2,) * 2 for n, m in zip(BLOCK, size)]
     middle = tuple(slice(max(n - m, 0) // 2, max(n - m, 0) // 2 + m) for n, m in zip(BLOCK, size))
     np.testing.assert_array_equal(image, np.pad(block[0], [*pad, (0, 0)])[middle])
@@ -62,31 +67,31 @@ def test_no_strength_is_the_identity_exactly(block, size):
 
 
 def test_a_flip_reverses_the_patch(block):
-    plain, back = (warped(block, 12, 0.9, field(flip=flip), flip=flip) for flip in (False, True))
+    plain, back = (warped(block, 12, 0.9, points(flip=flip), flip=flip) for flip in (False, True))
     for a, b in zip(plain, back):
         np.testing.assert_array_equal(a[::-1], b)
     assert (plain[0] != back[0]).any()
 
 
 def test_the_field_is_a_cubic_b_spline_within_its_bound():
-    got, spacing = field(), 9.0
+    got = field(points())
     assert got.shape == (3, *SIZE) and np.abs(got).max() <= 3.0 and got.std() > 0.3
     bases = []
     for n in SIZE:
-        points = int((n - 1) / spacing) + 4
-        spline = BSpline((np.arange(points + 4) - 3) * spacing, np.eye(points), 3)
+        count = int((n - 1) / SPACING) + 4
+        spline = BSpline((np.arange(count + 4) - 3) * SPACING, np.eye(count), 3)
         bases.append(spline(np.arange(n)))
     # Control points are what the field must be a combination of: solved for, they give it back, and lie within the bound.
     inverse = [np.linalg.pinv(b) for b in bases]
     control = np.einsum("cxyz,ix,jy,kz->cijk", got, *inverse)
     np.testing.assert_allclose(got, np.einsum("cijk,xi,yj,zk->cxyz", control, *bases), atol=1e-5)
-    np.testing.assert_array_equal(got, field())
-    assert np.abs(got - field(seed=(4, 6))).max() > 0.1
+    np.testing.assert_array_equal(got, field(points()))
+    assert np.abs(got - field(points(seed=(4, 6)))).max() > 0.1
 
 
 def test_the_strongest_field_does_not_fold():
     for seed in range(5):
-        u = field(UNFOLDED * 8, (seed, 0), (32, 32, 32), 8.0)
+        u = field(points(UNFOLDED * 8, (seed, 0), (32, 32, 32), 8.0), (32, 32, 32), 8.0)
         jacobian = np.stack([np.stack(np.gradient(u[c]), -1) for c in range(3)], -2) + np.eye(3)
         assert np.linalg.det(jacobian).min() > 0
 
@@ -103,7 +108,7 @@ def test_margins_hold_the_strongest_transform(settings, rotation):
     scale = min(config.scale_range[0], 1) if config.scale else 1.0
     for degrees in (-rotation, 0.0, rotation / 2, rotation):
         for sign in (-1, 1):        # every point displaced as far as it may be
-            image, labels = warped(ones, degrees, scale, np.full((3, *SIZE), sign * strength, np.float32))
+            image, labels = warped(ones, degrees, scale, sign * strength * tf.ones_like(points()))
             np.testing.assert_allclose(image, 1, atol=1e-4)
             assert labels.min() == 1
     assert (max(margin) > 0) and (margin[0] > 0) == (scale < 1 or strength > 0)
