@@ -5,12 +5,16 @@ Everything here takes and gives [B, X, Y, Z, C] and asks for a static C only. St
 The rectifier is plain ReLU: its gradient reads its own output, which the next convolution keeps anyway, whereas a leaky one also
 keeps its input, one more full-resolution map per layer.
 """
+import functools
 import inspect
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import keras
 import tensorflow as tf
+
+from synergynet_tf.models.recompute import Recomputation
 
 Norm = Literal["instance", "group", "batch"]
 
@@ -127,19 +131,52 @@ def normalisation(kind: Norm, width: int, name: str) -> keras.layers.Layer:
     return GroupNorm(None if kind == "instance" else math.gcd(GROUPS, width), name=name)
 
 
+class Conv3D(keras.layers.Conv3D):
+    """Keras's with "same" padding, but in training its gradients are made in turn, the kernel's first.
+
+    TensorFlow makes both as soon as it can, and so holds the input beside its gradient: of the widest map that is two of 335 MB
+    for a patch of 128x160x128. With the kernel's gradient made, the input is needed no more.
+    """
+
+    def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        if not training:
+            return super().call(x)
+        made = _convolve(x, tf.convert_to_tensor(self.kernel), (1, *self.strides, 1))
+        return made if self.bias is None else made + self.bias
+
+
+def _convolve(x: tf.Tensor, kernel: tf.Tensor, strides: tuple[int, ...]) -> tf.Tensor:
+    @tf.custom_gradient
+    def forward(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+        def backward(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            by_kernel = tf.raw_ops.Conv3DBackpropFilterV2(
+                input=x, filter_sizes=tf.shape(kernel), out_backprop=upstream, strides=strides, padding="SAME")
+            with tf.control_dependencies([by_kernel]):
+                upstream = tf.identity(upstream)
+            return tf.raw_ops.Conv3DBackpropInputV2(
+                input_sizes=tf.shape(x), filter=kernel, out_backprop=upstream, strides=strides, padding="SAME"), by_kernel
+
+        return tf.raw_ops.Conv3D(input=x, filter=kernel, strides=strides, padding="SAME"), backward
+
+    return forward(x, kernel)
+
+
 class ConvNormAct(BuiltByCalling, keras.layers.Layer):
     """A cubic convolution, a normalisation and, if asked for, ReLU. The norm's offset stands for the convolution's bias."""
 
     def __init__(self, width: int, norm: Norm, size: int = 3, stride: int = 1, activation: bool = True, name: str | None = None):
         super().__init__(name=name)
-        self.conv = keras.layers.Conv3D(
+        self.conv = Conv3D(
             width, size, strides=stride, padding="same", use_bias=False, kernel_initializer="he_normal", name="conv")
         self.norm = normalisation(norm, width, "norm")
         self.activation = activation
         self.normalises_batch = norm == "batch"
 
     def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        x = self.conv(x)
+        return self.normalise(self.conv(x, training=training), training)
+
+    def normalise(self, x: tf.Tensor, training: bool | None) -> tf.Tensor:
+        """What follows the convolution."""
         x = self.norm(x, training=training) if self.normalises_batch else self.norm(x)
         return tf.nn.relu(x) if self.activation else x
 
@@ -150,29 +187,48 @@ class ResidualBlock(keras.layers.Layer):
     The first convolution carries the stride. The shortcut is the identity, or a 1x1x1 convolution where the width changes; where
     the block strides it is a convolution of the stride's own size, which reads each cell's voxels once: a 1x1x1 one would skip
     seven voxels of eight and lie half a voxel off the cell's centre.
+
+    Args:
+        merge: for a block that takes a tuple of maps: makes its input of them.
+        recompute: if given, `merge` is done anew for the gradients: what it makes is not kept.
     """
 
-    def __init__(self, width: int, convolutions: int, norm: Norm, stride: int = 1, name: str | None = None):
+    def __init__(self, width: int, convolutions: int, norm: Norm, stride: int = 1, merge: Callable[..., tf.Tensor] | None = None,
+                 recompute: Recomputation | None = None, name: str | None = None):
         super().__init__(name=name)
         self.width = width
         self.stride = stride
+        self._merge, self._recompute = merge, recompute
         last = convolutions - 1
         self.units = [ConvNormAct(width, norm, stride=stride if i == 0 else 1, activation=i != last, name=f"unit{i}")
                       for i in range(convolutions)]
         self.project = None
 
     def build(self, input_shape: tuple) -> None:
-        if self.stride > 1 or int(input_shape[-1]) != self.width:
-            self.project = keras.layers.Conv3D(
+        if self.stride > 1 or self._merge or int(input_shape[-1]) != self.width:
+            self.project = Conv3D(
                 self.width, self.stride, strides=self.stride, padding="same", use_bias=False, kernel_initializer="he_normal",
                 name="project")
         self.built = True
 
-    def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        shortcut = x if self.project is None else self.project(x)
-        for unit in self.units:
+    def call(self, x: tf.Tensor | tuple[tf.Tensor, ...], training: bool | None = None) -> tf.Tensor:
+        enter = functools.partial(self._enter, training=training)
+        maps = (x,) if self._merge is None else x
+        shortcut, x = self._recompute(enter, *maps) if training and self._recompute else enter(*maps)
+        x = self.units[0].normalise(x, training)
+        for unit in self.units[1:]:
             x = unit(x, training=training)
         return tf.nn.relu(x + shortcut)
+
+    def _enter(self, *maps: tf.Tensor, training: bool | None) -> tuple[tf.Tensor, tf.Tensor]:
+        """What reads the block's input: the shortcut and, after it, the first convolution; then the input is held no more."""
+        x = maps[0] if self._merge is None else self._merge(*maps)
+        if self.project is None:
+            return x, self.units[0].conv(x, training=training)
+        shortcut = self.project(x, training=training)
+        with tf.control_dependencies([shortcut]):
+            x = tf.identity(x)
+        return shortcut, self.units[0].conv(x, training=training)
 
 
 class Upsample(BuiltByCalling, keras.layers.Layer):

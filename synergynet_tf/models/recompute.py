@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-Section = Callable[..., tf.Tensor]
+Section = Callable[..., tf.Tensor | tuple[tf.Tensor, ...]]
 
 
 class Recomputation:
@@ -20,10 +20,10 @@ class Recomputation:
         self.levels = levels
         self._before: list[tf.Tensor] = []      # gradients of the section that was made anew last
 
-    def __call__(self, section: Section, *inputs: tf.Tensor) -> tf.Tensor:
+    def __call__(self, section: Section, *inputs: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, ...]:
         """`section(*inputs)`, recomputed for the gradients.
 
-        The second time the section waits for the gradient of its output, and reads its inputs through nodes of their own: else
+        The second time the section waits for the gradients of its outputs, and reads its inputs through nodes of their own: else
         TensorFlow would make the maps early, or find that they had been made before and keep those.
 
         Args:
@@ -31,12 +31,12 @@ class Recomputation:
             inputs: float tensors. Others that the section reads get no gradient.
         """
         @tf.custom_gradient
-        def forward(*inputs: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-            def backward(upstream: tf.Tensor, variables: Sequence[Any] = ()) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-                before = [tensor for tensor in self._before if tensor.graph is upstream.graph]
-                with tf.control_dependencies([upstream, *before]):
+        def forward(*inputs: tf.Tensor) -> tuple[tf.Tensor | tuple[tf.Tensor, ...], Callable]:
+            def backward(*upstream: tf.Tensor, variables: Sequence[Any] = ()) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+                before = [tensor for tensor in self._before if tensor.graph is upstream[0].graph]
+                with tf.control_dependencies([*upstream, *before]):
                     again = [tf.identity(x) for x in inputs]
-                found = tf.gradients(section(*again), [*again, *variables], upstream,
+                found = tf.gradients(section(*again), [*again, *variables], list(upstream),
                                      aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE)
                 self._before = [tensor for tensor in found if tensor is not None]
                 return found[:len(again)], found[len(again):]

@@ -10,7 +10,6 @@ With the default widths and one channel there are 1.42 M weights. Sides are free
 
 In training the levels that `recompute` names, from full resolution on, are not kept for the gradients but made once more.
 """
-import functools
 import math
 from collections.abc import Callable
 
@@ -19,7 +18,7 @@ import tensorflow as tf
 
 from synergynet_tf.config import Config, UNetConfig
 from synergynet_tf.errors import InputError
-from synergynet_tf.models.blocks import BuiltByCalling, ResidualBlock, Upsample, make_weights
+from synergynet_tf.models.blocks import BuiltByCalling, Conv3D, ResidualBlock, Upsample, make_weights
 from synergynet_tf.models.recompute import NO_RECOMPUTATION, Recomputation
 from synergynet_tf.structures import Detections, Prediction
 
@@ -27,12 +26,13 @@ STRIDES = (1, 2, 4, 8)
 GLOBAL_PRIOR = 0.03     # first probability of a lesion voxel: near its share of the brain, so that training starts from "nothing"
 LOGIT_SPREAD = 0.01     # standard deviation of a logit layer's first weights: the prior holds wherever the features stand
 
+Maps = tf.Tensor | tuple[tf.Tensor, ...]
 Maps3 = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
 
 def logit_layer(channels: int, prior: float, name: str) -> keras.layers.Conv3D:
     """A 1x1x1 convolution to float32 logits whose first probability is about `prior` everywhere (Lin et al. 2017, 3.3)."""
-    return keras.layers.Conv3D(
+    return Conv3D(
         channels, 1, kernel_initializer=keras.initializers.RandomNormal(stddev=LOGIT_SPREAD),
         bias_initializer=keras.initializers.Constant(math.log(prior / (1 - prior))), dtype="float32", name=name)
 
@@ -44,9 +44,17 @@ class _Part(BuiltByCalling, keras.Model):
         super().__init__(name=name)
         self._recompute = recompute
 
-    def _run(self, level: int, section: Callable[..., tf.Tensor], *inputs: tf.Tensor, training: bool | None) -> tf.Tensor:
-        section = functools.partial(section, training=training)
-        return self._recompute(section, *inputs) if training and level < self._recompute.levels else section(*inputs)
+    def _join(self, level: int, up: Upsample, config: UNetConfig, name: str) -> ResidualBlock:
+        """A level of the decoder: (coarse, skip), what comes from below beside what the encoder had at this resolution."""
+        return ResidualBlock(config.widths[level], config.convolutions, config.norm, name=name,
+                             merge=lambda coarse, skip: tf.concat([up(coarse), skip], axis=-1),
+                             recompute=self._recompute if level < self._recompute.levels else None)
+
+    def _run(self, level: int, section: Callable[..., tf.Tensor], maps: Maps, training: bool | None) -> tf.Tensor:
+        if not training or level >= self._recompute.levels:
+            return section(maps, training=training)
+        inputs = tf.nest.flatten(maps)
+        return self._recompute(lambda *flat: section(tf.nest.pack_sequence_as(maps, flat), training=training), *inputs)
 
 
 class Encoder(_Part):
@@ -65,7 +73,7 @@ class Encoder(_Part):
         maps = []
         x = image
         for level, block in enumerate(self.blocks):
-            x = self._run(level, block, x, training=training)
+            x = self._run(level, block, x, training)
             maps.append(x)
         return tuple(maps)
 
@@ -77,15 +85,15 @@ class Decoder(_Part):
         super().__init__(recompute, name)
         _, width1, width2, _ = config.widths
         self.up2 = Upsample(width2, name="up2")
-        self.block2 = ResidualBlock(width2, config.convolutions, config.norm, name="d2")
+        self.block2 = self._join(2, self.up2, config, "d2")
         self.up1 = Upsample(width1, name="up1")
-        self.block1 = ResidualBlock(width1, config.convolutions, config.norm, name="d1")
+        self.block1 = self._join(1, self.up1, config, "d1")
 
     def call(self, maps: Maps3, training: bool | None = None) -> Maps3:
         e1, e2, e3 = maps
         d3 = e3
-        d2 = self._run(2, functools.partial(_join, self.up2, self.block2), d3, e2, training=training)
-        d1 = self._run(1, functools.partial(_join, self.up1, self.block1), d2, e1, training=training)
+        d2 = self._run(2, self.block2, (d3, e2), training)
+        d1 = self._run(1, self.block1, (d2, e1), training)
         return d1, d2, d3
 
 
@@ -94,19 +102,15 @@ class GlobalHead(_Part):
 
     def __init__(self, config: UNetConfig, recompute: Recomputation = NO_RECOMPUTATION, name: str = "global_head"):
         super().__init__(recompute, name)
-        width = config.widths[0]
-        self.up0 = Upsample(width, name="up0")
-        self.block0 = ResidualBlock(width, config.convolutions, config.norm, name="d0")
+        self.up0 = Upsample(config.widths[0], name="up0")
+        self.block0 = self._join(0, self.up0, config, "d0")
         self.logits = logit_layer(1, GLOBAL_PRIOR, "logits")
 
     def call(self, maps: tuple[tf.Tensor, tf.Tensor], training: bool | None = None) -> tf.Tensor:
-        d1, e0 = maps
-        return self.logits(self._run(0, functools.partial(_join, self.up0, self.block0), d1, e0, training=training))
+        return self._run(0, self._head, maps, training)
 
-
-def _join(up: Upsample, block: ResidualBlock, coarse: tf.Tensor, skip: tf.Tensor, training: bool | None) -> tf.Tensor:
-    """A level of the decoder: what comes from below beside what the encoder had at this resolution."""
-    return block(tf.concat([up(coarse), skip], axis=-1), training=training)
+    def _head(self, maps: tuple[tf.Tensor, tf.Tensor], training: bool | None) -> tf.Tensor:
+        return self.logits(self.block0(maps, training=training), training=training)
 
 
 class UNet(BuiltByCalling, keras.Model):

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from synergynet_tf.errors import InputError
-from synergynet_tf.ops.interpolation import along_axis, hat, over_rows, shape_of
+from synergynet_tf.ops.interpolation import along_axis, blank, hat, over_rows, shape_of
 
 Tensor = tf.Tensor
 DENSE_CHUNK, SPARSE_CHUNK = 128, 32     # boxes at a time: fewer cost more a box, more cost memory
@@ -138,7 +138,7 @@ def _trilinear(flat: Tensor, lattices: list[_Lattice], first: Tensor, size: list
             by_flat = _flat_gradient(fold, flat, upstream, (x, y, z)) if flat.dtype.is_floating else None
             return by_flat, *_position_gradients(fold, flat, upstream, (x, y, z))
 
-        return fold(crop, tf.zeros(shape), (x, y, z)), gradient
+        return fold(crop, blank(shape, flat), (x, y, z)), gradient
 
     return sample(flat, *(lattice.position for lattice in lattices))
 
@@ -185,7 +185,7 @@ def _flat_gradient(fold: Callable, flat: Tensor, upstream: Tensor, positions: Se
         block = _resample(_take(upstream, rows), [tf.linalg.matrix_transpose(table.weight) for table in tables])
         return tf.tensor_scatter_nd_add(total, index[..., None], block)
 
-    return tf.cast(fold(spread, tf.zeros(tf.shape(flat)), positions), flat.dtype)
+    return tf.cast(fold(spread, blank(tf.shape(flat), upstream), positions), flat.dtype)
 
 
 def _position_gradients(fold: Callable, flat: Tensor, upstream: Tensor, positions: Sequence[Tensor]) -> list[Tensor]:

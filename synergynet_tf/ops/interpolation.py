@@ -2,7 +2,7 @@
 
 Letters in shapes: n rows of a chunk, N rows in all, K positions on the input side of an axis, M on its output side.
 """
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -13,6 +13,16 @@ def shape_of(tensor: Tensor) -> list[int | Tensor]:
     """The shape of `tensor`: a Python int where it is known when the graph is built, a scalar int32 tensor elsewhere."""
     dynamic = tf.shape(tensor)
     return [dynamic[axis] if size is None else size for axis, size in enumerate(tensor.shape)]
+
+
+def blank(shape: Sequence[int | Tensor] | Tensor, after: Tensor, dtype: tf.DType = tf.float32) -> Tensor:
+    """Zeros for a loop to add to, made each time, and not before there is `after`.
+
+    Of `tf.zeros` with a known shape TensorFlow makes a constant: it stays in memory as long as its graph, 42 MB for the gradient
+    of one map, and is copied before anything is added to it.
+    """
+    with tf.control_dependencies([after]):
+        return tf.raw_ops.Empty(shape=tf.convert_to_tensor(shape, tf.int32), dtype=dtype, init=True)
 
 
 def hat(distance: Tensor) -> Tensor:

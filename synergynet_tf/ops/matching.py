@@ -22,6 +22,7 @@ import tensorflow as tf
 from synergynet_tf.errors import InputError
 from synergynet_tf.ops.anchors import anchors_at
 from synergynet_tf.ops.boxes import pairwise_iou, volumes
+from synergynet_tf.ops.interpolation import blank
 
 BLOCKS_AT_ONCE = 8      # enough to fill vector units, few enough that a patch with few lesions does little in vain
 SLOT_BITS = 15          # lesion slots fit int16 labels (config.LesionConfig)
@@ -77,7 +78,7 @@ def match_anchors(grid_shape: tuple[int, int, int], stride: int, sizes: Sequence
         rank = tf.where(near, _rank(iou, slot[:, None], iou >= positive_iou), 0)
         return done + BLOCKS_AT_ONCE, tf.tensor_scatter_nd_max(ranks, rows[..., None], rank)
 
-    ranks = tf.zeros([math.prod(grid_shape) * len(sizes)], tf.int64)
+    ranks = blank([math.prod(grid_shape) * len(sizes)], gt_boxes, tf.int64)
     _, ranks = tf.while_loop(lambda done, _: done < blocks.ends[-1], add, (0, ranks))
     rows, iou = _best_anchors(grid_shape, stride, sizes, gt_boxes)
     rank = _rank(iou, tf.range(tf.shape(iou)[0]), tf.ones_like(gt_valid))

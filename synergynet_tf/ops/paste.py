@@ -14,7 +14,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from synergynet_tf.errors import InputError
-from synergynet_tf.ops.interpolation import along_axis, hat, over_rows, shape_of
+from synergynet_tf.ops.interpolation import along_axis, blank, hat, over_rows, shape_of
 
 Tensor = tf.Tensor
 CHUNK = 32      # patches at a time
@@ -100,9 +100,9 @@ def _accumulate(patches: Tensor, boxes: Tensor, box_indices: Tensor, valid: Tens
                     block = along_axis(block, tf.linalg.matrix_transpose(matrices[axis]), axis + 2)
                 return tf.tensor_scatter_nd_add(total, rows[:, None], block)
 
-            return fold(backward, tf.zeros(shape_of(patches)))
+            return fold(backward, blank(shape_of(patches), upstream))
 
-        return fold(forward, tf.zeros([(channels + 1) * grid.rows, RUN])), gradient
+        return fold(forward, blank([(channels + 1) * grid.rows, RUN], patches)), gradient
 
     return spread(patches)
 
