@@ -49,6 +49,7 @@ def measure(config: Config, number: int, steps: int) -> dict[str, float]:
     from synergynet_tf.data import layouts, pipeline
     from synergynet_tf.data.cache import build_cache
     from synergynet_tf.models.synergynet import build_synergynet
+    from synergynet_tf.training import graphs
     from synergynet_tf.training.optimizer import make_optimizer
     from synergynet_tf.training.precision import layers_in
     from synergynet_tf.training.stages import STAGES, trainable_variables
@@ -69,6 +70,8 @@ def measure(config: Config, number: int, steps: int) -> dict[str, float]:
             loss = float(step(batch)[0])
             seconds.append(time.perf_counter() - start)
             processors.append(time.process_time() - worked)
+            if len(seconds) == 1:
+                graphs.give_back()      # as a training does
         epoch += 1
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** 20      # KiB on Linux
     return {"stage": number, "first": seconds[0], "step": statistics.median(seconds[1:steps + 1]),

@@ -114,23 +114,26 @@ def _trilinear(flat: Tensor, lattices: list[_Lattice], first: Tensor, size: list
     shape = [shape_of(first)[0], *(lattice.position.shape[1] for lattice in lattices), shape_of(flat)[1]]
     sparse = _sparse(lattices)
 
-    def fold(body: Callable, state: Tensor, positions: Sequence[Tensor]) -> Tensor:
-        """Run body(rows, tables, flat index, state) over all boxes: first the dense ones, then the sparse."""
-        def step(rows: Tensor | None, live: Tensor, state: Tensor, is_sparse: bool = False) -> Tensor:
+    def fold(body: Callable, start: Callable[[], Tensor], positions: Sequence[Tensor]) -> Tensor:
+        """Run body(rows, tables, flat index, state) over all boxes: first the dense ones, then the sparse.
+
+        The state begins as `start()`, or where the first rows are all of them as None, which leaves it to the body.
+        """
+        def step(rows: Tensor | None, live: Tensor, state: Tensor | None, is_sparse: bool = False) -> Tensor:
             tables = [_table(_take(position, rows), _take(lattice.inside, rows) & live[:, None], n, is_sparse)
                       for position, lattice, n in zip(positions, lattices, size)]
             index = _flat_index([table.index for table in tables], _take(first, rows), size)
             return body(rows, tables, index, state)
 
         if (first.shape[0] or DENSE_CHUNK + 1) <= DENSE_CHUNK:
-            state = step(None, ~sparse, state)
+            state = step(None, ~sparse, None)
         else:
-            state = over_rows(~sparse, DENSE_CHUNK, step, state)
+            state = over_rows(~sparse, DENSE_CHUNK, step, start())
         return over_rows(sparse, SPARSE_CHUNK, functools.partial(step, is_sparse=True), state)
 
     @tf.custom_gradient
     def sample(flat: Tensor, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Callable]:
-        def crop(rows: Tensor | None, tables: list[_Table], index: Tensor, crops: Tensor) -> Tensor:
+        def crop(rows: Tensor | None, tables: list[_Table], index: Tensor, crops: Tensor | None) -> Tensor:
             block = tf.cast(tf.gather(flat, index), tf.float32)
             return _put(crops, rows, _resample(block, [table.weight for table in tables]))
 
@@ -138,7 +141,7 @@ def _trilinear(flat: Tensor, lattices: list[_Lattice], first: Tensor, size: list
             by_flat = _flat_gradient(fold, flat, upstream, (x, y, z)) if flat.dtype.is_floating else None
             return by_flat, *_position_gradients(fold, flat, upstream, (x, y, z))
 
-        return fold(crop, blank(shape, flat), (x, y, z)), gradient
+        return fold(crop, functools.partial(blank, shape, flat), (x, y, z)), gradient
 
     return sample(flat, *(lattice.position for lattice in lattices))
 
@@ -148,8 +151,8 @@ def _take(values: Tensor, rows: Tensor | None) -> Tensor:
     return values if rows is None else tf.gather(values, rows)
 
 
-def _put(state: Tensor, rows: Tensor | None, values: Tensor) -> Tensor:
-    """Add to some rows of the state, or where `rows` is None be all of it: that comes first, when the state holds zeros."""
+def _put(state: Tensor | None, rows: Tensor | None, values: Tensor) -> Tensor:
+    """Add to some rows of the state, or where `rows` is None be all of it."""
     return values if rows is None else tf.tensor_scatter_nd_add(state, rows[:, None], values)
 
 
@@ -181,16 +184,18 @@ def _resample(block: Tensor, matrices: Sequence[Tensor]) -> Tensor:
 
 
 def _flat_gradient(fold: Callable, flat: Tensor, upstream: Tensor, positions: Sequence[Tensor]) -> Tensor:
-    def spread(rows: Tensor | None, tables: list[_Table], index: Tensor, total: Tensor) -> Tensor:
-        block = _resample(_take(upstream, rows), [tf.linalg.matrix_transpose(table.weight) for table in tables])
-        return tf.tensor_scatter_nd_add(total, index[..., None], block)
+    start = functools.partial(blank, tf.shape(flat), upstream)
 
-    return tf.cast(fold(spread, blank(tf.shape(flat), upstream), positions), flat.dtype)
+    def spread(rows: Tensor | None, tables: list[_Table], index: Tensor, total: Tensor | None) -> Tensor:
+        block = _resample(_take(upstream, rows), [tf.linalg.matrix_transpose(table.weight) for table in tables])
+        return tf.tensor_scatter_nd_add(start() if total is None else total, index[..., None], block)
+
+    return tf.cast(fold(spread, start, positions), flat.dtype)
 
 
 def _position_gradients(fold: Callable, flat: Tensor, upstream: Tensor, positions: Sequence[Tensor]) -> list[Tensor]:
     """Apart from the volume's gradient: a graph in which the boxes need none drops this loop."""
-    def project(rows: Tensor | None, tables: list[_Table], index: Tensor, total: Tensor) -> Tensor:
+    def project(rows: Tensor | None, tables: list[_Table], index: Tensor, total: Tensor | None) -> Tensor:
         block, above = tf.cast(tf.gather(flat, index), tf.float32), _take(upstream, rows)
         changes = []
         for axis in range(3):
@@ -199,5 +204,5 @@ def _position_gradients(fold: Callable, flat: Tensor, upstream: Tensor, position
             changes.append(tf.reduce_sum(_resample(block, matrices) * above, others))
         return _put(total, rows, tf.concat(changes, 1))
 
-    total = fold(project, tf.zeros_like(tf.concat(positions, 1)), positions)
+    total = fold(project, lambda: tf.zeros_like(tf.concat(positions, 1)), positions)
     return tf.split(total, [position.shape[1] for position in positions], 1)

@@ -139,6 +139,8 @@ class Trainer:
             values.append({name: float(self._replicas.first(value)) for name, value in {"loss": total, **parts}.items()})
             self._require_finite(values[-1], stage, epoch, step)
             require_scale(optimizer)
+            if step == 0:       # the step has been traced, or scans were segmented since the last one
+                graphs.give_back()
             if self._average:
                 self._average.update()
             advance(what=f"stage {stage.number} ({stage.name}) loss {values[-1]['loss']:.3f}")
