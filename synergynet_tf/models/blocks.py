@@ -8,7 +8,7 @@ keeps its input, one more full-resolution map per layer.
 import functools
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import keras
@@ -132,33 +132,47 @@ def normalisation(kind: Norm, width: int, name: str) -> keras.layers.Layer:
 
 
 class Conv3D(keras.layers.Conv3D):
-    """Keras's with "same" padding, but in training its gradients are made in turn, the kernel's first.
-
-    TensorFlow makes both as soon as it can, and so holds the input beside its gradient: of the widest map that is two of 335 MB
-    for a patch of 128x160x128. With the kernel's gradient made, the input is needed no more.
-    """
+    """Keras's with "same" padding, in training with the gradients of `convolve`."""
 
     def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         if not training:
             return super().call(x)
-        made = _convolve(x, tf.convert_to_tensor(self.kernel), (1, *self.strides, 1))
+        made, = convolve(x, [self])
         return made if self.bias is None else made + self.bias
 
 
-def _convolve(x: tf.Tensor, kernel: tf.Tensor, strides: tuple[int, ...]) -> tf.Tensor:
+def convolve(x: tf.Tensor, layers: Sequence[Conv3D]) -> list[tf.Tensor]:
+    """What layers of one stride, without their biases, make of x: one after the other, and so are their gradients.
+
+    TensorFlow makes gradients in any order, and so holds an input beside its own gradients: of the widest map three of 335 MB for
+    a patch of 128x160x128. Here the kernels' come first, and with them made the input is needed no more.
+    """
+    strides = [1, *layers[0].strides, 1]
+
     @tf.custom_gradient
-    def forward(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-        def backward(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            by_kernel = tf.raw_ops.Conv3DBackpropFilterV2(
-                input=x, filter_sizes=tf.shape(kernel), out_backprop=upstream, strides=strides, padding="SAME")
-            with tf.control_dependencies([by_kernel]):
-                upstream = tf.identity(upstream)
-            return tf.raw_ops.Conv3DBackpropInputV2(
-                input_sizes=tf.shape(x), filter=kernel, out_backprop=upstream, strides=strides, padding="SAME"), by_kernel
+    def forward(x: tf.Tensor, *kernels: tf.Tensor) -> tuple[list[tf.Tensor], Callable]:
+        def backward(*upstream: tf.Tensor) -> list[tf.Tensor]:
+            by_kernels = [tf.raw_ops.Conv3DBackpropFilterV2(
+                input=x, filter_sizes=tf.shape(kernel), out_backprop=above, strides=strides, padding="SAME")
+                for kernel, above in zip(kernels, upstream)]
+            upstream = _after(by_kernels, *upstream)
+            by_input = [tf.raw_ops.Conv3DBackpropInputV2(
+                input_sizes=tf.shape(x), filter=kernel, out_backprop=above, strides=strides, padding="SAME")
+                for kernel, above in zip(kernels, upstream)]
+            return [tf.add_n(by_input), *by_kernels]
 
-        return tf.raw_ops.Conv3D(input=x, filter=kernel, strides=strides, padding="SAME"), backward
+        made = []
+        for kernel in kernels:
+            made.append(tf.raw_ops.Conv3D(input=_after(made, x)[0], filter=kernel, strides=strides, padding="SAME"))
+        return made, backward
 
-    return forward(x, kernel)
+    return forward(x, *(tf.convert_to_tensor(layer.kernel) for layer in layers))
+
+
+def _after(first: Sequence[tf.Tensor], *tensors: tf.Tensor) -> list[tf.Tensor]:
+    """The same tensors, but not before those of `first` have been made."""
+    with tf.control_dependencies(first):
+        return [tf.identity(tensor) for tensor in tensors]
 
 
 class ConvNormAct(BuiltByCalling, keras.layers.Layer):
@@ -221,14 +235,15 @@ class ResidualBlock(keras.layers.Layer):
         return tf.nn.relu(x + shortcut)
 
     def _enter(self, *maps: tf.Tensor, training: bool | None) -> tuple[tf.Tensor, tf.Tensor]:
-        """What reads the block's input: the shortcut and, after it, the first convolution; then the input is held no more."""
+        """What reads the block's input: the shortcut and the first convolution."""
         x = maps[0] if self._merge is None else self._merge(*maps)
+        first = self.units[0].conv
         if self.project is None:
-            return x, self.units[0].conv(x, training=training)
-        shortcut = self.project(x, training=training)
-        with tf.control_dependencies([shortcut]):
-            x = tf.identity(x)
-        return shortcut, self.units[0].conv(x, training=training)
+            return x, first(x, training=training)
+        if training and first.built and self.project.built:
+            shortcut, x = convolve(x, [self.project, first])
+            return shortcut, x
+        return self.project(x), first(x)
 
 
 class Upsample(BuiltByCalling, keras.layers.Layer):
