@@ -166,7 +166,8 @@ def convolve(x: tf.Tensor, layers: Sequence[Conv3D]) -> list[tf.Tensor]:
             made.append(tf.raw_ops.Conv3D(input=_after(made, x)[0], filter=kernel, strides=strides, padding="SAME"))
         return made, backward
 
-    return forward(x, *(tf.convert_to_tensor(layer.kernel) for layer in layers))
+    # Outside of a layer's call, as where a section is made anew, Keras gives a kernel as it is stored.
+    return forward(x, *(tf.cast(layer.kernel, layer.compute_dtype) for layer in layers))
 
 
 def _after(first: Sequence[tf.Tensor], *tensors: tf.Tensor) -> list[tf.Tensor]:
@@ -222,7 +223,7 @@ class ResidualBlock(keras.layers.Layer):
         if self.stride > 1 or self._merge or int(input_shape[-1]) != self.width:
             self.project = Conv3D(
                 self.width, self.stride, strides=self.stride, padding="same", use_bias=False, kernel_initializer="he_normal",
-                name="project")
+                dtype=self.dtype_policy, name="project")
         self.built = True
 
     def call(self, x: tf.Tensor | tuple[tf.Tensor, ...], training: bool | None = None) -> tf.Tensor:

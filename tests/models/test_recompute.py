@@ -8,6 +8,7 @@ from tensorflow.python.eager import context  # the only way to see a graph as Te
 from synergynet_tf.config import UNetConfig
 from synergynet_tf.models.recompute import Recomputation
 from synergynet_tf.models.unet import UNet
+from synergynet_tf.training.precision import layers_in
 
 CONFIG = UNetConfig(widths=(3, 4, 5, 6))
 
@@ -44,9 +45,10 @@ def test_a_section_without_variables_and_an_input_that_it_does_not_read():
     assert by_x == 6 and by_y is None
 
 
-def network(recompute):
+def network(recompute, kind="float32"):
     keras.utils.set_random_seed(5)
-    unet = UNet(CONFIG, Recomputation(recompute))
+    with layers_in(kind):
+        unet = UNet(CONFIG, Recomputation(recompute))
     unet(tf.zeros((1, 8, 8, 8, 2)))
     variables = tensors(unet.trainable_variables)
 
@@ -67,6 +69,17 @@ def test_the_unet_s_gradients_are_the_same(recompute, samples):
     np.testing.assert_array_equal(logits, again)
     for a, b, variable in zip(expected, found, unet.trainable_variables, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5 * max(1e-3, np.max(np.abs(a))), err_msg=variable.name)
+
+
+@pytest.mark.parametrize("kind, tolerance", [("bfloat16", 0.05), ("float16", 0.02)])
+def test_the_maps_that_are_made_anew_have_the_layers_type(kind, tolerance):
+    """Gradients are taken outside of the layers' calls, where Keras gives weights as they are stored: float32."""
+    image = tf.random.stateless_normal((1, 16, 8, 24, 2), (3, 4))
+    (_, plain), (unet, anew) = network(0, kind), network(4, kind)
+    (logits, expected), (again, found) = plain(image), anew(image)
+    np.testing.assert_array_equal(logits, again)
+    for a, b, variable in zip(expected, found, unet.trainable_variables, strict=True):
+        np.testing.assert_allclose(a, b, atol=tolerance * max(1e-3, np.max(np.abs(a))), err_msg=variable.name)
 
 
 def convolutions(step, image):

@@ -113,7 +113,7 @@ def test_killed_at_random_moments_and_resumed_ends_with_the_same_weights(setting
     """Five times SIGKILL, by turns just after a new epoch and anywhere from start-up on; then the weights, bit for bit."""
     arguments = ["--config", str(settings), "--train.epochs", "[3,3,3,3]", "--train.average", "0.9", *options]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run(_command(whole, arguments), cwd=ROOT, check=True, capture_output=True)
+    _train_to_the_end(whole, arguments)
     for kill in range(5):
         resume = ["--resume"] if (killed / "last.npz").exists() else arguments
         process = subprocess.Popen(_command(killed, resume), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -124,13 +124,18 @@ def test_killed_at_random_moments_and_resumed_ends_with_the_same_weights(setting
         assert process.poll() is None, f"the run ended by itself before kill {kill + 1}"
         process.send_signal(signal.SIGKILL)
         process.wait()
-    subprocess.run(_command(killed, ["--resume"]), cwd=ROOT, check=True, capture_output=True)
+    _train_to_the_end(killed, ["--resume"])
     expected, found = (checkpoint.load(folder / "last.npz") for folder in (whole, killed))
     assert found.progress == expected.progress
     assert set(found.arrays) == set(expected.arrays)
     for name, value in expected.arrays.items():
         np.testing.assert_array_equal(found.arrays[name], value, err_msg=name)
     assert [_without_seconds(r) for r in read_log(killed / LOG)] == [_without_seconds(r) for r in read_log(whole / LOG)]
+
+
+def _train_to_the_end(run, arguments):
+    ended = subprocess.run(_command(run, arguments), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert ended.returncode == 0, ended.stderr[-2000:]
 
 
 def _command(run, arguments):
