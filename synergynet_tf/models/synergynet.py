@@ -109,7 +109,7 @@ class SynergyNet(BuiltByCalling, keras.Model):
     def patch_logits(self, features: Features, patch_boxes: tf.Tensor, training: bool = False) -> tf.Tensor:
         """The Mask sub-network on patches [B, K, 6] of d1, d2, d3, brought to one grid -> logits [B, K, S, S, S, 1].
 
-        The boxes get no gradient where the patches are recomputed, in training on request.
+        The boxes get no gradient.
         """
         lead = tf.shape(patch_boxes)[:2]
 
@@ -183,8 +183,10 @@ def crop_rois(level: tf.Tensor, rois: tf.Tensor, stride: int, cells: int) -> tf.
 
 
 def _crop(level: tf.Tensor, rois: tf.Tensor, indices: tf.Tensor, stride: int, cells: int) -> tf.Tensor:
+    """Patches of a feature map; the boxes get no gradient: the box losses train them."""
     size = (cells,) * 3
-    return roi.crop_and_resize_3d(level, roi.to_normalised(rois, tf.shape(level)[1:4], stride, size), indices, size)
+    return roi.crop_and_resize_3d(level, roi.to_normalised(rois, tf.shape(level)[1:4], stride, size), indices, size,
+                                  boxes_gradient=False)
 
 
 def per_sample(one: Callable, batched: tuple[tf.Tensor, ...], dtypes: Any) -> Any:

@@ -23,22 +23,24 @@ DENSE_CHUNK, SPARSE_CHUNK = 128, 32     # boxes at a time: fewer cost more a box
 
 
 class _Lattice(NamedTuple):
-    """Where the cells of all boxes lie along one axis, in voxels."""
+    """Where the cells of all boxes lie, in voxels. Axes that have fewer cells than c are filled up with cells outside."""
 
-    position: Tensor    # float32 [N, c], in the volume: cells outside hold the box's smallest position inside, or the edge
-    inside: Tensor      # bool [N, c]
+    position: Tensor            # float32 [N, 3, c]: cells outside hold the box's smallest position inside, or the edge
+    inside: Tensor              # bool [N, 3, c]
+    cells: tuple[int, ...]      # of each axis
 
 
-class _Table(NamedTuple):
-    """What the boxes of a chunk read along one axis."""
+class _Tables(NamedTuple):
+    """What the boxes of a chunk read along each of the axes, with its own K and c."""
 
-    index: Tensor       # int32 [n, K]
-    weight: Tensor      # float32 [n, c, K], 0 for cells outside the volume
-    slope: Tensor       # float32 [n, c, K], derivative of `weight` by the cell's position
+    index: Tensor           # int32 [n, 3, K]
+    lengths: list[int]      # K of each axis
+    weight: list[Tensor]    # float32 [n, c, K], 0 for cells outside the volume
+    slope: list[Tensor]     # float32 [n, c, K], derivative of `weight` by the cell's position
 
 
 def crop_and_resize_3d(volume: Tensor, boxes: Tensor, box_indices: Tensor, crop_size: Sequence[int], method: str = "trilinear",
-                       extrapolation_value: float = 0.0) -> Tensor:
+                       extrapolation_value: float = 0.0, boxes_gradient: bool = True) -> Tensor:
     """Resample boxes of `volume` to `crop_size` cells each, in the convention of tf.image.crop_and_resize.
 
     volume      [B, X, Y, Z, C], any real dtype, finite
@@ -46,6 +48,7 @@ def crop_and_resize_3d(volume: Tensor, boxes: Tensor, box_indices: Tensor, crop_
                 last. The first cell lies on x1 and the last on x2; a single cell lies midway. x1 > x2 flips the crop.
     box_indices int32 [N], the volume in 0..B-1 that each box is cut from
     method      "trilinear" (tf.image's "bilinear") or "nearest" (halves round up)
+    boxes_gradient  whether boxes get a gradient; without it the graph of a training step is smaller
     Returns float32 [N, cx, cy, cz, C]; cells outside [0, size - 1] hold `extrapolation_value`.
 
     Differentiable in the volume and, for "trilinear", in the boxes; at a voxel's centre the boxes' gradient is 0, as in tf.image.
@@ -56,11 +59,13 @@ def crop_and_resize_3d(volume: Tensor, boxes: Tensor, box_indices: Tensor, crop_
     batch, *size, channels = shape_of(volume)
     first = tf.cast(box_indices, tf.int32) * (size[0] * size[1] * size[2])
     flat = tf.reshape(volume, [batch * size[0] * size[1] * size[2], channels])
-    lattices = [_lattice(boxes[:, axis], boxes[:, axis + 3], size[axis], int(crop_size[axis])) for axis in range(3)]
-    sample = _trilinear if method == "trilinear" else _nearest
-    crops = sample(flat, lattices, first, size)
+    lattice = _lattice(boxes, tf.stack(size), tuple(int(n) for n in crop_size))
+    if method == "nearest":
+        crops = _nearest(flat, lattice, first, tf.stack(size))
+    else:
+        crops = _trilinear(flat, lattice, first, tf.stack(size), boxes_gradient)
     if extrapolation_value != 0.0:
-        crops += extrapolation_value * (1.0 - _inside_all(lattices))
+        crops += extrapolation_value * (1.0 - _inside_all(lattice))
     return crops
 
 
@@ -75,55 +80,59 @@ def _check(volume: Tensor, boxes: Tensor, crop_size: Sequence[int], method: str)
         raise InputError(f"crop_size is {tuple(crop_size)}, but three positive numbers are needed")
 
 
-def _lattice(begin: Tensor, end: Tensor, size: int | Tensor, cells: int) -> _Lattice:
+def _lattice(boxes: Tensor, size: Tensor, cells: tuple[int, ...]) -> _Lattice:
     """The operations and their order are those of tf.image, so that the last cell rounds to the same side of the edge."""
+    begin, end, count = boxes[:, :3], boxes[:, 3:], np.array(cells)
     last = tf.cast(size - 1, tf.float32)
-    if cells > 1:
-        step = (end - begin) * last / (cells - 1)
-        position = (begin * last)[:, None] + step[:, None] * tf.range(cells, dtype=tf.float32)
-    else:
-        position = (0.5 * (begin + end) * last)[:, None]
-    inside = (position >= 0.0) & (position <= last)
-    smallest = tf.reduce_min(tf.where(inside, position, last), 1, keepdims=True)
-    return _Lattice(tf.where(inside, position, tf.stop_gradient(smallest)), inside)
+    first = tf.where(count > 1, begin, 0.5 * (begin + end)) * last
+    step = (end - begin) * last / np.maximum(count - 1, 1).astype(np.float32)
+    number = np.arange(max(cells))
+    position = first[..., None] + step[..., None] * number.astype(np.float32)
+    inside = (position >= 0.0) & (position <= last[:, None]) & (number < count[:, None])
+    smallest = tf.reduce_min(tf.where(inside, position, last[:, None]), 2, keepdims=True)
+    return _Lattice(tf.where(inside, position, tf.stop_gradient(smallest)), inside, cells)
 
 
-def _inside_all(lattices: list[_Lattice]) -> Tensor:
-    x, y, z = (tf.cast(lattice.inside, tf.float32) for lattice in lattices)
+def _by_axis(table: Tensor, *lengths: Sequence[int]) -> list[Tensor]:
+    """[n, 3, ...] -> one tensor for each axis, cut to that axis' lengths."""
+    parts = tf.unstack(table, axis=1)
+    for axis, wanted in enumerate(zip(*lengths)):
+        if parts[axis].shape[1:] != wanted:
+            parts[axis] = parts[axis][(slice(None), *(slice(n) for n in wanted))]
+    return parts
+
+
+def _inside_all(lattice: _Lattice) -> Tensor:
+    x, y, z = _by_axis(tf.cast(lattice.inside, tf.float32), lattice.cells)
     return (x[:, :, None, None] * y[:, None, :, None] * z[:, None, None, :])[..., None]
 
 
-def _flat_index(indices: Sequence[Tensor], first: Tensor, size: list[int | Tensor]) -> Tensor:
-    """int32 [n, Kx], [n, Ky], [n, Kz] and [n] -> rows of the flattened volume, int32 [n, Kx, Ky, Kz]."""
-    x, y, z = indices
-    x = first[:, None] + x * (size[1] * size[2])
-    return (x[:, :, None] + (y * size[2])[:, None, :])[..., None] + z[:, None, None, :]
+def _flat_index(index: Tensor, lengths: Sequence[int], first: Tensor, size: Tensor) -> Tensor:
+    """int32 [n, 3, K] and [n] -> rows of the flattened volume, int32 [n, Kx, Ky, Kz]."""
+    x, y, z = _by_axis(index * tf.stack([size[1] * size[2], size[2], 1])[:, None], lengths)
+    return ((first[:, None] + x)[:, :, None] + y[:, None, :])[..., None] + z[:, None, None, :]
 
 
-def _nearest(flat: Tensor, lattices: list[_Lattice], first: Tensor, size: list[int | Tensor]) -> Tensor:
-    def index(position: Tensor) -> Tensor:
-        low = tf.floor(position)
-        return tf.cast(low + tf.cast(position - low >= 0.5, tf.float32), tf.int32)
-
-    crops = tf.gather(flat, _flat_index([index(lattice.position) for lattice in lattices], first, size))
-    return tf.cast(crops, tf.float32) * _inside_all(lattices)
+def _nearest(flat: Tensor, lattice: _Lattice, first: Tensor, size: Tensor) -> Tensor:
+    low = tf.floor(lattice.position)
+    index = tf.cast(low + tf.cast(lattice.position - low >= 0.5, tf.float32), tf.int32)
+    return tf.cast(tf.gather(flat, _flat_index(index, lattice.cells, first, size)), tf.float32) * _inside_all(lattice)
 
 
-def _trilinear(flat: Tensor, lattices: list[_Lattice], first: Tensor, size: list[int | Tensor]) -> Tensor:
+def _trilinear(flat: Tensor, lattice: _Lattice, first: Tensor, size: Tensor, boxes_gradient: bool) -> Tensor:
     """The loops over chunks are linear maps of `flat`: their gradients are the transposed matrices, given here by hand."""
-    shape = [shape_of(first)[0], *(lattice.position.shape[1] for lattice in lattices), shape_of(flat)[1]]
-    sparse = _sparse(lattices)
+    shape = [shape_of(first)[0], *lattice.cells, shape_of(flat)[1]]
+    sparse = _sparse(lattice)
 
-    def fold(body: Callable, start: Callable[[], Tensor], positions: Sequence[Tensor]) -> Tensor:
+    def fold(body: Callable, start: Callable[[], Tensor], position: Tensor) -> Tensor:
         """Run body(rows, tables, flat index, state) over all boxes: first the dense ones, then the sparse.
 
         The state begins as `start()`, or where the first rows are all of them as None, which leaves it to the body.
         """
         def step(rows: Tensor | None, live: Tensor, state: Tensor | None, is_sparse: bool = False) -> Tensor:
-            tables = [_table(_take(position, rows), _take(lattice.inside, rows) & live[:, None], n, is_sparse)
-                      for position, lattice, n in zip(positions, lattices, size)]
-            index = _flat_index([table.index for table in tables], _take(first, rows), size)
-            return body(rows, tables, index, state)
+            chunk = _Lattice(_take(position, rows), _take(lattice.inside, rows) & live[:, None, None], lattice.cells)
+            tables = _tables(chunk, size, is_sparse)
+            return body(rows, tables, _flat_index(tables.index, tables.lengths, _take(first, rows), size), state)
 
         if (first.shape[0] or DENSE_CHUNK + 1) <= DENSE_CHUNK:
             state = step(None, ~sparse, None)
@@ -132,18 +141,18 @@ def _trilinear(flat: Tensor, lattices: list[_Lattice], first: Tensor, size: list
         return over_rows(sparse, SPARSE_CHUNK, functools.partial(step, is_sparse=True), state)
 
     @tf.custom_gradient
-    def sample(flat: Tensor, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Callable]:
-        def crop(rows: Tensor | None, tables: list[_Table], index: Tensor, crops: Tensor | None) -> Tensor:
+    def sample(flat: Tensor, position: Tensor) -> tuple[Tensor, Callable]:
+        def crop(rows: Tensor | None, tables: _Tables, index: Tensor, crops: Tensor | None) -> Tensor:
             block = tf.cast(tf.gather(flat, index), tf.float32)
-            return _put(crops, rows, _resample(block, [table.weight for table in tables]))
+            return _put(crops, rows, _resample(block, tables.weight))
 
-        def gradient(upstream: Tensor) -> tuple[Tensor | None, Tensor, Tensor, Tensor]:
-            by_flat = _flat_gradient(fold, flat, upstream, (x, y, z)) if flat.dtype.is_floating else None
-            return by_flat, *_position_gradients(fold, flat, upstream, (x, y, z))
+        def gradient(upstream: Tensor) -> tuple[Tensor | None, Tensor | None]:
+            by_flat = _flat_gradient(fold, flat, upstream, position) if flat.dtype.is_floating else None
+            return by_flat, _position_gradient(fold, flat, upstream, position) if boxes_gradient else None
 
-        return fold(crop, functools.partial(blank, shape, flat), (x, y, z)), gradient
+        return fold(crop, functools.partial(blank, shape, flat), position), gradient
 
-    return sample(flat, *(lattice.position for lattice in lattices))
+    return sample(flat, lattice.position)
 
 
 def _take(values: Tensor, rows: Tensor | None) -> Tensor:
@@ -156,25 +165,27 @@ def _put(state: Tensor | None, rows: Tensor | None, values: Tensor) -> Tensor:
     return values if rows is None else tf.tensor_scatter_nd_add(state, rows[:, None], values)
 
 
-def _sparse(lattices: list[_Lattice]) -> Tensor:
+def _sparse(lattice: _Lattice) -> Tensor:
     """bool [N]: the cells of some axis reach beyond the c + 1 voxels that begin at the lowest one."""
-    beyond = [tf.reduce_max(lattice.position, 1) > tf.floor(tf.reduce_min(lattice.position, 1)) + lattice.position.shape[1]
-              for lattice in lattices]
-    return beyond[0] | beyond[1] | beyond[2]
+    lowest = tf.floor(tf.reduce_min(lattice.position, 2))
+    return tf.reduce_any(tf.reduce_max(lattice.position, 2) > lowest + np.array(lattice.cells, np.float32), 1)
 
 
-def _table(position: Tensor, inside: Tensor, size: int | Tensor, is_sparse: bool) -> _Table:
-    """position float32 [n, c], inside bool [n, c]. Indices past the edge are clipped: their weight is 0."""
-    cells = position.shape[1]
+def _tables(lattice: _Lattice, size: Tensor, is_sparse: bool) -> _Tables:
+    """Indices past the edge are clipped: their weight is 0."""
+    position, cells = lattice.position, lattice.position.shape[2]
     low = tf.floor(position)
     if is_sparse:       # each cell has its own two voxels
-        voxel, reach = tf.concat([low, low + 1.0], 1), np.tile(np.eye(cells, dtype=np.float32), (1, 2))
+        voxel = tf.repeat(low, 2, axis=2) + np.tile(np.float32([0.0, 1.0]), cells)
+        reach, lengths = np.repeat(np.eye(cells, dtype=np.float32), 2, axis=1), [2 * n for n in lattice.cells]
     else:
-        voxel, reach = tf.reduce_min(low, 1, keepdims=True) + tf.range(cells + 1, dtype=tf.float32), np.float32(1.0)
-    distance = position[:, :, None] - voxel[:, None, :]
-    reach = reach * tf.cast(inside, tf.float32)[:, :, None]
+        voxel = tf.reduce_min(low, 2, keepdims=True) + np.arange(cells + 1, dtype=np.float32)
+        reach, lengths = np.float32(1.0), [n + 1 for n in lattice.cells]
+    distance = position[..., None] - voxel[:, :, None, :]
+    reach = reach * tf.cast(lattice.inside, tf.float32)[..., None]
     slope = -tf.sign(distance) * tf.cast(tf.abs(distance) < 1.0, tf.float32)
-    return _Table(tf.clip_by_value(tf.cast(voxel, tf.int32), 0, size - 1), reach * hat(distance), reach * slope)
+    index = tf.maximum(tf.minimum(tf.cast(voxel, tf.int32), size[:, None] - 1), 0)
+    return _Tables(index, lengths, *(_by_axis(reach * values, lattice.cells, lengths) for values in (hat(distance), slope)))
 
 
 def _resample(block: Tensor, matrices: Sequence[Tensor]) -> Tensor:
@@ -183,26 +194,26 @@ def _resample(block: Tensor, matrices: Sequence[Tensor]) -> Tensor:
     return block
 
 
-def _flat_gradient(fold: Callable, flat: Tensor, upstream: Tensor, positions: Sequence[Tensor]) -> Tensor:
+def _flat_gradient(fold: Callable, flat: Tensor, upstream: Tensor, position: Tensor) -> Tensor:
     start = functools.partial(blank, tf.shape(flat), upstream)
 
-    def spread(rows: Tensor | None, tables: list[_Table], index: Tensor, total: Tensor | None) -> Tensor:
-        block = _resample(_take(upstream, rows), [tf.linalg.matrix_transpose(table.weight) for table in tables])
+    def spread(rows: Tensor | None, tables: _Tables, index: Tensor, total: Tensor | None) -> Tensor:
+        block = _resample(_take(upstream, rows), [tf.linalg.matrix_transpose(weight) for weight in tables.weight])
         return tf.tensor_scatter_nd_add(start() if total is None else total, index[..., None], block)
 
-    return tf.cast(fold(spread, start, positions), flat.dtype)
+    return tf.cast(fold(spread, start, position), flat.dtype)
 
 
-def _position_gradients(fold: Callable, flat: Tensor, upstream: Tensor, positions: Sequence[Tensor]) -> list[Tensor]:
-    """Apart from the volume's gradient: a graph in which the boxes need none drops this loop."""
-    def project(rows: Tensor | None, tables: list[_Table], index: Tensor, total: Tensor | None) -> Tensor:
+def _position_gradient(fold: Callable, flat: Tensor, upstream: Tensor, position: Tensor) -> Tensor:
+    """Apart from the volume's gradient: a graph in which the boxes need none leaves this loop out."""
+    def project(rows: Tensor | None, tables: _Tables, index: Tensor, total: Tensor | None) -> Tensor:
         block, above = tf.cast(tf.gather(flat, index), tf.float32), _take(upstream, rows)
         changes = []
         for axis in range(3):
-            matrices = [table.slope if n == axis else table.weight for n, table in enumerate(tables)]
+            matrices = [tables.slope[n] if n == axis else tables.weight[n] for n in range(3)]
             others = [n for n in range(1, 5) if n != axis + 1]
-            changes.append(tf.reduce_sum(_resample(block, matrices) * above, others))
-        return _put(total, rows, tf.concat(changes, 1))
+            change = tf.reduce_sum(_resample(block, matrices) * above, others)
+            changes.append(tf.pad(change, [[0, 0], [0, position.shape[2] - change.shape[1]]]))
+        return _put(total, rows, tf.stack(changes, 1))
 
-    total = fold(project, lambda: tf.zeros_like(tf.concat(positions, 1)), positions)
-    return tf.split(total, [position.shape[1] for position in positions], 1)
+    return fold(project, lambda: tf.zeros_like(position), position)
