@@ -92,7 +92,9 @@ def test_a_constant_volume_becomes_the_offset():
     """As nearly as a mean is exact: what it errs by in the last bits of 7 is divided by the root of EPSILON."""
     x = np.full((1, 3, 4, 5, 2), 7.0, np.float32)
     layer = with_weights(GroupNorm(), x)
-    np.testing.assert_allclose(layer(tf.constant(x)), np.broadcast_to([-1.0, 1.0], x.shape), atol=2 * 2 * np.spacing(np.float32(7)) / EPSILON ** 0.5)
+    largest_scale, last_bits = 2, 2 * np.spacing(np.float32(7))
+    np.testing.assert_allclose(layer(tf.constant(x)), np.broadcast_to([-1.0, 1.0], x.shape),
+                               atol=largest_scale * last_bits / EPSILON ** 0.5)
 
 
 def test_batch_norm_uses_its_moving_statistics_outside_training():
