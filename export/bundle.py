@@ -45,6 +45,8 @@ DOCKERFILE = """# docker build -t {name}-serving . && docker run --rm -p {grpc}:
 # The image should be of TensorFlow {tensorflow} or later; without a network, load it with `docker load` first.
 ARG TAG={tensorflow}
 FROM tensorflow/serving:${{TAG}}
+# Convolutions by oneDNN on processors without AVX-512 VNNI too.
+ENV TF_ENABLE_ONEDNN_OPTS=1
 COPY . /bundle
 EXPOSE {grpc} {rest}
 ENTRYPOINT ["tensorflow_model_server"]
@@ -58,6 +60,7 @@ COMPOSE = """services:
 {flags}
     ports: ["{grpc}:{grpc}", "{rest}:{rest}"]
     volumes: ["./:/bundle:ro"]
+    environment: {{TF_ENABLE_ONEDNN_OPTS: "1"}}
     mem_limit: 12g
     restart: unless-stopped
     healthcheck:        # the image has no curl: bash opens the port itself

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+import synergynet_tf  # noqa: F401 - before TensorFlow, as it asks for
 from tests.cohort import TINY, write_tiny_cohort
 
 ROOT = pathlib.Path(__file__).parents[1]

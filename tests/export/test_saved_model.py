@@ -39,6 +39,7 @@ def test_what_a_bundle_holds(toy_bundle):
     for file in ("Dockerfile", "compose.yaml"):
         text = (toy_bundle / file).read_text()
         assert "tensorflow/serving" in text and "--rest_api_timeout_in_ms" in text and tf.__version__ in text
+        assert "TF_ENABLE_ONEDNN_OPTS" in text
     assert 'max_batch_size { value: 1 }' in (toy_bundle / "batching.config").read_text()
     assert "prometheus_config" in (toy_bundle / "monitoring.config").read_text()
 
