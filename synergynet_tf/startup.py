@@ -44,9 +44,9 @@ def _silence() -> Iterator[None]:
     """Send file descriptor 2 to nowhere.
 
     TensorFlow 2.21 writes some of its start-up lines from C++, past sys.stderr and its own log level, and a command's stderr is
-    for its own errors.
+    for its own errors. Its later lines are kept back by its log level: what fails is raised, and said, in Python too.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
