@@ -148,6 +148,7 @@ def rows_of(out):
     return [row for row in read(out / "fold0" / "manifest.csv") if row["split"] == "test"]
 
 
+@pytest.mark.slow
 def test_the_ensemble_is_eq_1_of_the_two_trained_models(out, tmp_path):
     own, = make_folds(Config.from_dict(TINY | {"data": {"path": str(out / "fold0/manifest.csv")}}), tmp_path)
     own = own._replace(folder=out / "fold0")

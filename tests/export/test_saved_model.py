@@ -79,6 +79,7 @@ def test_versions_are_never_written_over(tmp_path, monkeypatch):
     assert sorted(path.name for path in (tmp_path / "toy").iterdir()) == ["1", "2", "7", "8", "notes"]
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_two_channels(make_file, brain):
     members = [(Toy(gain), toy_config(("flair", "t2"))) for gain in (3.0, 1.5)]
     signatures = Segmenter([Member(toy, toy.weights, config) for toy, config in members], Limits()).signatures()
@@ -101,6 +102,7 @@ def test_runs_that_do_not_agree_make_no_ensemble():
         Segmenter(members, Limits())
 
 
+@pytest.mark.slow
 def test_the_network_itself(make_file):
     from synergynet_tf.models.synergynet import build_synergynet
 

@@ -58,9 +58,8 @@ def test_a_step_changes_exactly_the_stage_s_parts(config, model, stage):
     assert float(total) == pytest.approx(sum(map(float, parts.values())), rel=1e-6)
 
 
-# The last stage's step holds what the others' do; XLA takes half a minute for each.
-@pytest.mark.parametrize("stage", [*(pytest.param(stage, marks=pytest.mark.slow, id=stage.name) for stage in STAGES[:3]),
-                                   pytest.param(STAGES[3], id=STAGES[3].name)])
+@pytest.mark.slow       # XLA takes half a minute to several for each
+@pytest.mark.parametrize("stage", [pytest.param(stage, id=stage.name) for stage in STAGES])
 def test_the_compiled_step_gives_the_uncompiled_losses_and_weights(config, stage):
     results = []
     for compiled in (False, True):
