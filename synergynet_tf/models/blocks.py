@@ -151,6 +151,7 @@ def convolve(x: tf.Tensor, layers: Sequence[Conv3D]) -> list[tf.Tensor]:
 
     @tf.custom_gradient
     def forward(x: tf.Tensor, *kernels: tf.Tensor) -> tuple[list[tf.Tensor], Callable]:
+        """A map for each kernel, and the gradients of x and of the kernels from those of the maps."""
         def backward(*upstream: tf.Tensor) -> list[tf.Tensor]:
             by_kernels = [tf.raw_ops.Conv3DBackpropFilterV2(
                 input=x, filter_sizes=tf.shape(kernel), out_backprop=above, strides=strides, padding="SAME")

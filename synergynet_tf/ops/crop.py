@@ -34,7 +34,6 @@ class _Tables(NamedTuple):
     """What the boxes of a chunk read along each of the axes, with its own K and c."""
 
     index: Tensor           # int32 [n, 3, K]
-    lengths: list[int]      # K of each axis
     weight: list[Tensor]    # float32 [n, c, K], 0 for cells outside the volume
     slope: list[Tensor]     # float32 [n, c, K], derivative of `weight` by the cell's position
 
@@ -56,14 +55,15 @@ def crop_and_resize_3d(volume: Tensor, boxes: Tensor, box_indices: Tensor, crop_
     """
     volume, boxes = tf.convert_to_tensor(volume), tf.cast(boxes, tf.float32)
     _check(volume, boxes, crop_size, method)
-    batch, *size, channels = shape_of(volume)
-    first = tf.cast(box_indices, tf.int32) * (size[0] * size[1] * size[2])
-    flat = tf.reshape(volume, [batch * size[0] * size[1] * size[2], channels])
-    lattice = _lattice(boxes, tf.stack(size), tuple(int(n) for n in crop_size))
+    batch, *sides, channels = shape_of(volume)
+    voxels, size = sides[0] * sides[1] * sides[2], tf.stack(sides)
+    first = tf.cast(box_indices, tf.int32) * voxels
+    flat = tf.reshape(volume, [batch * voxels, channels])
+    lattice = _lattice(boxes, size, tuple(int(n) for n in crop_size))
     if method == "nearest":
-        crops = _nearest(flat, lattice, first, tf.stack(size))
+        crops = _nearest(flat, lattice, first, size)
     else:
-        crops = _trilinear(flat, lattice, first, tf.stack(size), boxes_gradient)
+        crops = _trilinear(flat, lattice, first, size, boxes_gradient)
     if extrapolation_value != 0.0:
         crops += extrapolation_value * (1.0 - _inside_all(lattice))
     return crops
@@ -132,7 +132,8 @@ def _trilinear(flat: Tensor, lattice: _Lattice, first: Tensor, size: Tensor, box
         def step(rows: Tensor | None, live: Tensor, state: Tensor | None, is_sparse: bool = False) -> Tensor:
             chunk = _Lattice(_take(position, rows), _take(lattice.inside, rows) & live[:, None, None], lattice.cells)
             tables = _tables(chunk, size, is_sparse)
-            return body(rows, tables, _flat_index(tables.index, tables.lengths, _take(first, rows), size), state)
+            lengths = [weight.shape[-1] for weight in tables.weight]
+            return body(rows, tables, _flat_index(tables.index, lengths, _take(first, rows), size), state)
 
         if (first.shape[0] or DENSE_CHUNK + 1) <= DENSE_CHUNK:
             state = step(None, ~sparse, None)
@@ -185,7 +186,7 @@ def _tables(lattice: _Lattice, size: Tensor, is_sparse: bool) -> _Tables:
     reach = reach * tf.cast(lattice.inside, tf.float32)[..., None]
     slope = -tf.sign(distance) * tf.cast(tf.abs(distance) < 1.0, tf.float32)
     index = tf.maximum(tf.minimum(tf.cast(voxel, tf.int32), size[:, None] - 1), 0)
-    return _Tables(index, lengths, *(_by_axis(reach * values, lattice.cells, lengths) for values in (hat(distance), slope)))
+    return _Tables(index, *(_by_axis(reach * values, lattice.cells, lengths) for values in (hat(distance), slope)))
 
 
 def _resample(block: Tensor, matrices: Sequence[Tensor]) -> Tensor:

@@ -120,6 +120,19 @@ class TestCrop:
         for got, expected in zip(theoretical, numerical):
             np.testing.assert_allclose(got, expected, atol=5e-3)
 
+    @pytest.mark.parametrize("cells", [(2, 2, 2), (2, 3, 1)])
+    def test_without_the_boxes_gradient_the_volume_s_is_the_same(self, cells):
+        rng = np.random.default_rng(8)
+        volume, box = tf.constant(rng.normal(size=(1, 5, 4, 6, 2)).astype(np.float32)), tf.constant(random_boxes(rng, 9, 0, 1))
+        found = []
+        for boxes_gradient in (True, False):
+            with tf.GradientTape() as tape:
+                tape.watch([volume, box])
+                crops = crop_and_resize_3d(volume, box, [0] * 9, cells, boxes_gradient=boxes_gradient)
+            found.append(tape.gradient(crops, [volume, box]))
+        np.testing.assert_array_equal(found[0][0], found[1][0])
+        assert found[0][1] is not None and found[1][1] is None
+
     def test_nearest_gradient_counts_the_reads(self):
         volume = tf.zeros([1, 3, 3, 3, 1])
         with tf.GradientTape() as tape:

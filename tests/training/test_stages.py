@@ -59,7 +59,7 @@ def test_a_step_changes_exactly_the_stage_s_parts(config, model, stage):
 
 
 @pytest.mark.slow       # XLA takes half a minute to several for each
-@pytest.mark.parametrize("stage", [pytest.param(stage, id=stage.name) for stage in STAGES])
+@pytest.mark.parametrize("stage", STAGES, ids=[stage.name for stage in STAGES])
 def test_the_compiled_step_gives_the_uncompiled_losses_and_weights(config, stage):
     results = []
     for compiled in (False, True):
