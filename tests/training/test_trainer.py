@@ -117,8 +117,7 @@ def test_killed_at_random_moments_and_resumed_ends_with_the_same_weights(setting
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     _train_to_the_end(whole, arguments)
     for kill in range(kills):
-        resume = ["--resume"] if (killed / "last.npz").exists() else arguments
-        process = subprocess.Popen(_command(killed, resume), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(_command(killed, _resume(killed) or arguments), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         before = _epochs(killed)
         while kill % 2 == 0 and process.poll() is None and _epochs(killed) <= before:
             time.sleep(0.02)
@@ -126,7 +125,7 @@ def test_killed_at_random_moments_and_resumed_ends_with_the_same_weights(setting
         assert process.poll() is None, f"the run ended by itself before kill {kill + 1}"
         process.send_signal(signal.SIGKILL)
         process.wait()
-    _train_to_the_end(killed, ["--resume"])
+    _train_to_the_end(killed, _resume(killed) or arguments)
     expected, found = (checkpoint.load(folder / "last.npz") for folder in (whole, killed))
     assert found.progress == expected.progress
     assert set(found.arrays) == set(expected.arrays)
@@ -138,6 +137,11 @@ def test_killed_at_random_moments_and_resumed_ends_with_the_same_weights(setting
 def _train_to_the_end(run, arguments):
     ended = subprocess.run(_command(run, arguments), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert ended.returncode == 0, ended.stderr[-2000:]
+
+
+def _resume(run):
+    """What goes on with a killed run; none where it died before its first checkpoint, which is begun again as a user would."""
+    return ["--resume"] if (run / "last.npz").exists() else None
 
 
 def _command(run, arguments):
