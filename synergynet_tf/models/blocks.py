@@ -39,18 +39,6 @@ class BuiltByCalling:
         self.built = True
 
 
-def make_weights(model: keras.Model, channels: int) -> None:
-    """Make every weight of a network that takes images [B, X, Y, Z, channels].
-
-    It is traced, not run: the maps of a first run would stay with TensorFlow's allocator, a gigabyte in pieces of the wrong size.
-    Weights of several replicas start as copies of the first's, which a trace cannot make: for those it is run.
-    """
-    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
-        model(tf.zeros((1, 32, 32, 32, channels)))
-        return
-    tf.function(lambda image: model(image), autograph=False).get_concrete_function(tf.TensorSpec((1, 32, 32, 32, channels)))
-
-
 def fused_instance_norm(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
     """Instance normalisation of one volume by the batch-norm kernel: the statistics of a batch of one are the instance's.
 

@@ -6,13 +6,13 @@ import keras
 import tensorflow as tf
 
 from synergynet_tf.config import Config, DetectorConfig, MaskConfig
-from synergynet_tf.models.blocks import BuiltByCalling, make_weights
+from synergynet_tf.models.blocks import BuiltByCalling
 from synergynet_tf.models.box_head import BoxHead
 from synergynet_tf.models.fusion import fuse
 from synergynet_tf.models.mask_head import MaskHead, MaskProjections
 from synergynet_tf.models.recompute import NO_RECOMPUTATION, Recomputation
 from synergynet_tf.models.rpn import RPNHead
-from synergynet_tf.models.unet import Decoder, Encoder, GlobalHead, Maps3
+from synergynet_tf.models.unet import Decoder, Encoder, GlobalHead, Maps3, least_image
 from synergynet_tf.ops import anchors, boxes, nms, roi
 from synergynet_tf.ops.interpolation import over_rows
 from synergynet_tf.structures import Detections, Prediction
@@ -125,8 +125,6 @@ class SynergyNet(BuiltByCalling, keras.Model):
 
         Without a gradient, hence not for training.
         """
-        if not self.mask_head.built:        # the first call makes the weights, which a loop cannot
-            return self.patch_logits(features, patch_boxes)
         projected = self.projections((features.d1, features.d2, features.d3))
         lead = tf.shape(patch_boxes)[:2]
         indices, flat = tf.repeat(tf.range(lead[0]), lead[1]), _merge_lead(patch_boxes)
@@ -157,8 +155,17 @@ def build_synergynet(config: Config, global_head: keras.layers.Layer | None = No
         RPNHead(detector.rpn_width, len(detector.anchor_sizes), detector.stride),
         BoxHead(detector.box_width), MaskProjections(config.mask.width), MaskHead(config.mask.width),
         global_head or GlobalHead(config.unet, recompute), detector, config.mask, recompute)
-    make_weights(model, len(config.data.channels))
+    _make_weights(model, least_image(config))
     return model
+
+
+def _make_weights(model: SynergyNet, image: tf.Tensor) -> None:
+    """Call each layer once, on one box: a call of the whole would plan suppression and patches for hundreds."""
+    features, box = model.features(image), tf.constant([[[0.0, 0.0, 0.0, *image.shape[1:4]]]])
+    model.rpn(features.d1)
+    model.refine(features.d1, box)
+    model.patch_logits(features, box)
+    model.global_head((features.d1, features.e0))
 
 
 def paste_patches(prediction: Prediction, window: int) -> tuple[tf.Tensor, tf.Tensor]:

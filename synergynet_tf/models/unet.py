@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from synergynet_tf.config import Config, UNetConfig
 from synergynet_tf.errors import InputError
-from synergynet_tf.models.blocks import BuiltByCalling, Conv3D, ResidualBlock, Upsample, make_weights
+from synergynet_tf.models.blocks import BuiltByCalling, Conv3D, ResidualBlock, Upsample
 from synergynet_tf.models.recompute import NO_RECOMPUTATION, Recomputation
 from synergynet_tf.structures import Detections, Prediction
 
@@ -143,8 +143,13 @@ class UNetSystem(UNet):
         return super().call(image, training=training)
 
 
+def least_image(config: Config) -> tf.Tensor:
+    """The smallest image a network takes: each layer that is called on it has its weights made, in no time and no memory."""
+    return tf.zeros((1, *(STRIDES[-1],) * 3, len(config.data.channels)))
+
+
 def build_unet(config: Config) -> UNetSystem:
     """The U-Net of a configuration, with every weight made (for `len(config.data.channels)` channels)."""
     model = UNetSystem(config.unet, Recomputation(config.train.recompute))
-    make_weights(model, len(config.data.channels))
+    model.logits(least_image(config))
     return model

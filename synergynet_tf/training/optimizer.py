@@ -2,18 +2,39 @@
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from synergynet_tf.config import TrainConfig
 from synergynet_tf.training.precision import ScaledOptimizer
 
 
-class WholeGradientAdam(keras.optimizers.Adam):
-    """Adam for gradients that the step has summed over the replicas: Keras 3 would clip each replica's before it adds them."""
+class FusedAdam(keras.optimizers.Adam):
+    """Keras' Adam (Kingma and Ba 2015) with TensorFlow's own kernel: one operation a weight where Keras traces some forty.
+
+    It is for gradients that the step has summed over the replicas: Keras 3 would clip each replica's before it adds them.
+    """
 
     def _all_reduce_sum_gradients(self, pairs: list) -> list:      # Keras 3
         return pairs
 
     aggregate_gradients = _all_reduce_sum_gradients                 # Keras 2
+
+    def update_step(self, gradient: tf.Tensor, variable: Any, learning_rate: tf.Tensor | None = None) -> None:
+        """Update one weight; Keras 3 hands over the learning rate, Keras 2 keeps it."""
+        mean, square = self._moments(variable)
+        rate = self.learning_rate if learning_rate is None else learning_rate
+        step = tf.cast(self.iterations + 1, variable.dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle, m=mean.handle, v=square.handle, beta1_power=tf.pow(self.beta_1, step),
+            beta2_power=tf.pow(self.beta_2, step), lr=tf.cast(rate, variable.dtype), beta1=self.beta_1, beta2=self.beta_2,
+            epsilon=self.epsilon, grad=gradient)
+
+    def _moments(self, variable: Any) -> tuple[tf.Variable, tf.Variable]:
+        if hasattr(self, "_get_variable_index"):                    # Keras 3, whose variables hold TensorFlow's
+            index = self._get_variable_index(variable)
+            return self._momentums[index].value, self._velocities[index].value
+        index = self._index_dict[self._var_key(variable)]           # Keras 2
+        return self._momentums[index], self._velocities[index]
 
 
 def make_optimizer(config: TrainConfig, steps: int) -> Any:
@@ -26,5 +47,5 @@ def make_optimizer(config: TrainConfig, steps: int) -> Any:
     rate = {"constant": lambda: config.learning_rate,
             "cosine": lambda: schedules.CosineDecay(config.learning_rate, steps),
             "poly": lambda: schedules.PolynomialDecay(config.learning_rate, steps, 0.0, 0.9)}[config.schedule]()
-    adam = WholeGradientAdam(rate, global_clipnorm=config.clip_norm)
+    adam = FusedAdam(rate, global_clipnorm=config.clip_norm)
     return ScaledOptimizer(adam) if config.precision == "float16" else adam

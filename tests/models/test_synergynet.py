@@ -30,6 +30,14 @@ def prediction(model, image):
     return model(image)
 
 
+def test_the_network_is_whole_before_its_first_call(image):
+    config = Config.from_dict(TINY)
+    network = build_synergynet(config)
+    made = [variable.shape for variable in network.variables]
+    network(image)
+    assert [variable.shape for variable in network.variables] == made
+
+
 def test_shapes(prediction):
     assert prediction.global_logits.shape == (2, 32, 40, 24, 1)
     assert prediction.detections.boxes.shape == prediction.mask_boxes.shape == (2, 8, 6)

@@ -117,7 +117,8 @@ def test_killed_at_random_moments_and_resumed_ends_with_the_same_weights(setting
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     _train_to_the_end(whole, arguments)
     for kill in range(kills):
-        process = subprocess.Popen(_command(killed, _resume(killed) or arguments), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(_command(killed, _resume(killed) or arguments), cwd=ROOT, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
         before = _epochs(killed)
         while kill % 2 == 0 and process.poll() is None and _epochs(killed) <= before:
             time.sleep(0.02)
