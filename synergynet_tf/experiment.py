@@ -23,7 +23,7 @@ from synergynet_tf.files import make_folder, replace_file
 from synergynet_tf.fold import TRAINED, Fold, run_system
 
 if TYPE_CHECKING:
-    from synergynet_tf.evaluate import Pair
+    from synergynet_tf.pairs import Pair
 
 DESCRIPTION = """Compare systems on one cohort as the paper does: train each, segment the test patients, score, and write
 tables (Markdown, CSV, LaTeX) and figures.
@@ -112,7 +112,7 @@ def make_folds(config: Config, out: pathlib.Path) -> list[Fold]:
 
 def find_results(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pathlib.Path]) -> "dict[str, list[Pair]]":
     """The files that score each system, the test cases of all folds in one order. Raises InputError where one is missing."""
-    from synergynet_tf.evaluate import find_pairs
+    from synergynet_tf.pairs import find_pairs
 
     folders = {name: [fold.folder / name / "predictions" for fold in folds] for name in systems}
     folders |= {name: [folder] * len(folds) for name, folder in external.items()}

@@ -10,10 +10,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from synergynet_tf.errors import InputError
-from synergynet_tf.evaluate import find_pairs, main, score_files, score_pairs
+from synergynet_tf.evaluate import main, score_files, score_pairs
 from synergynet_tf.metrics.lesion import LesionRule
 from synergynet_tf.metrics.scores import score_case
+from synergynet_tf.pairs import find_pairs
 
 ROOT = pathlib.Path(__file__).parents[1]
 SHAPE = (12, 10, 8)
@@ -115,26 +115,6 @@ def test_case_folders_and_plain_masks(tmp_path):
     assert repr(score_pairs([pair])) == repr([expected(0, "p1", with_map=False)])      # nan is not itself
 
 
-def manifest(folder: pathlib.Path, *rows: str, head: str = "patient,session,flair,t2,lesions,split") -> pathlib.Path:
-    path = folder / "manifest.csv"
-    path.write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
-    return path
-
-
-def test_manifest_names_and_split(folders):
-    path = manifest(folders[0].parent, "a,1,x.nii,,reference/a.nii.gz,train", "b,,x.nii,,reference/b.nii.gz,test")
-    (folders[1] / "a_mask.nii.gz").rename(folders[1] / "a_1_mask.nii.gz")
-    assert [pair.case for pair in find_pairs(path, folders[1])] == ["a_1", "b"]
-    only, = find_pairs(path, folders[1], "test")
-    assert find_pairs(path.parent, folders[1], "test") == [only]        # the folder stands for its manifest.csv
-    assert only.case == "b" and only.reference.samefile(folders[0] / "b.nii.gz")
-
-
-def test_our_masks_go_before_plain_ones(folders):
-    save(folders[1] / "a.nii.gz", arrays(5)[1])
-    assert find_pairs(*folders)[0].prediction.name == "a_mask.nii.gz"
-
-
 def test_orientation_does_not_matter(tmp_path):
     reference, prediction, _ = arrays(0)
     flipped = AFFINE @ np.array([[-1, 0, 0, SHAPE[0] - 1], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
@@ -225,27 +205,6 @@ def test_one_line_and_no_score(folders, tmp_path, capsys, break_it):
     assert shown.err.startswith("error: ") and len(shown.err.strip().splitlines()) == 1
     assert all(part in shown.err for part in parts), shown.err
     assert shown.out == "" and not list((tmp_path / "out").glob("*"))
-
-
-@pytest.mark.parametrize("rows, head, split, parts", [
-    (["a,f,reference/a.nii.gz,train"], "patient,flair,lesions,split", "test", ["'test'", "nothing to score"]),
-    (["a,f,reference/a.nii.gz"], "patient,flair,lesions", "test", ["'test'", "nothing to score"]),
-    (["a,f,", "b,f,reference/b.nii.gz"], "patient,flair,lesions", None, ["for a:"]),
-    (["a,f"], "patient,flair", None, ["for a:"]),
-    (["a,f,gone.nii.gz"], "patient,flair,lesions", None, ["gone.nii.gz"]),
-    (["a,f,reference/a.nii.gz", "a,g,reference/b.nii.gz"], "patient,flair,lesions", None, ["named a"]),
-    (["a"], "subject", None, ["subject", "patient"]),
-])
-def test_manifests_that_cannot_be_used(folders, rows, head, split, parts):
-    path = manifest(folders[0].parent, *rows, head=head)
-    with pytest.raises(InputError) as caught:
-        find_pairs(path, folders[1], split)
-    assert all(part in str(caught.value) for part in parts), caught.value
-
-
-def test_split_is_for_manifests(folders):
-    with pytest.raises(InputError, match="--split is 'test'"):
-        find_pairs(*folders, "test")
 
 
 def test_paths_that_are_not_there(folders, tmp_path, capsys):

@@ -25,7 +25,7 @@ def draw(folder: Path, scores: Systems, pairs: Mapping[str, Sequence], images: M
 
     Args:
         scores: each system's scores.
-        pairs: the files that they were made from (`evaluate.Pair`), in the same order.
+        pairs: the files that they were made from (`pairs.Pair`), in the same order.
         images: the FLAIR file of each case.
         logs: the training log of each trained system.
         examples: places, 0 to 1, in the order of lesion volume, of the cases whose slices are shown.

@@ -26,7 +26,7 @@ def comparison_pages(pairs: Mapping[str, Sequence], images: Mapping[str, Path], 
     """A page for each case of an experiment: every reference lesion and who found it, then every system's false lesions.
 
     Args:
-        pairs: the files of each system's results (`evaluate.Pair`), the cases in one order.
+        pairs: the files of each system's results (`pairs.Pair`), the cases in one order.
         images: the FLAIR file of each case.
         rule: by which lesions were scored.
         scores: each system's scores, in the order of the pairs.

@@ -17,7 +17,7 @@ CHECKPOINT = {"run": "mine", "weights": "best", "sha256": "0" * 64}
 
 
 class Pair(NamedTuple):
-    """As `evaluate.Pair`."""
+    """As `pairs.Pair`."""
 
     case: str
     patient: str

@@ -1,0 +1,108 @@
+"""Which files score which case: references in any layout, each with the prediction of its name."""
+import pathlib
+from typing import NamedTuple
+
+from synergynet_tf.data.layouts import SUFFIXES, Case, discover, first_file
+from synergynet_tf.errors import InputError
+
+MANIFEST = "manifest.csv"
+
+
+class Pair(NamedTuple):
+    """The files that score one case."""
+
+    case: str
+    patient: str
+    reference: pathlib.Path
+    prediction: pathlib.Path | None             # none: the map above 1/2
+    probability: pathlib.Path | None
+    reference2: pathlib.Path | None = None      # another rater's mask, where the reference is made of both
+    combine: str | None = None                  # how: union or intersection
+
+    def absolute(self) -> "Pair":
+        """The same files for a process that works in another folder."""
+        return Pair(*(value.absolute() if isinstance(value, pathlib.Path) else value for value in self))
+
+
+def find_pairs(reference: pathlib.Path, prediction: pathlib.Path, split: str | None = None,
+               raters: str = "first") -> list[Pair]:
+    """The files of every case of a reference, in the order of the cases' names.
+
+    Args:
+        reference: CSV manifest, folder with a manifest.csv, folder of masks `<case>.nii.gz`, folder of case folders
+            `<case>/lesions.nii.gz`, or any other layout of `data.layouts`; cases without a mask are then left out.
+        prediction: folder with `<case>_mask.nii.gz`, and `<case>_probability.nii.gz` where there is one; or `<case>.nii.gz`.
+            The first is taken where a case has both; the map alone will do. `.nii` is read too.
+        split: keep the manifest's rows of this split only.
+        raters: whose mask is the reference where two have drawn one, as `layouts.choose_raters` takes it.
+
+    Raises:
+        InputError: nothing to score, or a file is missing; all that are missing are named.
+    """
+    if not prediction.is_dir():
+        raise InputError(f"--prediction is {prediction}, but that is not a folder: name the folder that holds the predictions")
+    references = _references(reference, split, raters)
+    found = {case: first_file(prediction, (f"{case}_mask", case)) for case in references}
+    maps = {case: first_file(prediction, (f"{case}_probability",)) for case in references}
+    missing = [case for case in references if found[case] is None and maps[case] is None]
+    if missing:
+        raise InputError(f"{prediction} has no prediction for {len(missing)} of {len(found)} cases: {', '.join(missing)}; "
+                         "write each as <case>_mask.nii.gz or <case>.nii.gz")
+    return [Pair(name, case.patient, case.lesions, found[name], maps[name], case.lesions2, case.combine)
+            for name, case in sorted(references.items())]
+
+
+def _references(reference: pathlib.Path, split: str | None, raters: str) -> dict[str, Case]:
+    """The cases of a reference by name, each with a mask."""
+    if reference.is_file() or (reference / MANIFEST).is_file():
+        return _manifest_references(reference, split, raters)
+    if not reference.is_dir():
+        raise InputError(f"--reference is {reference}, but that is neither a folder nor a CSV manifest: name one that exists")
+    if split is not None:
+        raise InputError(f"--split is {split!r}, but the folder {reference} has no {MANIFEST}: only a manifest has splits")
+    masks = _folder_references(reference)
+    return {name: Case(name, name, "", {}, mask, None) for name, mask in masks.items()} or _layout_references(reference, raters)
+
+
+def _folder_references(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Masks by case, lying in the folder or in its cases' folders; empty where the folder is laid out otherwise."""
+    inside = sorted(folder.iterdir())
+    masks = [(_stem(path), path) for path in inside if path.is_file() and path.name.endswith(SUFFIXES)]
+    if "flair" in dict(masks):      # a case's own folder
+        return {}
+    if not masks:
+        cases = ((path.name, first_file(path, ("lesions",))) for path in inside if path.is_dir())
+        masks = [(case, mask) for case, mask in cases if mask is not None]
+    named: dict[str, pathlib.Path] = {}
+    for case, mask in masks:
+        if named.setdefault(case, mask) != mask:
+            raise InputError(f"case {case} has two reference masks, {named[case]} and {mask}: keep one")
+    return named
+
+
+def _layout_references(folder: pathlib.Path, raters: str) -> dict[str, Case]:
+    """The cases of a published data set that have a mask: its test part may have none."""
+    try:
+        cases = discover(folder, channels=(), raters=raters)
+    except InputError as error:
+        raise InputError(f"{folder} holds neither masks (<case>.nii.gz) nor case folders (<case>/lesions.nii.gz), nor a data set "
+                         f"that can be used: {error}") from None
+    found = {case.name: case for case in cases if case.lesions is not None}
+    if not found:
+        raise InputError(f"{folder} holds {len(cases)} cases, but none has a reference mask: there is nothing to score")
+    return found
+
+
+def _manifest_references(manifest: pathlib.Path, split: str | None, raters: str) -> dict[str, Case]:
+    cases = [case for case in discover(manifest, "manifest", channels=(), raters=raters) if split in (None, case.split)]
+    if not cases:
+        raise InputError(f"{manifest} has no case whose split is {split!r}: there is nothing to score")
+    missing = [case.name for case in cases if case.lesions is None]
+    if missing:
+        raise InputError(f"{manifest} names no reference mask (column lesions) for {', '.join(missing)}: "
+                         "add it, or take these rows out")
+    return {case.name: case for case in cases}
+
+
+def _stem(path: pathlib.Path) -> str:
+    return path.name.removesuffix(".gz").removesuffix(".nii")
