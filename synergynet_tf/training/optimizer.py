@@ -9,7 +9,7 @@ from synergynet_tf.training.precision import ScaledOptimizer
 
 
 class FusedAdam(keras.optimizers.Adam):
-    """Keras' Adam (Kingma and Ba 2015) with TensorFlow's own kernel: one operation a weight where Keras traces some forty.
+    """Keras' Adam (Kingma and Ba 2015) whose update is one kernel of TensorFlow's: less than half of Keras' operations to trace.
 
     It is for gradients that the step has summed over the replicas: Keras 3 would clip each replica's before it adds them.
     """
