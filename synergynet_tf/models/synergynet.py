@@ -88,7 +88,7 @@ class SynergyNet(BuiltByCalling, keras.Model):
 
     def refine(self, d1: tf.Tensor, rois: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The R-CNN sub-network on RoIs [B, R, 6] of d1 -> logits [B, R] and deltas [B, R, 6]."""
-        crops = crop_rois(d1, rois, STRIDES[0], self._detector.roi_size)
+        crops = crop_rois(d1, rois, STRIDES[0], self._detector.roi_size, max(self._detector.anchor_sizes))
         logits, deltas = self.box_head(crops)
         lead = tf.shape(rois)[:2]
         return tf.reshape(logits, lead), tf.reshape(deltas, tf.concat([lead, [6]], 0))
@@ -139,7 +139,8 @@ class SynergyNet(BuiltByCalling, keras.Model):
 
     def _segment(self, projected: Maps3, patch_boxes: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
         """Patches [N, 6] of the volumes `indices` [N] -> logits [N, S, S, S, 1]."""
-        return self.mask_head(tuple(_crop(level, patch_boxes, indices, stride, self._mask.size)
+        largest = self._mask.context * max(self._detector.anchor_sizes)
+        return self.mask_head(tuple(_crop(level, patch_boxes, indices, stride, self._mask.size, largest)
                                     for level, stride in zip(projected, STRIDES)))
 
 
@@ -183,17 +184,20 @@ def fused_logits(prediction: Prediction, gamma: float, window: int) -> tf.Tensor
     return fuse(prediction.global_logits, local, covered, gamma)
 
 
-def crop_rois(level: tf.Tensor, rois: tf.Tensor, stride: int, cells: int) -> tf.Tensor:
-    """Crop RoIs [B, R, 6] (full-resolution voxels) from a feature map [B, x, y, z, C] of `stride` -> [B * R, s, s, s, C]."""
+def crop_rois(level: tf.Tensor, rois: tf.Tensor, stride: int, cells: int, largest: float) -> tf.Tensor:
+    """Crop RoIs [B, R, 6] (full-resolution voxels) from a feature map [B, x, y, z, C] of `stride` -> [B * R, s, s, s, C].
+
+    `largest` is the side in voxels that few of them exceed: crops of those take longer.
+    """
     lead = tf.shape(rois)[:2]
-    return _crop(level, _merge_lead(rois), tf.repeat(tf.range(lead[0]), lead[1]), stride, cells)
+    return _crop(level, _merge_lead(rois), tf.repeat(tf.range(lead[0]), lead[1]), stride, cells, largest)
 
 
-def _crop(level: tf.Tensor, rois: tf.Tensor, indices: tf.Tensor, stride: int, cells: int) -> tf.Tensor:
+def _crop(level: tf.Tensor, rois: tf.Tensor, indices: tf.Tensor, stride: int, cells: int, largest: float) -> tf.Tensor:
     """Patches of a feature map; the boxes get no gradient: the box losses train them."""
     size = (cells,) * 3
     return roi.crop_and_resize_3d(level, roi.to_normalised(rois, tf.shape(level)[1:4], stride, size), indices, size,
-                                  boxes_gradient=False)
+                                  boxes_gradient=False, reach=roi.reach(largest, stride, cells))
 
 
 def per_sample(one: Callable, batched: tuple[tf.Tensor, ...], dtypes: Any) -> Any:

@@ -2,9 +2,9 @@
 
 A box's cells lie on a lattice, so its values are three small matrix products (one per axis) over the block of voxels that the
 lattice touches. Nearly all boxes are sampled at a step of at most about one voxel, and c cells then touch at most c + 1 voxels
-an axis; the others ("sparse") read the two neighbours of every cell, 2c an axis, and only they pay for it. Measured on a CPU
-against reading eight corners for each cell, dense boxes take half to two thirds of the time forward and a quarter to two thirds
-backward; sparse ones up to half as much again.
+an axis; where it is known that most touch fewer (`reach`), most read fewer. The others ("sparse") read the two neighbours of
+every cell, 2c an axis, and only they pay for it. Measured on a CPU against reading eight corners for each cell, dense boxes take
+half to two thirds of the time forward and a quarter to two thirds backward; sparse ones up to half as much again.
 
 Letters in shapes: N boxes, n boxes of a chunk, c cells along an axis, K voxels read along an axis, V = B * X * Y * Z.
 """
@@ -19,7 +19,7 @@ from synergynet_tf.errors import InputError
 from synergynet_tf.ops.interpolation import along_axis, blank, hat, over_rows, shape_of
 
 Tensor = tf.Tensor
-DENSE_CHUNK, SPARSE_CHUNK = 128, 32     # boxes at a time: fewer cost more a box, more cost memory
+MANY, FEW = 128, 8      # boxes at a time, of the first way to read them and of the others: a chunk costs the same when half full
 
 
 class _Lattice(NamedTuple):
@@ -39,7 +39,7 @@ class _Tables(NamedTuple):
 
 
 def crop_and_resize_3d(volume: Tensor, boxes: Tensor, box_indices: Tensor, crop_size: Sequence[int], method: str = "trilinear",
-                       extrapolation_value: float = 0.0, boxes_gradient: bool = True) -> Tensor:
+                       extrapolation_value: float = 0.0, boxes_gradient: bool = True, reach: int | None = None) -> Tensor:
     """Resample boxes of `volume` to `crop_size` cells each, in the convention of tf.image.crop_and_resize.
 
     volume      [B, X, Y, Z, C], any real dtype, finite
@@ -48,6 +48,8 @@ def crop_and_resize_3d(volume: Tensor, boxes: Tensor, box_indices: Tensor, crop_
     box_indices int32 [N], the volume in 0..B-1 that each box is cut from
     method      "trilinear" (tf.image's "bilinear") or "nearest" (halves round up)
     boxes_gradient  whether boxes get a gradient; without it the graph of a training step is smaller
+    reach       along no axis do the cells of most boxes touch more voxels than this; others take longer, and the crops are the
+                same whatever it is. None: nothing is known
     Returns float32 [N, cx, cy, cz, C]; cells outside [0, size - 1] hold `extrapolation_value`.
 
     Differentiable in the volume and, for "trilinear", in the boxes; at a voxel's centre the boxes' gradient is 0, as in tf.image.
@@ -63,7 +65,7 @@ def crop_and_resize_3d(volume: Tensor, boxes: Tensor, box_indices: Tensor, crop_
     if method == "nearest":
         crops = _nearest(flat, lattice, first, size)
     else:
-        crops = _trilinear(flat, lattice, first, size, boxes_gradient)
+        crops = _trilinear(flat, lattice, first, size, boxes_gradient, reach)
     if extrapolation_value != 0.0:
         crops += extrapolation_value * (1.0 - _inside_all(lattice))
     return crops
@@ -109,8 +111,10 @@ def _inside_all(lattice: _Lattice) -> Tensor:
 
 def _flat_index(index: Tensor, lengths: Sequence[int], first: Tensor, size: Tensor) -> Tensor:
     """int32 [n, 3, K] and [n] -> rows of the flattened volume, int32 [n, Kx, Ky, Kz]."""
-    x, y, z = _by_axis(index * tf.stack([size[1] * size[2], size[2], 1])[:, None], lengths)
-    return ((first[:, None] + x)[:, :, None] + y[:, None, :])[..., None] + z[:, None, None, :]
+    x, y, z = _by_axis(index * tf.stack([[size[1] * size[2]], [size[2]], [1]]), lengths)
+    # expand_dims is two operations of a graph, indexing with None four: with all chunks of all crops they are hundreds
+    rows = tf.expand_dims(tf.expand_dims(first, 1) + x, 2) + tf.expand_dims(y, 1)
+    return tf.expand_dims(rows, 3) + tf.reshape(z, [-1, 1, 1, z.shape[1]])
 
 
 def _nearest(flat: Tensor, lattice: _Lattice, first: Tensor, size: Tensor) -> Tensor:
@@ -119,27 +123,30 @@ def _nearest(flat: Tensor, lattice: _Lattice, first: Tensor, size: Tensor) -> Te
     return tf.cast(tf.gather(flat, _flat_index(index, lattice.cells, first, size)), tf.float32) * _inside_all(lattice)
 
 
-def _trilinear(flat: Tensor, lattice: _Lattice, first: Tensor, size: Tensor, boxes_gradient: bool) -> Tensor:
+def _trilinear(flat: Tensor, lattice: _Lattice, first: Tensor, size: Tensor, boxes_gradient: bool, reach: int | None) -> Tensor:
     """The loops over chunks are linear maps of `flat`: their gradients are the transposed matrices, given here by hand."""
     shape = [shape_of(first)[0], *lattice.cells, shape_of(flat)[1]]
-    sparse = _sparse(lattice)
+    ways = _ways(lattice, reach)
 
     def fold(body: Callable, start: Callable[[], Tensor], position: Tensor) -> Tensor:
-        """Run body(rows, tables, flat index, state) over all boxes: first the dense ones, then the sparse.
+        """Run body(rows, tables, flat index, state) over all boxes, one way to read them after the other.
 
         The state begins as `start()`, or where the first rows are all of them as None, which leaves it to the body.
         """
-        def step(rows: Tensor | None, live: Tensor, state: Tensor | None, is_sparse: bool = False) -> Tensor:
+        def step(rows: Tensor | None, live: Tensor, state: Tensor | None, lengths: tuple[int, ...] | None) -> Tensor:
             chunk = _Lattice(_take(position, rows), _take(lattice.inside, rows) & live[:, None, None], lattice.cells)
-            tables = _tables(chunk, size, is_sparse)
-            lengths = [weight.shape[-1] for weight in tables.weight]
-            return body(rows, tables, _flat_index(tables.index, lengths, _take(first, rows), size), state)
+            tables = _tables(chunk, size, lengths)
+            index = _flat_index(tables.index, [weight.shape[-1] for weight in tables.weight], _take(first, rows), size)
+            return body(rows, tables, index, state)
 
-        if (first.shape[0] or DENSE_CHUNK + 1) <= DENSE_CHUNK:
-            state = step(None, ~sparse, None)
+        (wanted, lengths), *others = ways
+        if (first.shape[0] or MANY + 1) <= MANY:
+            state = step(None, wanted, None, lengths)
         else:
-            state = over_rows(~sparse, DENSE_CHUNK, step, start())
-        return over_rows(sparse, SPARSE_CHUNK, functools.partial(step, is_sparse=True), state)
+            state = over_rows(wanted, MANY, functools.partial(step, lengths=lengths), start())
+        for wanted, lengths in others:
+            state = over_rows(wanted, FEW, functools.partial(step, lengths=lengths), state)
+        return state
 
     @tf.custom_gradient
     def sample(flat: Tensor, position: Tensor) -> tuple[Tensor, Callable]:
@@ -166,27 +173,33 @@ def _put(state: Tensor | None, rows: Tensor | None, values: Tensor) -> Tensor:
     return values if rows is None else tf.tensor_scatter_nd_add(state, rows[:, None], values)
 
 
-def _sparse(lattice: _Lattice) -> Tensor:
-    """bool [N]: the cells of some axis reach beyond the c + 1 voxels that begin at the lowest one."""
-    lowest = tf.floor(tf.reduce_min(lattice.position, 2))
-    return tf.reduce_any(tf.reduce_max(lattice.position, 2) > lowest + np.array(lattice.cells, np.float32), 1)
+def _ways(lattice: _Lattice, reach: int | None) -> list[tuple[Tensor, tuple[int, ...] | None]]:
+    """Which boxes (bool [N], each box in one of them) read how many voxels along each axis from the lowest one; None: sparse."""
+    lowest, highest = tf.floor(tf.reduce_min(lattice.position, 2)), tf.reduce_max(lattice.position, 2)
+    dense = tuple(n + 1 for n in lattice.cells)
+    left, found = tf.ones_like(lowest[:, 0], tf.bool), []
+    for lengths in dict.fromkeys([tuple(min(reach or n, n) for n in dense), dense]):
+        fits = tf.reduce_all(highest <= lowest + np.array(lengths, np.float32) - 1.0, 1)
+        found.append((fits & left, lengths))
+        left = ~fits
+    return [*found, (left, None)]
 
 
-def _tables(lattice: _Lattice, size: Tensor, is_sparse: bool) -> _Tables:
-    """Indices past the edge are clipped: their weight is 0."""
+def _tables(lattice: _Lattice, size: Tensor, lengths: tuple[int, ...] | None) -> _Tables:
+    """As many voxels as `lengths` say, or for sparse boxes two a cell. Indices past the edge are clipped: their weight is 0."""
     position, cells = lattice.position, lattice.position.shape[2]
     low = tf.floor(position)
-    if is_sparse:       # each cell has its own two voxels
+    if lengths is None:
         voxel = tf.repeat(low, 2, axis=2) + np.tile(np.float32([0.0, 1.0]), cells)
-        reach, lengths = np.repeat(np.eye(cells, dtype=np.float32), 2, axis=1), [2 * n for n in lattice.cells]
+        own, lengths = np.repeat(np.eye(cells, dtype=np.float32), 2, axis=1), tuple(2 * n for n in lattice.cells)
     else:
-        voxel = tf.reduce_min(low, 2, keepdims=True) + np.arange(cells + 1, dtype=np.float32)
-        reach, lengths = np.float32(1.0), [n + 1 for n in lattice.cells]
+        voxel = tf.reduce_min(low, 2, keepdims=True) + np.arange(max(lengths), dtype=np.float32)
+        own = np.float32(1.0)
     distance = position[..., None] - voxel[:, :, None, :]
-    reach = reach * tf.cast(lattice.inside, tf.float32)[..., None]
+    own = own * tf.cast(lattice.inside, tf.float32)[..., None]
     slope = -tf.sign(distance) * tf.cast(tf.abs(distance) < 1.0, tf.float32)
     index = tf.maximum(tf.minimum(tf.cast(voxel, tf.int32), size[:, None] - 1), 0)
-    return _Tables(index, *(_by_axis(reach * values, lattice.cells, lengths) for values in (hat(distance), slope)))
+    return _Tables(index, *(_by_axis(own * values, lattice.cells, lengths) for values in (hat(distance), slope)))
 
 
 def _resample(block: Tensor, matrices: Sequence[Tensor]) -> Tensor:

@@ -42,7 +42,7 @@ def along_axis(values: Tensor, weights: Tensor, axis: int) -> Tensor:
     if axis == len(shape) - 1:
         product = tf.matmul(tf.reshape(values, [shape[0], before, shape[axis]]), weights, transpose_b=True)
     else:
-        product = tf.matmul(weights[:, None], tf.reshape(values, [shape[0], before, shape[axis], after]))
+        product = tf.matmul(tf.expand_dims(weights, 1), tf.reshape(values, [shape[0], before, shape[axis], after]))
     return tf.reshape(product, result_shape)
 
 

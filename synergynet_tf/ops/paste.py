@@ -56,18 +56,17 @@ def paste_3d(patches: Tensor, boxes: Tensor, box_indices: Tensor, valid: Tensor,
                          f"and a window of 1 or more are needed")
     batch, *size = tf.unstack(volume_shape) if tf.is_tensor(volume_shape) else volume_shape
     grid = _Grid(batch, size, -(-size[2] // RUN))
-    channels = patches.shape[-1]
-    summed = _accumulate(tf.transpose(patches, [0, 4, 1, 2, 3]), boxes, box_indices, valid, grid, window)
-    summed = tf.reshape(summed, [channels + 1, batch, size[0], size[1], grid.runs * RUN])
+    found = _accumulate(tf.transpose(patches, [0, 4, 1, 2, 3]), boxes, box_indices, valid, grid, window)
+    summed, count = (tf.reshape(one, [-1, batch, size[0], size[1], grid.runs * RUN]) for one in found)
     if tf.is_tensor(size[2]) or size[2] % RUN:      # else there is nothing to cut, which has a slow gradient
-        summed = summed[..., :size[2]]
-    count = tf.stop_gradient(summed[-1])
-    mean = tf.math.divide_no_nan(summed[:-1], tf.round(count))      # the ones were interpolated: 1 up to rounding
-    return tf.transpose(mean, [1, 2, 3, 4, 0]), count > 0.5
+        summed, count = summed[..., :size[2]], count[..., :size[2]]
+    mean = tf.math.divide_no_nan(summed, tf.round(count))       # the ones were interpolated: 1 up to rounding
+    return tf.transpose(mean, [1, 2, 3, 4, 0]), count[0] > 0.5
 
 
-def _accumulate(patches: Tensor, boxes: Tensor, box_indices: Tensor, valid: Tensor, grid: _Grid, window: int) -> Tensor:
-    """patches [N, C, cx, cy, cz] -> float32 [D * R, RUN]: the sums of every channel, then the counts."""
+def _accumulate(patches: Tensor, boxes: Tensor, box_indices: Tensor, valid: Tensor, grid: _Grid,
+                window: int) -> tuple[Tensor, Tensor]:
+    """patches [N, C, cx, cy, cz] -> float32 [C * R, RUN] and [R, RUN]: the sums of every channel, and the counts of boxes."""
     channels, *cells = patches.shape[1:]
     small = tf.reduce_all(boxes[:, 3:] - boxes[:, :3] <= SMALL, 1)
     passes = [(valid, window)] if window <= SMALL else [(valid & small, SMALL), (valid & ~small, window)]
@@ -82,8 +81,8 @@ def _accumulate(patches: Tensor, boxes: Tensor, box_indices: Tensor, valid: Tens
         return state
 
     @tf.custom_gradient
-    def spread(patches: Tensor) -> tuple[Tensor, Callable]:
-        """The sums that `paste_3d` divides, and their gradient."""
+    def spread(patches: Tensor) -> tuple[tuple[Tensor, Tensor], Callable]:
+        """What `paste_3d` divides by what, and the gradient of the former: the counts have none."""
         def forward(rows: Tensor, live: Tensor, matrices: list[Tensor], index: Tensor, total: Tensor) -> Tensor:
             own = tf.where(live[:, None, None, None, None], tf.gather(patches, rows), 0.0)
             block = tf.concat([own, tf.ones_like(own[:, :1])], 1)
@@ -91,7 +90,7 @@ def _accumulate(patches: Tensor, boxes: Tensor, box_indices: Tensor, valid: Tens
                 block = along_axis(block, matrices[axis], axis + 2)
             return tf.tensor_scatter_nd_add(total, _every_channel(index, channels + 1, grid), tf.reshape(block, [-1, RUN]))
 
-        def gradient(upstream: Tensor) -> Tensor:
+        def gradient(upstream: Tensor, _: Tensor) -> Tensor:
             def backward(rows: Tensor, _: Tensor, matrices: list[Tensor], index: Tensor, total: Tensor) -> Tensor:
                 block = tf.gather_nd(upstream, _every_channel(index, channels, grid))
                 shape = [matrices[0].shape[0], channels, *(matrix.shape[1] for matrix in matrices)]
@@ -102,7 +101,8 @@ def _accumulate(patches: Tensor, boxes: Tensor, box_indices: Tensor, valid: Tens
 
             return fold(backward, blank(shape_of(patches), upstream))
 
-        return fold(forward, blank([(channels + 1) * grid.rows, RUN], patches)), gradient
+        total = fold(forward, blank([(channels + 1) * grid.rows, RUN], patches))
+        return tuple(tf.split(total, [channels * grid.rows, grid.rows])), gradient
 
     return spread(patches)
 

@@ -3,6 +3,7 @@
 Both are written for any stride: `to_normalised` is the one place where voxels of the full-resolution grid become positions on a
 feature map.
 """
+import math
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -10,7 +11,7 @@ import tensorflow as tf
 from synergynet_tf.ops.crop import crop_and_resize_3d
 from synergynet_tf.ops.paste import paste_3d
 
-__all__ = ["crop_and_resize_3d", "paste_3d", "to_normalised"]
+__all__ = ["crop_and_resize_3d", "paste_3d", "reach", "to_normalised"]
 
 Tensor = tf.Tensor
 
@@ -31,3 +32,8 @@ def to_normalised(boxes: Tensor, feature_shape: Sequence[int] | Tensor, stride: 
     begin, end = boxes[..., :3], boxes[..., 3:]
     half_cell = 0.5 * (end - begin) / cells
     return tf.concat([((begin + half_cell) / stride - 0.5) / last, ((end - half_cell) / stride - 0.5) / last], -1)
+
+
+def reach(side: float, stride: float, cells: int) -> int:
+    """Features of a map of `stride` voxels that the centres of `cells` cells of a box `side` voxels long lie among, at most."""
+    return math.ceil(side * (cells - 1) / cells / stride) + 1

@@ -146,7 +146,7 @@ def test_rois_are_cropped_at_their_stride():
     """On a map of stride 2 that holds each cell's own centre, a crop holds its own cell centres."""
     centres = (np.indices((12, 12, 12)) + 0.5) * 2
     level = tf.constant(np.moveaxis(centres, 0, -1)[None], tf.float32)
-    crops = synergynet.crop_rois(level, tf.constant([[[4.0, 6, 8, 12, 14, 16]]]), 2, 4)
+    crops = synergynet.crop_rois(level, tf.constant([[[4.0, 6, 8, 12, 14, 16]]]), 2, 4, 15.0)
     np.testing.assert_allclose(crops[0, :, 0, 0, 0], [5, 7, 9, 11], atol=1e-4)
     np.testing.assert_allclose(crops[0, 0, 0, :, 2], [9, 11, 13, 15], atol=1e-4)
 

@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from synergynet_tf.errors import InputError
 from synergynet_tf.ops import crop, paste
-from synergynet_tf.ops.roi import crop_and_resize_3d, paste_3d, to_normalised
+from synergynet_tf.ops.roi import crop_and_resize_3d, paste_3d, reach, to_normalised
 
 
 def random_boxes(rng, count, low=-0.2, high=1.2):
@@ -55,9 +55,10 @@ class TestCropAgainstTfImage:
         assert got.dtype == tf.float32
         np.testing.assert_allclose(got[:, 0], expected, rtol=1e-5, atol=1e-4)
 
-    @pytest.mark.parametrize("chunk", [8, 128])
-    def test_gradients(self, chunk, monkeypatch):
-        monkeypatch.setattr(crop, "DENSE_CHUNK", chunk)
+    @pytest.mark.parametrize("reach", [None, 1, 3])
+    @pytest.mark.parametrize("many", [8, 128])
+    def test_gradients(self, many, reach, monkeypatch):
+        monkeypatch.setattr(crop, "MANY", many)
         rng = np.random.default_rng(4)
         image = tf.constant(rng.normal(size=(2, 6, 8, 2)).astype(np.float32))
         box, which = tf.constant(random_boxes(rng, 30)), rng.integers(0, 2, 30).astype(np.int32)
@@ -65,7 +66,8 @@ class TestCropAgainstTfImage:
         flat = tf.constant([1, 1, 0, 1, 1, 0], tf.float32)
         with tf.GradientTape(persistent=True) as tape:
             tape.watch([image, box])
-            ours = tf.reduce_sum(crop_and_resize_3d(image[:, :, :, None], box * flat, which, (4, 5, 1))[:, :, :, 0] * weights)
+            ours = tf.reduce_sum(crop_and_resize_3d(image[:, :, :, None], box * flat, which, (4, 5, 1), reach=reach)[:, :, :, 0]
+                                 * weights)
             theirs = tf.reduce_sum(tf.image.crop_and_resize(image, tf.gather(box, [0, 1, 3, 4], axis=1), which, (4, 5)) * weights)
         np.testing.assert_allclose(tape.gradient(ours, image), tape.gradient(theirs, image), atol=1e-4)
         np.testing.assert_allclose(tape.gradient(ours, box), tape.gradient(theirs, box), rtol=1e-3, atol=1e-3)
@@ -74,15 +76,16 @@ class TestCropAgainstTfImage:
 class TestCrop:
     @pytest.mark.parametrize("order, method", [(1, "trilinear"), (0, "nearest")])
     @pytest.mark.parametrize("largest", [0.3, 1.0])       # 0.3: every box dense; 1.0: many sparse
-    @pytest.mark.parametrize("chunk", [8, 128])           # fewer boxes at a time than there are, or all together
-    def test_against_scipy(self, order, method, largest, chunk, monkeypatch):
-        monkeypatch.setattr(crop, "DENSE_CHUNK", chunk)
+    @pytest.mark.parametrize("many", [8, 128])            # fewer boxes at a time than there are, or all together
+    @pytest.mark.parametrize("reach", [None, 1, 3, 4, 99])      # some boxes touch no more than 3 or 4 voxels, none only 1
+    def test_against_scipy(self, order, method, largest, many, reach, monkeypatch):
+        monkeypatch.setattr(crop, "MANY", many)
         rng = np.random.default_rng(5)
         volume = rng.normal(size=(2, 13, 11, 12, 2)).astype(np.float32)
         begin = rng.uniform(0, 1 - largest, (25, 3))
         box = np.concatenate([begin, begin + rng.uniform(0, largest, (25, 3))], 1).astype(np.float32)
         which = rng.integers(0, 2, 25).astype(np.int32)
-        got = crop_and_resize_3d(volume, box, which, (4, 3, 5), method).numpy()
+        got = crop_and_resize_3d(volume, box, which, (4, 3, 5), method, reach=reach).numpy()
         last = np.array(volume.shape[1:4]) - 1
         for row, corner, index in zip(got, box.astype(np.float64), which):
             lines = [np.linspace(corner[a], corner[a + 3], n) * last[a] for a, n in enumerate((4, 3, 5))]
@@ -187,6 +190,14 @@ class TestToNormalised:
     def test_single_feature(self):
         got = to_normalised(np.array([[0, 0, 0, 2, 2, 2]], np.float32), tf.constant([1, 1, 1]), 2, (1, 1, 1))
         np.testing.assert_array_equal(got, np.zeros((1, 6)))
+
+
+@pytest.mark.parametrize("side, stride, cells", [(22.5, 2, 16), (22.5, 8, 16), (15.0, 2, 8), (10.0, 1, 5)])
+def test_reach_is_the_most_that_any_box_of_its_side_touches(side, stride, cells):
+    begin = np.linspace(0, 3 * stride, 4001)[:, None]
+    places = (begin + (np.arange(cells) + 0.5) * side / cells) / stride - 0.5
+    touched = np.ceil(places[:, -1]) - np.floor(places[:, 0]) + 1
+    assert touched.max() == reach(side, stride, cells)
 
 
 def paste_by_loops(patches, boxes, which, valid, shape):
