@@ -35,5 +35,8 @@ def to_normalised(boxes: Tensor, feature_shape: Sequence[int] | Tensor, stride: 
 
 
 def reach(side: float, stride: float, cells: int) -> int:
-    """Features of a map of `stride` voxels that the centres of `cells` cells of a box `side` voxels long lie among, at most."""
+    """Features of a map of `stride` voxels that the cells of a box `side` voxels long touch along an axis: the least of all places.
+
+    Elsewhere they touch one more; a box that is shorter by a feature touches no more than this anywhere.
+    """
     return math.ceil(side * (cells - 1) / cells / stride) + 1

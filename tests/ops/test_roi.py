@@ -193,11 +193,14 @@ class TestToNormalised:
 
 
 @pytest.mark.parametrize("side, stride, cells", [(22.5, 2, 16), (22.5, 8, 16), (15.0, 2, 8), (10.0, 1, 5)])
-def test_reach_is_the_most_that_any_box_of_its_side_touches(side, stride, cells):
-    begin = np.linspace(0, 3 * stride, 4001)[:, None]
-    places = (begin + (np.arange(cells) + 0.5) * side / cells) / stride - 0.5
-    touched = np.ceil(places[:, -1]) - np.floor(places[:, 0]) + 1
-    assert touched.max() == reach(side, stride, cells)
+def test_reach(side, stride, cells):
+    def touched(side):
+        begin = np.linspace(0, 3 * stride, 4001)[:, None]
+        places = (begin + (np.arange(cells) + 0.5) * side / cells) / stride - 0.5
+        return np.ceil(places[:, -1]) - np.floor(places[:, 0]) + 1
+
+    assert touched(side).min() == reach(side, stride, cells)
+    assert touched(side - stride * cells / (cells - 1)).max() <= reach(side, stride, cells)
 
 
 def paste_by_loops(patches, boxes, which, valid, shape):
