@@ -35,7 +35,7 @@ def to_normalised(boxes: Tensor, feature_shape: Sequence[int] | Tensor, stride: 
 
 
 def reach(side: float, stride: float, cells: int) -> int:
-    """Features of a map of `stride` voxels that the cells of a box `side` voxels long touch along an axis: the least of all places.
+    """How many features of `stride` voxels the cells of a box `side` voxels long touch along an axis, at the best place.
 
     Elsewhere they touch one more; a box that is shorter by a feature touches no more than this anywhere.
     """
