@@ -43,15 +43,16 @@ class Block(nn.Module):
         return functional.relu(self.unit1(self.unit0(x)) + self.project(x), inplace=True)
 
 
-class Up(nn.Module):
-    """A 1x1x1 convolution, then every cell repeated 2x2x2."""
+class Join(Block):
+    """A block of two maps, the coarse one brought to the width and every cell of it repeated 2x2x2."""
 
-    def __init__(self, inputs: int, width: int):
-        super().__init__()
-        self.conv = nn.Conv3d(inputs, width, 1, bias=False)
+    def __init__(self, coarse: int, width: int, norm: str):
+        super().__init__(2 * width, width, norm)
+        self.up = nn.Conv3d(coarse, width, 1, bias=False)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return functional.interpolate(self.conv(x), scale_factor=2, mode="nearest")
+    def forward(self, coarse: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        repeated = functional.interpolate(self.up(coarse), scale_factor=2, mode="nearest")
+        return super().forward(torch.cat([repeated, skip], 1))
 
 
 class Encoder(nn.Module):
@@ -72,23 +73,21 @@ class Decoder(nn.Module):
     def __init__(self, norm: str):
         super().__init__()
         _, width1, width2, width3 = WIDTHS
-        self.up2, self.d2 = Up(width3, width2), Block(2 * width2, width2, norm)
-        self.up1, self.d1 = Up(width2, width1), Block(2 * width1, width1, norm)
+        self.d2, self.d1 = Join(width3, width2, norm), Join(width2, width1, norm)
 
     def forward(self, e1: torch.Tensor, e2: torch.Tensor, e3: torch.Tensor) -> torch.Tensor:
-        d2 = self.d2(torch.cat([self.up2(e3), e2], 1))
-        return self.d1(torch.cat([self.up1(d2), e1], 1))
+        return self.d1(self.d2(e3, e2), e1)
 
 
 class GlobalHead(nn.Module):
     def __init__(self, norm: str):
         super().__init__()
         width0, width1, *_ = WIDTHS
-        self.up0, self.d0 = Up(width1, width0), Block(2 * width0, width0, norm)
+        self.d0 = Join(width1, width0, norm)
         self.logits = nn.Conv3d(width0, 1, 1)
 
     def forward(self, d1: torch.Tensor, e0: torch.Tensor) -> torch.Tensor:
-        return self.logits(self.d0(torch.cat([self.up0(d1), e0], 1)))
+        return self.logits(self.d0(d1, e0))
 
 
 class UNet(nn.Module):

@@ -1,20 +1,18 @@
-"""What the networks are built from: normalisation, convolution with it, the residual block, upsampling.
+"""What the networks are built from: normalisation, convolution with it, the residual block, alone and for two maps.
 
 Everything here takes and gives [B, X, Y, Z, C] and asks for a static C only. Statistics are float32 whatever the compute dtype.
 
 The rectifier is plain ReLU: its gradient reads its own output, which the next convolution keeps anyway, whereas a leaky one also
 keeps its input, one more full-resolution map per layer.
 """
-import functools
 import inspect
 import math
-from collections.abc import Callable, Sequence
 from typing import Literal
 
 import keras
 import tensorflow as tf
 
-from synergynet_tf.models.recompute import Recomputation
+from synergynet_tf.models.convolution import Conv3D, convolve, convolve_repeated, kernel_of
 
 Norm = Literal["instance", "group", "batch"]
 
@@ -119,53 +117,7 @@ def normalisation(kind: Norm, width: int, name: str) -> keras.layers.Layer:
     return GroupNorm(None if kind == "instance" else math.gcd(GROUPS, width), name=name)
 
 
-class Conv3D(keras.layers.Conv3D):
-    """Keras's with "same" padding, in training with the gradients of `convolve`."""
-
-    def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        if not training:
-            return super().call(x)
-        made, = convolve(x, [self])
-        return made if self.bias is None else made + self.bias
-
-
-def convolve(x: tf.Tensor, layers: Sequence[Conv3D]) -> list[tf.Tensor]:
-    """What layers of one stride, without their biases, make of x: one after the other, and so are their gradients.
-
-    TensorFlow makes gradients in any order, and so holds an input beside its own gradients: of the widest map three of 335 MB for
-    a patch of 128x160x128. Here the kernels' come first, and with them made the input is needed no more.
-    """
-    strides = [1, *layers[0].strides, 1]
-
-    @tf.custom_gradient
-    def forward(x: tf.Tensor, *kernels: tf.Tensor) -> tuple[list[tf.Tensor], Callable]:
-        """A map for each kernel, and the gradients of x and of the kernels from those of the maps."""
-        def backward(*upstream: tf.Tensor) -> list[tf.Tensor]:
-            by_kernels = [tf.raw_ops.Conv3DBackpropFilterV2(
-                input=x, filter_sizes=tf.shape(kernel), out_backprop=above, strides=strides, padding="SAME")
-                for kernel, above in zip(kernels, upstream)]
-            upstream = _after(by_kernels, *upstream)
-            by_input = [tf.raw_ops.Conv3DBackpropInputV2(
-                input_sizes=tf.shape(x), filter=kernel, out_backprop=above, strides=strides, padding="SAME")
-                for kernel, above in zip(kernels, upstream)]
-            return [tf.add_n(by_input), *by_kernels]
-
-        made = []
-        for kernel in kernels:
-            made.append(tf.raw_ops.Conv3D(input=_after(made, x)[0], filter=kernel, strides=strides, padding="SAME"))
-        return made, backward
-
-    # Outside of a layer's call, as where a section is made anew, Keras gives a kernel as it is stored.
-    return forward(x, *(tf.cast(layer.kernel, layer.compute_dtype) for layer in layers))
-
-
-def _after(first: Sequence[tf.Tensor], *tensors: tf.Tensor) -> list[tf.Tensor]:
-    """The same tensors, but not before those of `first` have been made."""
-    with tf.control_dependencies(first):
-        return [tf.identity(tensor) for tensor in tensors]
-
-
-class ConvNormAct(BuiltByCalling, keras.layers.Layer):
+class ConvNormAct(keras.layers.Layer):
     """A cubic convolution, a normalisation and, if asked for, ReLU. The norm's offset stands for the convolution's bias."""
 
     def __init__(self, width: int, norm: Norm, size: int = 3, stride: int = 1, activation: bool = True, name: str | None = None):
@@ -175,6 +127,11 @@ class ConvNormAct(BuiltByCalling, keras.layers.Layer):
         self.norm = normalisation(norm, width, "norm")
         self.activation = activation
         self.normalises_batch = norm == "batch"
+
+    def build(self, input_shape: tuple) -> None:
+        self.conv.build(input_shape)
+        self.norm.build((*input_shape[:-1], self.conv.filters))
+        self.built = True
 
     def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         return self.normalise(self.conv(x, training=training), training)
@@ -191,64 +148,70 @@ class ResidualBlock(keras.layers.Layer):
     The first convolution carries the stride. The shortcut is the identity, or a 1x1x1 convolution where the width changes; where
     the block strides it is a convolution of the stride's own size, which reads each cell's voxels once: a 1x1x1 one would skip
     seven voxels of eight and lie half a voxel off the cell's centre.
-
-    Args:
-        merge: for a block that takes a tuple of maps: makes its input of them.
-        recompute: if given, `merge` is done anew for the gradients: what it makes is not kept.
     """
 
-    def __init__(self, width: int, convolutions: int, norm: Norm, stride: int = 1, merge: Callable[..., tf.Tensor] | None = None,
-                 recompute: Recomputation | None = None, name: str | None = None):
+    def __init__(self, width: int, convolutions: int, norm: Norm, stride: int = 1, name: str | None = None):
         super().__init__(name=name)
         self.width = width
         self.stride = stride
-        self._merge, self._recompute = merge, recompute
         last = convolutions - 1
         self.units = [ConvNormAct(width, norm, stride=stride if i == 0 else 1, activation=i != last, name=f"unit{i}")
                       for i in range(convolutions)]
         self.project = None
 
     def build(self, input_shape: tuple) -> None:
-        if self.stride > 1 or self._merge or int(input_shape[-1]) != self.width:
-            self.project = Conv3D(
-                self.width, self.stride, strides=self.stride, padding="same", use_bias=False, kernel_initializer="he_normal",
-                dtype=self.dtype_policy, name="project")
+        self.units[0].build(input_shape)
+        if self.stride > 1 or int(input_shape[-1]) != self.width:
+            self._project(input_shape)
         self.built = True
 
-    def call(self, x: tf.Tensor | tuple[tf.Tensor, ...], training: bool | None = None) -> tf.Tensor:
-        enter = functools.partial(self._enter, training=training)
-        maps = (x,) if self._merge is None else x
-        shortcut, x = self._recompute(enter, *maps) if training and self._recompute else enter(*maps)
+    def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        return self._finish(*self._enter(x, training), training)
+
+    def _project(self, input_shape: tuple) -> None:
+        self.project = Conv3D(self.width, self.stride, strides=self.stride, padding="same", use_bias=False,
+                              kernel_initializer="he_normal", dtype=self.dtype_policy, name="project")
+        self.project.build(input_shape)
+
+    def _enter(self, x: tf.Tensor, training: bool | None) -> tuple[tf.Tensor, tf.Tensor]:
+        """What reads the block's input: the shortcut and the first convolution."""
+        first = self.units[0].conv
+        if self.project is None:
+            return x, first(x, training=training)
+        return tuple(convolve(x, [kernel_of(self.project), kernel_of(first)], training, first.strides))
+
+    def _finish(self, shortcut: tf.Tensor, x: tf.Tensor, training: bool | None) -> tf.Tensor:
+        """What follows the first convolution."""
         x = self.units[0].normalise(x, training)
         for unit in self.units[1:]:
             x = unit(x, training=training)
         return tf.nn.relu(x + shortcut)
 
-    def _enter(self, *maps: tf.Tensor, training: bool | None) -> tuple[tf.Tensor, tf.Tensor]:
-        """What reads the block's input: the shortcut and the first convolution."""
-        x = maps[0] if self._merge is None else self._merge(*maps)
-        first = self.units[0].conv
-        if self.project is None:
-            return x, first(x, training=training)
-        if training and first.built and self.project.built:
-            shortcut, x = convolve(x, [self.project, first])
-            return shortcut, x
-        return self.project(x), first(x)
 
+class JoiningBlock(ResidualBlock):
+    """A residual block of two maps side by side: (coarse, skip) -> [B, X, Y, Z, width] at the resolution of `skip`.
 
-class Upsample(BuiltByCalling, keras.layers.Layer):
-    """Twice the resolution: a 1x1x1 convolution to `width` channels, then every cell repeated 2x2x2.
-
-    The convolution runs on an eighth of the voxels, and the repetition keeps both halves of a cell centred on it. On a CPU it is
-    no slower than a transposed convolution and has an eighth of its weights.
+    The coarse map, of half the resolution, is brought to `width` channels by a 1x1x1 convolution and every cell repeated 2x2x2,
+    so that both halves of a cell stay centred on it. The repeated map is never made, nor the two of them joined: a convolution
+    of both is the sum of one of each, and that of the repeated map follows from the cells themselves.
     """
 
-    def __init__(self, width: int, name: str | None = None):
-        super().__init__(name=name)
-        self.conv = keras.layers.Conv3D(width, 1, use_bias=False, kernel_initializer="he_normal", name="conv")
+    def __init__(self, width: int, convolutions: int, norm: Norm, name: str | None = None):
+        super().__init__(width, convolutions, norm, name=name)
+        self.up = keras.layers.Conv3D(width, 1, use_bias=False, kernel_initializer="he_normal", name="up")
 
-    def call(self, x: tf.Tensor) -> tf.Tensor:
-        x = self.conv(x)
-        for axis in (1, 2, 3):
-            x = tf.repeat(x, 2, axis=axis)
-        return x
+    def build(self, input_shape: tuple) -> None:
+        coarse, skip = map(tuple, input_shape)
+        joined = (*skip[:-1], self.width + skip[-1])
+        self.up.build(coarse)
+        self.units[0].build(joined)
+        self._project(joined)
+        self.built = True
+
+    def call(self, maps: tuple[tf.Tensor, tf.Tensor], training: bool | None = None) -> tf.Tensor:
+        coarse, skip = maps
+        coarse = self.up(coarse)
+        kernels = [kernel_of(layer) for layer in (self.project, self.units[0].conv)]
+        of_skip = convolve(skip, [kernel[..., self.width:, :] for kernel in kernels], training)
+        shortcut, x = (fine + convolve_repeated(coarse, kernel[..., :self.width, :]) for fine, kernel in zip(of_skip, kernels))
+        return self._finish(shortcut, x, training)

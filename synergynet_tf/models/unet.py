@@ -18,7 +18,8 @@ import tensorflow as tf
 
 from synergynet_tf.config import Config, UNetConfig
 from synergynet_tf.errors import InputError
-from synergynet_tf.models.blocks import BuiltByCalling, Conv3D, ResidualBlock, Upsample
+from synergynet_tf.models.blocks import BuiltByCalling, JoiningBlock, ResidualBlock
+from synergynet_tf.models.convolution import Conv3D
 from synergynet_tf.models.recompute import NO_RECOMPUTATION, Recomputation
 from synergynet_tf.structures import Detections, Prediction
 
@@ -43,12 +44,6 @@ class _Part(BuiltByCalling, keras.Model):
     def __init__(self, recompute: Recomputation, name: str):
         super().__init__(name=name)
         self._recompute = recompute
-
-    def _join(self, level: int, up: Upsample, config: UNetConfig, name: str) -> ResidualBlock:
-        """A level of the decoder: (coarse, skip), what comes from below beside what the encoder had at this resolution."""
-        return ResidualBlock(config.widths[level], config.convolutions, config.norm, name=name,
-                             merge=lambda coarse, skip: tf.concat([up(coarse), skip], axis=-1),
-                             recompute=self._recompute if level < self._recompute.levels else None)
 
     def _run(self, level: int, section: Callable[..., tf.Tensor], maps: Maps, training: bool | None) -> tf.Tensor:
         if not training or level >= self._recompute.levels:
@@ -84,10 +79,8 @@ class Decoder(_Part):
     def __init__(self, config: UNetConfig, recompute: Recomputation = NO_RECOMPUTATION, name: str = "decoder"):
         super().__init__(recompute, name)
         _, width1, width2, _ = config.widths
-        self.up2 = Upsample(width2, name="up2")
-        self.block2 = self._join(2, self.up2, config, "d2")
-        self.up1 = Upsample(width1, name="up1")
-        self.block1 = self._join(1, self.up1, config, "d1")
+        self.block2 = JoiningBlock(width2, config.convolutions, config.norm, name="d2")
+        self.block1 = JoiningBlock(width1, config.convolutions, config.norm, name="d1")
 
     def call(self, maps: Maps3, training: bool | None = None) -> Maps3:
         e1, e2, e3 = maps
@@ -102,8 +95,7 @@ class GlobalHead(_Part):
 
     def __init__(self, config: UNetConfig, recompute: Recomputation = NO_RECOMPUTATION, name: str = "global_head"):
         super().__init__(recompute, name)
-        self.up0 = Upsample(config.widths[0], name="up0")
-        self.block0 = self._join(0, self.up0, config, "d0")
+        self.block0 = JoiningBlock(config.widths[0], config.convolutions, config.norm, name="d0")
         self.logits = logit_layer(1, GLOBAL_PRIOR, "logits")
 
     def call(self, maps: tuple[tf.Tensor, tf.Tensor], training: bool | None = None) -> tf.Tensor:

@@ -1,10 +1,10 @@
-"""Normalisation against NumPy, Keras and tensorflow-addons; the residual block and the upsampling by their properties."""
+"""Normalisation against NumPy, Keras and tensorflow-addons; the residual block, alone and for two maps, by its properties."""
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from synergynet_tf.models.blocks import EPSILON, Conv3D, ConvNormAct, GroupNorm, ResidualBlock, Upsample, normalisation
+from synergynet_tf.models.blocks import EPSILON, ConvNormAct, GroupNorm, JoiningBlock, ResidualBlock, normalisation
 
 RNG = np.random.default_rng(0)
 
@@ -140,54 +140,33 @@ def test_residual_block_is_rectified_and_has_the_convolutions_asked_for(convolut
     assert len(kernels) == convolutions
 
 
-def test_upsample_repeats_a_1x1x1_convolution():
-    x = volumes(2, shape=(2, 3, 4))
-    layer = Upsample(5)
-    y = layer(tf.constant(x)).numpy()
-    cells = np.einsum("bxyzc,cd->bxyzd", x, layer.get_weights()[0][0, 0, 0])
-    assert y.shape == (2, 4, 6, 8, 5)
-    for i, j, k in np.ndindex(2, 2, 2):
-        np.testing.assert_allclose(y[:, i::2, j::2, k::2], cells, atol=1e-5)
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_joining_block_is_the_residual_block_of_both_maps_side_by_side(training, batch):
+    """Values, and gradients of the maps and of the weights, against the two steps that it leaves out."""
+    coarse, skip = tf.constant(volumes(batch, (3, 2, 4), 5)), tf.constant(volumes(batch, (6, 4, 8), 3))
+    joining, plain = JoiningBlock(4, 2, "instance"), ResidualBlock(4, 2, "instance")
+    up = keras.layers.Conv3D(4, 1, use_bias=False)
 
+    def joined(coarse, skip):
+        return plain(tf.concat([keras.layers.UpSampling3D(2)(up(coarse)), skip], -1), training=training)
 
-@pytest.mark.parametrize(("size", "stride", "bias"), [(3, 1, False), (3, 2, False), (1, 1, True), (2, 2, False)])
-def test_a_convolution_gives_keras_s_result_and_gradients(size, stride, bias):
-    x = tf.constant(volumes(2, (6, 7, 5)))
-    ours, kerass = (cls(4, size, strides=stride, padding="same", use_bias=bias) for cls in (Conv3D, keras.layers.Conv3D))
-    ours(x), kerass(x)
-    kerass.set_weights([np.random.default_rng(1).normal(size=w.shape).astype(np.float32) for w in ours.get_weights()])
-    ours.set_weights(kerass.get_weights())
-
-    def gradients(layer, **options):
+    found, expected = [], []
+    for results, function, parts in ((found, lambda a, b: joining((a, b), training=training), [joining]),
+                                     (expected, joined, [plain, up])):
+        function(coarse, skip)
+        weights = [weight for part in parts for weight in part.trainable_variables]
+        if results is expected:
+            up.set_weights(joining.up.get_weights())
+            plain.project.set_weights(joining.project.get_weights())
+            for ours, theirs in zip(joining.units, plain.units):
+                theirs.set_weights(ours.get_weights())
         with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = layer(x, **options)
-            loss = tf.reduce_sum(tf.sin(y))
-        return [y, *tape.gradient(loss, [x, *layer.trainable_variables])]
-
-    for found, expected in zip(gradients(ours, training=True), gradients(kerass), strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
-
-
-def test_a_convolution_makes_the_gradient_of_its_kernel_first():
-    layer = Conv3D(4, 3, padding="same")
-    layer(tf.zeros((1, 4, 4, 4, 2)))
-
-    @tf.function
-    def step(x):
-        return tf.gradients(layer(x, training=True), [x, *(tf.convert_to_tensor(w) for w in layer.trainable_variables)])
-
-    graph = step.get_concrete_function(tf.TensorSpec((1, 4, 4, 4, 2))).graph
-    by_kernel, by_input = (next(op for op in graph.get_operations() if op.type == kind)
-                           for kind in ("Conv3DBackpropFilterV2", "Conv3DBackpropInputV2"))
-    waiting = by_input.inputs[2].op
-    assert by_kernel in waiting.control_inputs
-
-
-def test_a_block_of_merged_maps_is_the_block_of_what_they_are_merged_to():
-    a, b = (tf.constant(volumes(channels=c)) for c in (3, 2))
-    plain = ResidualBlock(4, 2, "instance")
-    merged = ResidualBlock(4, 2, "instance", merge=lambda a, b: tf.concat([a, b], -1))
-    plain(tf.concat([a, b], -1)), merged((a, b))
-    merged.set_weights(plain.get_weights())
-    np.testing.assert_array_equal(merged((a, b)), plain(tf.concat([a, b], -1)))
+            tape.watch([coarse, skip])
+            y = function(coarse, skip)
+            loss = tf.reduce_sum(tf.sin(3 * y))
+        by_map, by_weight = tape.gradient(loss, [[coarse, skip], weights])
+        sums = sorted((tuple(weight.shape), float(tf.reduce_sum(tf.abs(g)))) for weight, g in zip(weights, by_weight))
+        results += [y, *by_map, *(value for _, value in sums)]
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
