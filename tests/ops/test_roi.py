@@ -77,7 +77,7 @@ class TestCrop:
     @pytest.mark.parametrize("order, method", [(1, "trilinear"), (0, "nearest")])
     @pytest.mark.parametrize("largest", [0.3, 1.0])       # 0.3: every box dense; 1.0: many sparse
     @pytest.mark.parametrize("many", [8, 128])            # fewer boxes at a time than there are, or all together
-    @pytest.mark.parametrize("reach", [None, 1, 3, 4, 99])      # some boxes touch no more than 3 or 4 voxels, none only 1
+    @pytest.mark.parametrize("reach", [None, 1, 4])       # some boxes touch no more than 4 voxels, none only 1
     def test_against_scipy(self, order, method, largest, many, reach, monkeypatch):
         monkeypatch.setattr(crop, "MANY", many)
         rng = np.random.default_rng(5)

@@ -30,7 +30,7 @@ def unlike_patches():
 def moved(system, stage, accumulate, batch):
     """By how much a step of plain descent moves each weight, and the losses."""
     config = config_of(system, accumulate)
-    keras.utils.set_random_seed(4)
+    keras.utils.set_random_seed(5)
     model = SYSTEMS[system].build(config)
     before = model.get_weights()
     total, parts = make_train_step(model, keras.optimizers.SGD(1.0), stage, config)(batch)
@@ -47,7 +47,7 @@ def test_parts_give_the_gradients_and_losses_of_the_whole(system, stage):
     for name, value in losses.items():
         np.testing.assert_allclose(summed[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
     whole, parts = (np.concatenate([np.ravel(a) for a in gradients]) for gradients in (whole, parts))
-    assert np.linalg.norm(whole - parts) <= 1e-5 * np.linalg.norm(whole) > 0
+    assert np.linalg.norm(whole - parts) <= 1e-6 * np.linalg.norm(whole) > 0
 
 
 def test_counts_of_parts_add_up_to_those_of_the_whole():
