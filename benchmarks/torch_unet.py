@@ -117,7 +117,7 @@ def from_keras(weights: Mapping[str, np.ndarray], norm: str) -> UNet:
     """
     state = {}
     for path, value in weights.items():
-        *parts, kind = path.split("/")[1:]
+        *parts, kind = path.split("/")
         tensor = torch.from_numpy(value)
         if kind == "kernel":        # [x, y, z, in, out] -> [out, in, x, y, z]
             tensor = tensor.permute(4, 3, 0, 1, 2).flip(MIRROR)
