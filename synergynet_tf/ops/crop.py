@@ -9,6 +9,7 @@ half to two thirds of the time forward and a quarter to two thirds backward; spa
 Letters in shapes: N boxes, n boxes of a chunk, c cells along an axis, K voxels read along an axis, V = B * X * Y * Z.
 """
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -19,7 +20,8 @@ from synergynet_tf.errors import InputError
 from synergynet_tf.ops.interpolation import along_axis, blank, hat, over_rows, shape_of
 
 Tensor = tf.Tensor
-MANY, FEW = 128, 8      # boxes at a time, of the first way to read them and of the others: a chunk costs the same when half full
+AT_ONCE = 2 ** 25       # values that are read at a time, at most, by the first way to read boxes, if their number is known
+MANY, FEW = 128, 8      # boxes at a time otherwise, by the first way and by the others: a chunk costs the same when half full
 
 
 class _Lattice(NamedTuple):
@@ -140,7 +142,8 @@ def _trilinear(flat: Tensor, lattice: _Lattice, first: Tensor, size: Tensor, box
             return body(rows, tables, index, state)
 
         (wanted, lengths), *others = ways
-        if (first.shape[0] or MANY + 1) <= MANY:
+        values = [first.shape[0], *lengths, flat.shape[1]]
+        if None not in values and math.prod(values) <= AT_ONCE:
             state = step(None, wanted, None, lengths)
         else:
             state = over_rows(wanted, MANY, functools.partial(step, lengths=lengths), start())

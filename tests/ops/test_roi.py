@@ -56,9 +56,10 @@ class TestCropAgainstTfImage:
         np.testing.assert_allclose(got[:, 0], expected, rtol=1e-5, atol=1e-4)
 
     @pytest.mark.parametrize("reach", [None, 1, 3])
-    @pytest.mark.parametrize("many", [8, 128])
-    def test_gradients(self, many, reach, monkeypatch):
-        monkeypatch.setattr(crop, "MANY", many)
+    @pytest.mark.parametrize("at_once", [0, 2 ** 25])
+    def test_gradients(self, at_once, reach, monkeypatch):
+        monkeypatch.setattr(crop, "AT_ONCE", at_once)
+        monkeypatch.setattr(crop, "MANY", 8)
         rng = np.random.default_rng(4)
         image = tf.constant(rng.normal(size=(2, 6, 8, 2)).astype(np.float32))
         box, which = tf.constant(random_boxes(rng, 30)), rng.integers(0, 2, 30).astype(np.int32)
@@ -76,10 +77,11 @@ class TestCropAgainstTfImage:
 class TestCrop:
     @pytest.mark.parametrize("order, method", [(1, "trilinear"), (0, "nearest")])
     @pytest.mark.parametrize("largest", [0.3, 1.0])       # 0.3: every box dense; 1.0: many sparse
-    @pytest.mark.parametrize("many", [8, 128])            # fewer boxes at a time than there are, or all together
+    @pytest.mark.parametrize("at_once", [0, 2 ** 25])     # fewer boxes at a time than there are, or all together
     @pytest.mark.parametrize("reach", [None, 1, 4])       # some boxes touch no more than 4 voxels, none only 1
-    def test_against_scipy(self, order, method, largest, many, reach, monkeypatch):
-        monkeypatch.setattr(crop, "MANY", many)
+    def test_against_scipy(self, order, method, largest, at_once, reach, monkeypatch):
+        monkeypatch.setattr(crop, "AT_ONCE", at_once)
+        monkeypatch.setattr(crop, "MANY", 8)
         rng = np.random.default_rng(5)
         volume = rng.normal(size=(2, 13, 11, 12, 2)).astype(np.float32)
         begin = rng.uniform(0, 1 - largest, (25, 3))
