@@ -117,6 +117,12 @@ def normalisation(kind: Norm, width: int, name: str) -> keras.layers.Layer:
     return GroupNorm(None if kind == "instance" else math.gcd(GROUPS, width), name=name)
 
 
+def _build(layer: keras.layers.Layer, input_shape: tuple) -> None:
+    """Make the weights of a layer that is never called as a whole; Keras 2 names them by the scope that is open."""
+    with tf.name_scope(layer.name):
+        layer.build(input_shape)
+
+
 class ConvNormAct(keras.layers.Layer):
     """A cubic convolution, a normalisation and, if asked for, ReLU. The norm's offset stands for the convolution's bias."""
 
@@ -129,8 +135,8 @@ class ConvNormAct(keras.layers.Layer):
         self.normalises_batch = norm == "batch"
 
     def build(self, input_shape: tuple) -> None:
-        self.conv.build(input_shape)
-        self.norm.build((*input_shape[:-1], self.conv.filters))
+        _build(self.conv, input_shape)
+        _build(self.norm, (*input_shape[:-1], self.conv.filters))
         self.built = True
 
     def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
@@ -160,7 +166,7 @@ class ResidualBlock(keras.layers.Layer):
         self.project = None
 
     def build(self, input_shape: tuple) -> None:
-        self.units[0].build(input_shape)
+        _build(self.units[0], input_shape)
         if self.stride > 1 or int(input_shape[-1]) != self.width:
             self._project(input_shape)
         self.built = True
@@ -171,7 +177,7 @@ class ResidualBlock(keras.layers.Layer):
     def _project(self, input_shape: tuple) -> None:
         self.project = Conv3D(self.width, self.stride, strides=self.stride, padding="same", use_bias=False,
                               kernel_initializer="he_normal", dtype=self.dtype_policy, name="project")
-        self.project.build(input_shape)
+        _build(self.project, input_shape)
 
     def _enter(self, x: tf.Tensor, training: bool | None) -> tuple[tf.Tensor, tf.Tensor]:
         """What reads the block's input: the shortcut and the first convolution."""
@@ -203,8 +209,8 @@ class JoiningBlock(ResidualBlock):
     def build(self, input_shape: tuple) -> None:
         coarse, skip = map(tuple, input_shape)
         joined = (*skip[:-1], self.width + skip[-1])
-        self.up.build(coarse)
-        self.units[0].build(joined)
+        _build(self.up, coarse)
+        _build(self.units[0], joined)
         self._project(joined)
         self.built = True
 

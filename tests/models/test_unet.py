@@ -1,4 +1,5 @@
 """Shapes, strides and weights of the U-Net, counted by hand."""
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -41,6 +42,7 @@ def test_the_default_network_has_1_42_million_weights():
 
 
 def test_first_probabilities_are_low_whatever_the_image():
+    keras.utils.set_random_seed(0)      # one network in some fifty strays further
     image = tf.random.stateless_normal([1, 16, 16, 16, 1], seed=[1, 2])
     first = tf.sigmoid(UNet(UNetConfig())(image))
     assert np.min(first) > 0.015 and np.max(first) < 0.06
