@@ -22,7 +22,9 @@ def all_sum(values: Any) -> Any:
     replicas = tf.distribute.get_replica_context()
     if replicas.num_replicas_in_sync == 1:
         return values
-    return tf.nest.pack_sequence_as(values, replicas.all_reduce(tf.distribute.ReduceOp.SUM, tf.nest.flatten(values)))
+    # A sum that `tf.gradients` makes of a weight's several gradients is on no device, which the reduction refuses.
+    placed = [tf.identity(value) for value in tf.nest.flatten(values)]
+    return tf.nest.pack_sequence_as(values, replicas.all_reduce(tf.distribute.ReduceOp.SUM, placed))
 
 
 class Replicas:
