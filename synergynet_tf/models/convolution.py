@@ -42,7 +42,7 @@ def convolve(x: tf.Tensor, kernels: Sequence[tf.Tensor], training: bool | None,
             by_kernels = [tf.raw_ops.Conv3DBackpropFilterV2(
                 input=x, filter_sizes=tf.shape(kernel), out_backprop=above, strides=strides, padding="SAME")
                 for kernel, above in zip(kernels, upstream)]
-            upstream = after(by_kernels, *upstream)
+            upstream = _after(by_kernels, *upstream)
             by_input = [tf.raw_ops.Conv3DBackpropInputV2(
                 input_sizes=tf.shape(x), filter=kernel, out_backprop=above, strides=strides, padding="SAME")
                 for kernel, above in zip(kernels, upstream)]
@@ -50,7 +50,7 @@ def convolve(x: tf.Tensor, kernels: Sequence[tf.Tensor], training: bool | None,
 
         made = []
         for kernel in kernels:
-            made.append(tf.raw_ops.Conv3D(input=after(made, x)[0], filter=kernel, strides=strides, padding="SAME"))
+            made.append(tf.raw_ops.Conv3D(input=_after(made, x)[0], filter=kernel, strides=strides, padding="SAME"))
         return made, backward
 
     return forward(x, *kernels)
@@ -75,7 +75,7 @@ def convolve_repeated(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(made, [x.shape[0], *(n and 2 * n for n in x.shape[1:4]), outputs])
 
 
-def after(first: Sequence[tf.Tensor], *tensors: tf.Tensor) -> list[tf.Tensor]:
+def _after(first: Sequence[tf.Tensor], *tensors: tf.Tensor) -> list[tf.Tensor]:
     """The same tensors, but not before those of `first` have been made."""
     with tf.control_dependencies(first):
         return [tf.identity(tensor) for tensor in tensors]

@@ -6,7 +6,7 @@ voxel. Only valid rows are worked on, and those whose boxes are small, as nearly
 with the runs of the window, not of the box.
 
 Letters in shapes: N patches, n patches of a chunk, c cells of a patch along an axis, W voxels of a window along an axis,
-D = C + 1 channels, R runs of voxels in one channel of all volumes.
+R runs of voxels in one channel of all volumes.
 """
 from collections.abc import Callable, Sequence
 from typing import NamedTuple

@@ -148,25 +148,20 @@ def test_a_joining_block_is_the_residual_block_of_both_maps_side_by_side(trainin
     joining, plain = JoiningBlock(4, 2, "instance"), ResidualBlock(4, 2, "instance")
     up = keras.layers.Conv3D(4, 1, use_bias=False)
 
-    def joined(coarse, skip):
+    def joined(maps, training):
+        coarse, skip = maps
         return plain(tf.concat([keras.layers.UpSampling3D(2)(up(coarse)), skip], -1), training=training)
 
-    found, expected = [], []
-    for results, function, parts in ((found, lambda a, b: joining((a, b), training=training), [joining]),
-                                     (expected, joined, [plain, up])):
-        function(coarse, skip)
-        weights = [weight for part in parts for weight in part.trainable_variables]
-        if results is expected:
-            up.set_weights(joining.up.get_weights())
-            plain.project.set_weights(joining.project.get_weights())
-            for ours, theirs in zip(joining.units, plain.units):
-                theirs.set_weights(ours.get_weights())
+    def gradients(function, block, up):
         with tf.GradientTape() as tape:
             tape.watch([coarse, skip])
-            y = function(coarse, skip)
+            y = function((coarse, skip), training=training)
             loss = tf.reduce_sum(tf.sin(3 * y))
-        by_map, by_weight = tape.gradient(loss, [[coarse, skip], weights])
-        sums = sorted((tuple(weight.shape), float(tf.reduce_sum(tf.abs(g)))) for weight, g in zip(weights, by_weight))
-        results += [y, *by_map, *(value for _, value in sums)]
-    for ours, theirs in zip(found, expected, strict=True):
+        layers = [up, block.project, *block.units]
+        return [y, *tape.gradient(loss, [coarse, skip, *(w for layer in layers for w in layer.trainable_variables)])]
+
+    joining((coarse, skip)), joined((coarse, skip), False)
+    for ours, theirs in zip([joining.up, joining.project, *joining.units], [up, plain.project, *plain.units]):
+        theirs.set_weights(ours.get_weights())
+    for ours, theirs in zip(gradients(joining, joining, joining.up), gradients(joined, plain, up), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
