@@ -2,7 +2,8 @@
 
 Every side makes samples (crop, turn, scale, deformation, flip, gamma, noise; image and labels, and in ours the lesions' boxes) of
 the same cached cases, with every transform on, in a process of its own on the same core. They take turns, a few samples each,
-and the medians of all turns are printed as a Markdown table. PYTHON is that of an environment with the extra `[bench]`. Without
+and the medians of all turns are printed as a Markdown table. "Own" is the most memory that a process held itself, its imports'
+too, without the pages of files that it shares with others. PYTHON is that of an environment with the extra `[bench]`. Without
 --data.path, phantom patients are made. CPU seconds are what counts where other work runs on the machine.
 """
 import os
@@ -87,13 +88,13 @@ def _export(config: Config, folder: Path) -> None:
 def _print(costs: dict[str, dict[str, Cost]], turns: int, config: Config) -> None:
     size = "x".join(map(str, config.patch.size))
     print(f"{size}x{len(config.data.channels)}, one core, medians of {turns} turns; load {os.getloadavg()[0]:.1f}\n")
-    print("| side | CPU s a sample | wall s a sample | samples a CPU second | ours is faster | peak MB | above imports |")
-    print("|---|---|---|---|---|---|---|")
+    print("| side | CPU s a sample | wall s a sample | samples a CPU s | ours is faster | peak MB | above imports | own MB |")
+    print("|---|---|---|---|---|---|---|---|")
     ours = costs[OURS][JOB].cpu
     for name, jobs in costs.items():
         cost = jobs[JOB]
         print(f"| {name} | {cost.cpu:.3f} | {cost.wall:.3f} | {1 / cost.cpu:.2f} | {cost.cpu / ours:.1f} x | {cost.peak:.0f} | "
-              f"{cost.above:.0f} |")
+              f"{cost.above:.0f} | {cost.private:.0f} |")
 
 
 def _add_arguments(parser) -> None:

@@ -4,6 +4,7 @@ Every stage runs in a process of its own, so that its peak memory is its own. Wi
 The first step, which traces and allocates, is timed apart. Processor seconds are of all threads, the input's too: beside other
 work they tell more than the clock. Prints a Markdown table.
 """
+import contextlib
 import json
 import resource
 import statistics
@@ -67,11 +68,10 @@ def measure(config: Config, number: int, steps: int) -> dict[str, float]:
     while len(seconds) <= steps:
         for batch in pipeline.training_dataset(cases, config, epoch):
             start, worked = time.perf_counter(), time.process_time()
-            loss = float(step(batch)[0])
+            with contextlib.nullcontext() if seconds else graphs.giving_back():     # as a training does
+                loss = float(step(batch)[0])
             seconds.append(time.perf_counter() - start)
             processors.append(time.process_time() - worked)
-            if len(seconds) == 1:
-                graphs.give_back()      # as a training does
         epoch += 1
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** 20      # KiB on Linux
     return {"stage": number, "first": seconds[0], "step": statistics.median(seconds[1:steps + 1]),

@@ -36,7 +36,7 @@ def serve(jobs: dict[str, Callable[[], object]], **known: float) -> None:
         print(json.dumps(cost), flush=True)
 
 
-def memory(name: str) -> float:
-    """A line of this process's /proc/self/status, MB."""
-    with open("/proc/self/status") as file:
+def memory(name: str, process: int | str = "self") -> float:
+    """A line of a process's /proc/<process>/status, MB."""
+    with open(f"/proc/{process}/status") as file:
         return next(int(line.split()[1]) for line in file if line.startswith(name + ":")) / 1024

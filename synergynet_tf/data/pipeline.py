@@ -16,10 +16,11 @@ from synergynet_tf.data import augment, crops, donors, warp
 from synergynet_tf.data.cache import CachedCase
 from synergynet_tf.data.instances import check_room
 from synergynet_tf.errors import InputError
+from synergynet_tf.processes import cores
 from synergynet_tf.structures import Batch
 
 
-def training_dataset(cases: Sequence[CachedCase], config: Config, epoch: int, parallel: int = 2, replicas: int = 1,
+def training_dataset(cases: Sequence[CachedCase], config: Config, epoch: int, parallel: int | None = None, replicas: int = 1,
                      replica: int = 0) -> tf.data.Dataset:
     """One epoch of augmented training patches (paper, 3).
 
@@ -27,7 +28,7 @@ def training_dataset(cases: Sequence[CachedCase], config: Config, epoch: int, pa
         cases: the training split, in an order that does not change between runs: `Batch.case` and the draws refer to it.
         config: its patch, augment, lesions, train and data.channels settings.
         epoch: the epoch's number, 0 or more, over the whole run.
-        parallel: patches prepared at a time; without effect on the result.
+        parallel: patches prepared at a time, without effect on the result; none: as many as `_at_a_time` says.
         replicas, replica: of how many replicas, and for which of them: the batches of all of them in turn are those that one
             would take with as many times the batch.
 
@@ -39,7 +40,8 @@ def training_dataset(cases: Sequence[CachedCase], config: Config, epoch: int, pa
     """
     _check(cases, config)
     visits = crops.plan_training(cases, config, epoch, replicas)
-    return _dataset(cases, _own(visits, config.train.patches, replicas, replica), config, config.train.patches, parallel)
+    own = _own(visits, config.train.patches, replicas, replica)
+    return _dataset(cases, own, config, config.train.patches, parallel or _at_a_time())
 
 
 def validation_patches(cases: Sequence[CachedCase], config: Config, workers: int = 1, worker: int = 0) -> tf.data.Dataset:
@@ -50,7 +52,12 @@ def validation_patches(cases: Sequence[CachedCase], config: Config, workers: int
     """
     _check(cases, config)
     plain = dataclasses.replace(config, patch=dataclasses.replace(config.patch, rotation=0.0), augment=AugmentConfig())
-    return _dataset(cases, _own(crops.plan_validation(cases, config), 1, workers, worker), plain, 1, 2)
+    return _dataset(cases, _own(crops.plan_validation(cases, config), 1, workers, worker), plain, 1, _at_a_time())
+
+
+def _at_a_time() -> int:
+    """Two patches where there are cores for it: one takes some 30 MB and 0.1 s, and on two cores a step takes seconds."""
+    return max(1, min(2, cores() // 2))
 
 
 def _own(visits: crops.Visits, patches: int, owners: int, owner: int) -> crops.Visits:

@@ -5,6 +5,7 @@ Everything here takes and gives [B, X, Y, Z, C] and asks for a static C only. St
 The rectifier is plain ReLU: its gradient reads its own output, which the next convolution keeps anyway, whereas a leaky one also
 keeps its input, one more full-resolution map per layer.
 """
+import functools
 import inspect
 import math
 from typing import Literal
@@ -12,7 +13,7 @@ from typing import Literal
 import keras
 import tensorflow as tf
 
-from synergynet_tf.models.convolution import Conv3D, convolve, convolve_repeated, kernel_of
+from synergynet_tf.models.convolution import Conv3D, after, convolve, convolve_activated, convolve_repeated, kernel_of
 
 Norm = Literal["instance", "group", "batch"]
 
@@ -154,30 +155,36 @@ class ResidualBlock(keras.layers.Layer):
     The first convolution carries the stride. The shortcut is the identity, or a 1x1x1 convolution where the width changes; where
     the block strides it is a convolution of the stride's own size, which reads each cell's voxels once: a 1x1x1 one would skip
     seven voxels of eight and lie half a voxel off the cell's centre.
+
+    With `recompute` the maps that its later convolutions read are made anew for the gradients in training, not kept.
     """
 
-    def __init__(self, width: int, convolutions: int, norm: Norm, stride: int = 1, name: str | None = None):
+    def __init__(self, width: int, convolutions: int, norm: Norm, stride: int = 1, recompute: bool = False,
+                 name: str | None = None):
         super().__init__(name=name)
         self.width = width
         self.stride = stride
+        self.recompute = recompute
         last = convolutions - 1
         self.units = [ConvNormAct(width, norm, stride=stride if i == 0 else 1, activation=i != last, name=f"unit{i}")
                       for i in range(convolutions)]
         self.project = None
 
     def build(self, input_shape: tuple) -> None:
-        _build(self.units[0], input_shape)
-        if self.stride > 1 or int(input_shape[-1]) != self.width:
-            self._project(input_shape)
+        self._make_weights(tuple(input_shape), self.stride > 1 or int(input_shape[-1]) != self.width)
         self.built = True
 
     def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         return self._finish(*self._enter(x, training), training)
 
-    def _project(self, input_shape: tuple) -> None:
-        self.project = Conv3D(self.width, self.stride, strides=self.stride, padding="same", use_bias=False,
-                              kernel_initializer="he_normal", dtype=self.dtype_policy, name="project")
-        _build(self.project, input_shape)
+    def _make_weights(self, input_shape: tuple, project: bool) -> None:
+        _build(self.units[0], input_shape)
+        if project:
+            self.project = Conv3D(self.width, self.stride, strides=self.stride, padding="same", use_bias=False,
+                                  kernel_initializer="he_normal", dtype=self.dtype_policy, name="project")
+            _build(self.project, input_shape)
+        for unit in self.units[1:]:
+            _build(unit, (*input_shape[:-1], self.width))
 
     def _enter(self, x: tf.Tensor, training: bool | None) -> tuple[tf.Tensor, tf.Tensor]:
         """What reads the block's input: the shortcut and the first convolution."""
@@ -188,10 +195,13 @@ class ResidualBlock(keras.layers.Layer):
 
     def _finish(self, shortcut: tf.Tensor, x: tf.Tensor, training: bool | None) -> tf.Tensor:
         """What follows the first convolution."""
-        x = self.units[0].normalise(x, training)
-        for unit in self.units[1:]:
-            x = unit(x, training=training)
-        return tf.nn.relu(x + shortcut)
+        for unit, following in zip(self.units, self.units[1:]):
+            activate = functools.partial(unit.normalise, training=training)
+            if training and self.recompute:
+                x = convolve_activated(x, activate, kernel_of(following.conv))
+            else:
+                x = following.conv(activate(x), training=training)
+        return tf.nn.relu(self.units[-1].normalise(x, training) + shortcut)
 
 
 class JoiningBlock(ResidualBlock):
@@ -202,16 +212,15 @@ class JoiningBlock(ResidualBlock):
     of both is the sum of one of each, and that of the repeated map follows from the cells themselves.
     """
 
-    def __init__(self, width: int, convolutions: int, norm: Norm, name: str | None = None):
-        super().__init__(width, convolutions, norm, name=name)
+    def __init__(self, width: int, convolutions: int, norm: Norm, recompute: bool = False, name: str | None = None):
+        super().__init__(width, convolutions, norm, recompute=recompute, name=name)
         self.up = keras.layers.Conv3D(width, 1, use_bias=False, kernel_initializer="he_normal", name="up")
 
     def build(self, input_shape: tuple) -> None:
         coarse, skip = map(tuple, input_shape)
         joined = (*skip[:-1], self.width + skip[-1])
         _build(self.up, coarse)
-        _build(self.units[0], joined)
-        self._project(joined)
+        self._make_weights(joined, project=True)
         self.built = True
 
     def call(self, maps: tuple[tf.Tensor, tf.Tensor], training: bool | None = None) -> tf.Tensor:
@@ -219,5 +228,8 @@ class JoiningBlock(ResidualBlock):
         coarse = self.up(coarse)
         kernels = [kernel_of(layer) for layer in (self.project, self.units[0].conv)]
         of_skip = convolve(skip, [kernel[..., self.width:, :] for kernel in kernels], training)
-        shortcut, x = (fine + convolve_repeated(coarse, kernel[..., :self.width, :]) for fine, kernel in zip(of_skip, kernels))
-        return self._finish(shortcut, x, training)
+        of_coarse = [kernel[..., :self.width, :] for kernel in kernels]
+        shortcut = of_skip[0] + convolve_repeated(coarse, of_coarse[0])
+        # One after the other: else TensorFlow adds up all that makes the block's output at its end, and holds a map more.
+        coarse, = after([shortcut], coarse)
+        return self._finish(shortcut, of_skip[1] + convolve_repeated(coarse, of_coarse[1]), training)

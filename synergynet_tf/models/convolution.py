@@ -3,6 +3,7 @@
 Everything here takes and gives [B, X, Y, Z, C] in the compute dtype.
 """
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -42,7 +43,7 @@ def convolve(x: tf.Tensor, kernels: Sequence[tf.Tensor], training: bool | None,
             by_kernels = [tf.raw_ops.Conv3DBackpropFilterV2(
                 input=x, filter_sizes=tf.shape(kernel), out_backprop=above, strides=strides, padding="SAME")
                 for kernel, above in zip(kernels, upstream)]
-            upstream = _after(by_kernels, *upstream)
+            upstream = after(by_kernels, *upstream)
             by_input = [tf.raw_ops.Conv3DBackpropInputV2(
                 input_sizes=tf.shape(x), filter=kernel, out_backprop=above, strides=strides, padding="SAME")
                 for kernel, above in zip(kernels, upstream)]
@@ -50,10 +51,41 @@ def convolve(x: tf.Tensor, kernels: Sequence[tf.Tensor], training: bool | None,
 
         made = []
         for kernel in kernels:
-            made.append(tf.raw_ops.Conv3D(input=_after(made, x)[0], filter=kernel, strides=strides, padding="SAME"))
+            made.append(tf.raw_ops.Conv3D(input=after(made, x)[0], filter=kernel, strides=strides, padding="SAME"))
         return made, backward
 
     return forward(x, *kernels)
+
+
+def convolve_activated(x: tf.Tensor, activate: Callable[[tf.Tensor], tf.Tensor], kernel: tf.Tensor) -> tf.Tensor:
+    """What a kernel of stride 1 makes of activate(x), which is not kept for the gradients but made anew.
+
+    It is so twice, before the kernel's gradient and after that of activate(x) itself: kept from the one to the other it would
+    stand beside x and the gradients of both sides, where a step holds the most.
+
+    Args:
+        x: [B, X, Y, Z, C].
+        activate: a function of x without side effects, which may read variables.
+        kernel: [x, y, z, C, out].
+    """
+    strides = [1] * 5
+
+    @tf.custom_gradient
+    def forward(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+        def backward(upstream: tf.Tensor, variables: Sequence[Any] = ()) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+            by_kernel = tf.raw_ops.Conv3DBackpropFilterV2(
+                input=activate(*after([upstream], x)), filter_sizes=tf.shape(kernel), out_backprop=upstream, strides=strides,
+                padding="SAME")
+            by_activated = tf.raw_ops.Conv3DBackpropInputV2(
+                input_sizes=tf.shape(x), filter=kernel, out_backprop=after([by_kernel], upstream)[0], strides=strides,
+                padding="SAME")
+            again, = after([by_activated], x)
+            by_x, *by_variables = tf.gradients(activate(again), [again, *variables], by_activated)
+            return [by_x, by_kernel], by_variables
+
+        return tf.raw_ops.Conv3D(input=activate(x), filter=kernel, strides=strides, padding="SAME"), backward
+
+    return forward(x, kernel)
 
 
 def convolve_repeated(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
@@ -75,7 +107,7 @@ def convolve_repeated(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(made, [x.shape[0], *(n and 2 * n for n in x.shape[1:4]), outputs])
 
 
-def _after(first: Sequence[tf.Tensor], *tensors: tf.Tensor) -> list[tf.Tensor]:
+def after(first: Sequence[tf.Tensor], *tensors: tf.Tensor) -> list[tf.Tensor]:
     """The same tensors, but not before those of `first` have been made."""
     with tf.control_dependencies(first):
         return [tf.identity(tensor) for tensor in tensors]

@@ -113,11 +113,11 @@ class SynergyNet(BuiltByCalling, keras.Model):
         """
         lead = tf.shape(patch_boxes)[:2]
 
-        def section(*projected: tf.Tensor) -> tf.Tensor:
-            return self._segment(projected, _merge_lead(patch_boxes), tf.repeat(tf.range(lead[0]), lead[1]))
+        def section(*maps: tf.Tensor) -> tf.Tensor:
+            return self._segment(self.projections(maps), _merge_lead(patch_boxes), tf.repeat(tf.range(lead[0]), lead[1]))
 
-        projected = self.projections((features.d1, features.d2, features.d3))
-        logits = self._recompute(section, *projected) if training and self._recompute.levels else section(*projected)
+        maps = features.d1, features.d2, features.d3
+        logits = self._recompute(section, *maps) if training and self._recompute.levels else section(*maps)
         return tf.reshape(logits, tf.concat([lead, tf.shape(logits)[1:]], 0))
 
     def valid_patch_logits(self, features: Features, patch_boxes: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:

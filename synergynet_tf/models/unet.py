@@ -57,7 +57,8 @@ class Encoder(_Part):
 
     def __init__(self, config: UNetConfig, recompute: Recomputation = NO_RECOMPUTATION, name: str = "encoder"):
         super().__init__(recompute, name)
-        self.blocks = [ResidualBlock(width, config.convolutions, config.norm, stride=1 if i == 0 else 2, name=f"e{i}")
+        self.blocks = [ResidualBlock(width, config.convolutions, config.norm, stride=1 if i == 0 else 2,
+                                     recompute=i < recompute.levels, name=f"e{i}")
                        for i, width in enumerate(config.widths)]
 
     def call(self, image: tf.Tensor, training: bool | None = None) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -79,8 +80,8 @@ class Decoder(_Part):
     def __init__(self, config: UNetConfig, recompute: Recomputation = NO_RECOMPUTATION, name: str = "decoder"):
         super().__init__(recompute, name)
         _, width1, width2, _ = config.widths
-        self.block2 = JoiningBlock(width2, config.convolutions, config.norm, name="d2")
-        self.block1 = JoiningBlock(width1, config.convolutions, config.norm, name="d1")
+        self.block2 = JoiningBlock(width2, config.convolutions, config.norm, recompute.levels > 2, name="d2")
+        self.block1 = JoiningBlock(width1, config.convolutions, config.norm, recompute.levels > 1, name="d1")
 
     def call(self, maps: Maps3, training: bool | None = None) -> Maps3:
         e1, e2, e3 = maps
@@ -95,7 +96,7 @@ class GlobalHead(_Part):
 
     def __init__(self, config: UNetConfig, recompute: Recomputation = NO_RECOMPUTATION, name: str = "global_head"):
         super().__init__(recompute, name)
-        self.block0 = JoiningBlock(config.widths[0], config.convolutions, config.norm, name="d0")
+        self.block0 = JoiningBlock(config.widths[0], config.convolutions, config.norm, recompute.levels > 0, name="d0")
         self.logits = logit_layer(1, GLOBAL_PRIOR, "logits")
 
     def call(self, maps: tuple[tf.Tensor, tf.Tensor], training: bool | None = None) -> tf.Tensor:

@@ -100,24 +100,37 @@ def decode(deltas: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
 def from_instances(instances: tf.Tensor, max_lesions: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Tight boxes float32 [L, 6] and voxel counts int32 [L] of the labels 1..L = `max_lesions` in int32 `instances` [X, Y, Z].
 
-    Slot l is label l + 1. A label that does not occur has a box of zeros and the count 0; labels above L are left out. For each
-    axis one pass counts a label's voxels plane by plane; background gets the segment -1, which the segment operations skip.
+    Slot l is label l + 1. A label that does not occur has a box of zeros and the count 0; labels above L are left out. Voxels of
+    each label are counted by plane of each axis, in one loop over the planes along X: whole maps of indices are never made.
     """
     instances = tf.cast(instances, tf.int32)
-    shape = tf.shape(instances)
-    slot = tf.where(instances > max_lesions, 0, instances) - 1
-    ones = tf.ones([tf.size(instances)], tf.int32)
-    lows, highs = [], []
-    for axis in range(3):
-        plane = tf.reshape(tf.range(shape[axis]), [-1 if i == axis else 1 for i in range(3)])
-        segments = tf.reshape(tf.where(slot >= 0, slot * shape[axis] + plane, -1), [-1])
-        counts = tf.reshape(tf.math.unsorted_segment_sum(ones, segments, max_lesions * shape[axis]), [max_lesions, shape[axis]])
-        there = tf.cast(counts > 0, tf.int32)
-        lows.append(tf.argmax(there, 1, tf.int32))
-        highs.append(shape[axis] - tf.argmax(tf.reverse(there, [1]), 1, tf.int32))
-    voxels = tf.reduce_sum(counts, 1)
+    x, y, z = (instances.shape[axis] or tf.shape(instances)[axis] for axis in range(3))
+
+    def add(number: tf.Tensor, by_x: tf.Tensor, by_y: tf.Tensor, by_z: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        plane = instances[number]
+        slot = tf.where(plane > max_lesions, 0, plane) - 1       # background is the segment -1, which is skipped
+        counts = [_count(slot, 0, max_lesions, 1), _count(slot, tf.range(y)[:, None], max_lesions, y),
+                  _count(slot, tf.range(z)[None, :], max_lesions, z)]
+        return number + 1, tf.tensor_scatter_nd_add(by_x, [[number]], counts[0][None, :, 0]), by_y + counts[1], by_z + counts[2]
+
+    start = 0, *(tf.zeros(shape, tf.int32) for shape in ([x, max_lesions], [max_lesions, y], [max_lesions, z]))
+    _, by_x, by_y, by_z = tf.while_loop(lambda number, *_: number < x, add, start)
+    lows, highs = zip(*map(_ends, (tf.transpose(by_x), by_y, by_z)))
+    voxels = tf.reduce_sum(by_z, 1)
     boxes = tf.where((voxels > 0)[:, None], tf.stack(lows + highs, axis=-1), 0)
     return tf.cast(boxes, tf.float32), voxels
+
+
+def _count(slot: tf.Tensor, line: tf.Tensor | int, slots: int, lines: tf.Tensor | int) -> tf.Tensor:
+    """How many of `slot` [Y, Z] are each of 0..slots - 1 on each line: int32 [slots, lines]."""
+    segments = tf.reshape(tf.where(slot >= 0, slot * lines + line, -1), [-1])
+    return tf.reshape(tf.math.unsorted_segment_sum(tf.ones_like(segments), segments, slots * lines), [slots, lines])
+
+
+def _ends(counts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The first and one beyond the last place of each row of [L, N] that is not 0: int32 [L] each."""
+    there = tf.cast(counts > 0, tf.int32)
+    return tf.argmax(there, 1, tf.int32), tf.shape(counts)[1] - tf.argmax(tf.reverse(there, [1]), 1, tf.int32)
 
 
 def _centre_and_side(boxes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -6,12 +6,14 @@ process lives, and with it the graph: some 100 MB for each stage, which an exper
 import ctypes
 import gc
 import sys
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from tensorflow.python.framework import ops  # the registry has no public name
 
 PREFIX = "CustomGradient-"
+EVERY = 0.5         # seconds between two times that memory is given back
 
 
 @contextmanager
@@ -39,8 +41,28 @@ def release(names: Iterable[str]) -> None:
     gc.collect()
 
 
-def give_back() -> None:
-    """Have the C library return freed memory to the system: of what tracing a step took it keeps some 400 MB."""
+@contextmanager
+def giving_back() -> Iterator[None]:
+    """Have the C library return freed memory to the system during a `with` and at its end: a first step's.
+
+    Of what tracing and rewriting a graph took it would keep some 100 MB, beside the maps of the step that follows at once.
+    """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None     # glibc's; others have none
-    if trim:
-        trim(0)
+    if not trim:
+        yield
+        return
+    over = threading.Event()
+    thread = threading.Thread(target=_repeat, args=(lambda: trim(0), over), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _repeat(work: Callable[[], object], over: threading.Event) -> None:
+    """Work now and then until it is over, and once more then."""
+    while not over.wait(EVERY):
+        work()
+    work()

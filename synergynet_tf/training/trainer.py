@@ -135,12 +135,12 @@ class Trainer:
         every = max(1, self._steps // RECORDS_AN_EPOCH)
         values: list[dict[str, float]] = []
         for step, batch in enumerate(self._replicas.batches(functools.partial(self._dataset, run_epoch))):
-            total, parts = train_step(batch)
+            # Before a first step it has been traced, or scans were segmented.
+            with graphs.giving_back() if step == 0 else contextlib.nullcontext():
+                total, parts = train_step(batch)
             values.append({name: float(self._replicas.first(value)) for name, value in {"loss": total, **parts}.items()})
             self._require_finite(values[-1], stage, epoch, step)
             require_scale(optimizer)
-            if step == 0:       # the step has been traced, or scans were segmented since the last one
-                graphs.give_back()
             if self._average:
                 self._average.update()
             advance(what=f"stage {stage.number} ({stage.name}) loss {values[-1]['loss']:.3f}")

@@ -304,13 +304,15 @@ def determinism():
         tf_config.disable_op_determinism()
 
 
-def test_op_determinism_changes_nothing_and_reads_stay_parallel(cases, request):
+@pytest.mark.parametrize(("cores", "at_a_time"), [(1, 1), (2, 1), (4, 2), (64, 2)])
+def test_op_determinism_changes_nothing_and_reads_stay_parallel(cases, cores, at_a_time, monkeypatch, request):
+    monkeypatch.setattr(pipeline, "cores", lambda: cores)
     settings = config(train={"steps_per_epoch": 4})
     expected = batches(pipeline.training_dataset(cases, settings, 0))
     request.getfixturevalue("determinism")
     log = []
     assert_same(expected, batches(pipeline.training_dataset([watched(case, 0.03, log) for case in cases], settings, 0)))
-    assert np.cumsum(log).max() == 2
+    assert np.cumsum(log).max() == at_a_time
 
 
 def test_unfit_cases_are_named(cases):

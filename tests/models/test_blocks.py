@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from synergynet_tf.models.blocks import EPSILON, ConvNormAct, GroupNorm, JoiningBlock, ResidualBlock, normalisation
+from tests.models.optimized import run_and_see
 
 RNG = np.random.default_rng(0)
 
@@ -165,3 +166,33 @@ def test_a_joining_block_is_the_residual_block_of_both_maps_side_by_side(trainin
         theirs.set_weights(ours.get_weights())
     for ours, theirs in zip(gradients(joining, joining, joining.up), gradients(joined, plain, up), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("convolutions", [1, 3])
+@pytest.mark.parametrize("make", [ResidualBlock, JoiningBlock])
+def test_a_block_that_makes_maps_anew_has_the_same_gradients(make, convolutions):
+    skip = tf.constant(volumes(1, (6, 4, 8), 3))
+    given = (tf.constant(volumes(1, (3, 2, 4), 5)), skip) if make is JoiningBlock else skip
+    kept, anew = make(4, convolutions, "instance"), make(4, convolutions, "instance", recompute=True)
+    kept(given), anew(given)
+    anew.set_weights(kept.get_weights())
+
+    @tf.function(autograph=False)
+    def gradients(block):
+        y = block(given, training=True)
+        weights = [getattr(w, "value", w) if not isinstance(w, tf.Variable) else w for w in block.trainable_variables]
+        return [y, *tf.gradients(tf.reduce_sum(tf.sin(3 * y)), [*tf.nest.flatten(given), *weights])]
+
+    for found, expected in zip(gradients(anew), gradients(kept), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_joining_block_adds_up_its_shortcut_before_it_goes_on():
+    """TensorFlow would add all that makes the output at the end, and hold the shortcut's two parts until then."""
+    block = JoiningBlock(4, 2, "instance")
+    maps = tf.zeros((1, 4, 4, 4, 5)), tf.zeros((1, 8, 8, 8, 3))
+    block(maps)
+    graphs = run_and_see(tf.function(lambda maps: block(maps, training=True)), maps)
+    operations = [node.op for graph in graphs for node in graph.node]
+    assert "Conv3DBackpropInputV2" in operations or "_MklNativeConv3DBackpropInputV2" in operations
+    assert not any(operation.startswith(("AddN", "AccumulateNV2")) for operation in operations)

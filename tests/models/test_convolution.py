@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from synergynet_tf.models.convolution import Conv3D, convolve_repeated
+from synergynet_tf.models.convolution import Conv3D, convolve_activated, convolve_repeated
 
 RNG = np.random.default_rng(0)
 
@@ -45,6 +45,38 @@ def test_a_convolution_makes_the_gradient_of_its_kernel_first():
                            for kind in ("Conv3DBackpropFilterV2", "Conv3DBackpropInputV2"))
     waiting = by_input.inputs[2].op
     assert by_kernel in waiting.control_inputs
+
+
+def test_a_map_that_is_not_kept_gives_the_same_convolution_and_gradients():
+    scale = tf.Variable(some(3))
+    x, kernel, cotangent = some(2, 4, 5, 6, 3), some(3, 3, 3, 3, 4), some(2, 4, 5, 6, 4)
+
+    def activate(x):
+        return tf.nn.relu(tf.sin(x) * scale)
+
+    @tf.function(autograph=False)
+    def gradients(x, kernel):
+        made = convolve_activated(x, activate, kernel), tf.nn.conv3d(activate(x), kernel, [1] * 5, "SAME")
+        return [[y, *tf.gradients(y, [x, kernel, scale], cotangent)] for y in made]
+
+    for found, expected in zip(*gradients(x, kernel), strict=True):
+        assert np.any(expected != 0)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_no_map_that_is_not_kept_lives_through_the_convolution_s_gradients():
+    """It is made for the kernel's gradient alone, and once more when the gradient of its own is there."""
+    @tf.function(autograph=False)
+    def step(x, kernel):
+        return tf.gradients(convolve_activated(x, tf.tanh, kernel), [x, kernel])
+
+    graph = step.get_concrete_function(tf.TensorSpec((1, 4, 4, 4, 2)), tf.TensorSpec((3, 3, 3, 2, 2))).graph
+    by_kernel, by_map, slope = (next(op for op in graph.get_operations() if op.type == kind)
+                                for kind in ("Conv3DBackpropFilterV2", "Conv3DBackpropInputV2", "TanhGrad"))
+    of_kernel, of_slope = by_kernel.inputs[0].op, slope.inputs[0].op
+    assert of_kernel.type == of_slope.type == "Tanh" and of_kernel is not of_slope
+    assert [operation.name for operation in of_kernel.outputs[0].consumers()] == [by_kernel.name]
+    assert by_map in of_slope.inputs[0].op.control_inputs and by_kernel in by_map.inputs[2].op.control_inputs
 
 
 @pytest.mark.parametrize("side", [1, 3, 5])

@@ -3,12 +3,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow.python.eager import context  # the only way to see a graph as TensorFlow runs it
 
 from synergynet_tf.config import UNetConfig
 from synergynet_tf.models.recompute import Recomputation
 from synergynet_tf.models.unet import UNet
 from synergynet_tf.training.precision import layers_in
+from tests.models.optimized import run_and_see
 
 CONFIG = UNetConfig(widths=(3, 4, 5, 6))
 
@@ -83,16 +83,9 @@ def test_the_maps_that_are_made_anew_have_the_layers_type(kind, tolerance):
 
 
 def convolutions(step, image):
-    """Forward convolutions of the graph that is run, after TensorFlow's own rewriting."""
-    context.context().enable_graph_collection()
-    try:
-        step(image)
-        metadata = context.context().export_run_metadata()
-    finally:
-        context.context().disable_graph_collection()
-    graphs = [part.post_optimization_graph for part in metadata.function_graphs]
+    """Forward convolutions of the graph that is run."""
     return max(sum(node.op in ("Conv3D", "_MklNativeConv3D", "_FusedConv3D", "_MklNativeFusedConv3D") for node in graph.node)
-               for graph in graphs)
+               for graph in run_and_see(step, image))
 
 
 def test_tensorflow_does_not_merge_the_second_making_with_the_first():
