@@ -2,7 +2,8 @@
 
 Every stage runs in a process of its own, so that its peak memory is its own. Without --data.path one phantom patient is made.
 The first step, which traces and allocates, is timed apart. Processor seconds are of all threads, the input's too: beside other
-work they tell more than the clock. Prints a Markdown table.
+work they tell more than the clock. Peak memory is the whole process's; "of tensors" is what TensorFlow's allocator had given out
+at the most, without its own gaps, the program and its graphs. Prints a Markdown table.
 """
 import contextlib
 import json
@@ -37,25 +38,30 @@ def main(argv: list[str] | None = None) -> None:
                 for stage in range(1, STAGE_COUNT + 1)]
     size = "x".join(map(str, config.patch.size))
     print(f"{size}x{len(config.data.channels)}, batch {config.train.batch}, {own.steps} steps after the first\n")
-    print("| stage | first step, s | step, s | of processors, s | peak memory, GB | loss |")
-    print("|---|---|---|---|---|---|")
+    print("| stage | first step, s | step, s | of processors, s | peak memory, GB | of tensors, GB | loss |")
+    print("|---|---|---|---|---|---|---|")
     for row in rows:
         print(f"| {row['stage']} | {row['first']:.1f} | {row['step']:.2f} | {row['processors']:.2f} | {row['memory']:.2f} "
-              f"| {row['loss']:.3f} |")
+              f"| {row['tensors']:.2f} | {row['loss']:.3f} |")
 
 
 def measure(config: Config, number: int, steps: int) -> dict[str, float]:
     """Run 1 + `steps` real steps of a stage; the median of the later ones."""
     import_tensorflow()
+    import tensorflow as tf
+
     from synergynet_tf.data import layouts, pipeline
     from synergynet_tf.data.cache import build_cache
     from synergynet_tf.models.synergynet import build_synergynet
     from synergynet_tf.training import graphs
+    from synergynet_tf.training.determinism import make_deterministic
     from synergynet_tf.training.optimizer import make_optimizer
     from synergynet_tf.training.precision import layers_in
     from synergynet_tf.training.stages import STAGES, trainable_variables
     from synergynet_tf.training.steps import make_train_step
 
+    if config.train.deterministic:
+        make_deterministic()        # as a training does
     stage = STAGES[number - 1]
     found = layouts.discover(config.data.path, config.data.layout, config.data.channels, require_lesions=True,
                              raters=config.data.raters)
@@ -68,14 +74,15 @@ def measure(config: Config, number: int, steps: int) -> dict[str, float]:
     while len(seconds) <= steps:
         for batch in pipeline.training_dataset(cases, config, epoch):
             start, worked = time.perf_counter(), time.process_time()
-            with contextlib.nullcontext() if seconds else graphs.giving_back():     # as a training does
+            with contextlib.nullcontext() if seconds else graphs.giving_back():     # this too
                 loss = float(step(batch)[0])
             seconds.append(time.perf_counter() - start)
             processors.append(time.process_time() - worked)
         epoch += 1
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** 20      # KiB on Linux
+    tensors = tf.config.experimental.get_memory_info(tf.config.list_logical_devices()[-1].name)["peak"] / 2 ** 30
     return {"stage": number, "first": seconds[0], "step": statistics.median(seconds[1:steps + 1]),
-            "processors": statistics.median(processors[1:steps + 1]), "memory": peak, "loss": loss}
+            "processors": statistics.median(processors[1:steps + 1]), "memory": peak, "tensors": tensors, "loss": loss}
 
 
 def _phantom(folder: Path) -> Path:

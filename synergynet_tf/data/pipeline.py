@@ -28,7 +28,7 @@ def training_dataset(cases: Sequence[CachedCase], config: Config, epoch: int, pa
         cases: the training split, in an order that does not change between runs: `Batch.case` and the draws refer to it.
         config: its patch, augment, lesions, train and data.channels settings.
         epoch: the epoch's number, 0 or more, over the whole run.
-        parallel: patches prepared at a time, without effect on the result; none: as many as `_at_a_time` says.
+        parallel: patches prepared at a time, without effect on the result; none: two, or one where two cores are all.
         replicas, replica: of how many replicas, and for which of them: the batches of all of them in turn are those that one
             would take with as many times the batch.
 

@@ -58,8 +58,8 @@ def test_a_step_changes_exactly_the_stage_s_parts(config, model, stage):
     assert float(total) == pytest.approx(sum(map(float, parts.values())), rel=1e-6)
 
 
-@pytest.mark.slow       # XLA takes half a minute to several for each
-@pytest.mark.parametrize("stage", STAGES, ids=[stage.name for stage in STAGES])
+@pytest.mark.slow       # XLA takes half a minute to several for each; the last stage holds what the two before it do
+@pytest.mark.parametrize("stage", [STAGES[0], STAGES[-1]], ids=lambda stage: stage.name)
 def test_the_compiled_step_gives_the_uncompiled_losses_and_weights(config, stage):
     results = []
     for compiled in (False, True):
