@@ -44,21 +44,19 @@ def take_turns(sides: dict[str, Side], turns: int) -> dict[str, dict[str, Cost]]
     try:
         known = {name: _answer(name, process) for name, process in running.items()}
         said: dict[str, dict[str, list[dict]]] = {name: {job: [] for job in side.jobs} for name, side in sides.items()}
-        private = dict.fromkeys(sides, 0.0)
         for turn in range(turns + 1):
             for name, process in running.items():
                 process.send_signal(signal.SIGCONT)
                 for job, count in sides[name].jobs.items():
                     answer = _answer(name, process, f"{job} {count if turn else 1}\n")
                     said[name][job] += [answer] if turn else []
-                    private[name] = max(private[name], answer["private"])
+                    known[name]["private"] = max(known[name]["private"], answer["private"])
                 process.send_signal(signal.SIGSTOP)        # nobody works ahead in the others' time
     finally:
         for process in running.values():
             process.kill()
             process.communicate()
-    return {name: {job: _cost(answers, known[name] | {"private": private[name]}) for job, answers in jobs.items()}
-            for name, jobs in said.items()}
+    return {name: {job: _cost(answers, known[name]) for job, answers in jobs.items()} for name, jobs in said.items()}
 
 
 def _answer(name: str, process: subprocess.Popen, question: str = "") -> dict:

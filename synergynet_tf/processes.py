@@ -1,7 +1,8 @@
-"""Work shared among processes."""
+"""Work shared among processes, or done beside other work."""
 import contextlib
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -33,3 +34,21 @@ def pool(workers: int, doing: str) -> Iterator[ProcessPoolExecutor]:
                          "use fewer --workers") from None
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def repeated(call: Callable[[], None], seconds: float) -> Iterator[None]:
+    """Call a function about every so many seconds, in a thread, for the length of a `with`."""
+    over = threading.Event()
+
+    def repeat() -> None:
+        while not over.wait(seconds):
+            call()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -1,10 +1,8 @@
 """A search in several processes: Keras Tuner's chief, which hands out trials over gRPC, and its workers, which train them."""
-import contextlib
 import os
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -51,21 +49,3 @@ def wait_for_chief(project: Path) -> None:
     """Return when the chief has prepared the project folder."""
     while not (project / READY).exists():
         time.sleep(LOOK_S)
-
-
-@contextlib.contextmanager
-def repeated(call: Callable[[], None], seconds: float) -> Iterator[None]:
-    """Call a function about every so many seconds, in a thread, for the length of a `with`."""
-    over = threading.Event()
-
-    def repeat() -> None:
-        while not over.wait(seconds):
-            call()
-
-    thread = threading.Thread(target=repeat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()

@@ -13,6 +13,7 @@ from synergynet_tf import cli, progress
 from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError, command
 from synergynet_tf.files import make_folder, replace_file
+from synergynet_tf.processes import repeated
 from synergynet_tf.startup import import_tensorflow
 
 from . import parallel
@@ -187,7 +188,7 @@ def run_search(settings: Settings, space: Space, config: Config, project: Path, 
         tuner = SynergyTuner(oracle, project, config, settings.objective, train, board)
     with contextlib.ExitStack() as stack:
         if role == "chief":
-            stack.enter_context(parallel.repeated(oracle.forget_silent, 1.0))
+            stack.enter_context(repeated(oracle.forget_silent, 1.0))
         if role != "worker":
             stack.enter_context(board.live(oracle))
         try:

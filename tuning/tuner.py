@@ -15,9 +15,9 @@ from keras_tuner.engine.trial import Trial
 from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError
 from synergynet_tf.files import replace_file
+from synergynet_tf.processes import repeated
 
 from .objective import Objective
-from .parallel import repeated
 from .space import apply
 
 TRACE = "error.txt"         # in the folder of a trial that failed

@@ -72,6 +72,7 @@ def convolve_activated(x: tf.Tensor, activate: Callable[[tf.Tensor], tf.Tensor],
 
     @tf.custom_gradient
     def forward(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+        """The map, and the gradients of x, the kernel and what `activate` reads from that of the map."""
         def backward(upstream: tf.Tensor, variables: Sequence[Any] = ()) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
             by_kernel = tf.raw_ops.Conv3DBackpropFilterV2(
                 input=activate(*after([upstream], x)), filter_sizes=tf.shape(kernel), out_backprop=upstream, strides=strides,

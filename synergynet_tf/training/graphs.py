@@ -6,11 +6,12 @@ process lives, and with it the graph: some 100 MB for each stage, which an exper
 import ctypes
 import gc
 import sys
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from tensorflow.python.framework import ops  # the registry has no public name
+
+from synergynet_tf.processes import repeated
 
 PREFIX = "CustomGradient-"
 EVERY = 0.5         # seconds between two times that memory is given back
@@ -51,18 +52,6 @@ def giving_back() -> Iterator[None]:
     if not trim:
         yield
         return
-    over = threading.Event()
-    thread = threading.Thread(target=_repeat, args=(lambda: trim(0), over), daemon=True)
-    thread.start()
-    try:
+    with repeated(lambda: trim(0), EVERY):
         yield
-    finally:
-        over.set()
-        thread.join()
-
-
-def _repeat(work: Callable[[], object], over: threading.Event) -> None:
-    """Work now and then until it is over, and once more then."""
-    while not over.wait(EVERY):
-        work()
-    work()
+    trim(0)
