@@ -1,4 +1,4 @@
-"""What importing the package settles for TensorFlow: the convolutions' library, which it reads once, as it is imported."""
+"""Starting TensorFlow: the convolutions' library, which it reads once, as it is imported; what is not taken along."""
 import os
 import platform
 import subprocess
@@ -25,3 +25,11 @@ def test_convolutions_are_one_dnn_s_on_every_x86_processor():
 
 def test_who_turns_one_dnn_off_is_obeyed():
     assert _one_dnn(TF_ENABLE_ONEDNN_OPTS="0") == "False"
+
+
+def test_what_only_keras_would_use_is_left_out_and_there_for_others():
+    code = ("import sys; import pandas; from synergynet_tf.startup import import_tensorflow; import_tensorflow(); "
+            "print(sorted({'matplotlib', 'pandas', 'sklearn', 'keras'} & set(sys.modules)), sys.modules['pandas'] is pandas); "
+            "import matplotlib.figure, sklearn.metrics; import keras; keras.Sequential([keras.layers.Dense(1)])")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["['keras', 'pandas'] True"]

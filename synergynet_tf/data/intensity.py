@@ -1,7 +1,8 @@
 """Changes of a patch's intensities: graph code with static shapes. Images are float32 [X, Y, Z, C], z-scored.
 
 `alter` applies them in the order in which a scan comes about: the tissue's grey (bias field, gamma, contrast, brightness), how it
-was sampled (thick slices, blur, noise), and which channels there are. A voxel of 0 was not measured and stays exactly 0.
+was sampled (thick slices, blur, noise), and which channels there are. A voxel of 0 was not measured and stays exactly 0, and a
+transform of no strength leaves the image as it is.
 """
 import math
 from collections.abc import Callable
@@ -30,18 +31,20 @@ def alter(image: tf.Tensor, draws: Draws, config: AugmentConfig) -> tf.Tensor:
     """Apply what `draws` (of one patch) holds, float32 [X, Y, Z, C]; transforms of probability 0 leave no trace in the graph."""
     inside = image != 0
     steps = {
-        "bias_field": (draws.bias_field > 0, lambda x: bias(x, inside, draws.bias_field, draws.bias_terms)),
-        "gamma": (draws.gamma != 1, lambda x: gamma(x, inside, draws.gamma)),
-        "contrast": (draws.contrast != 1, lambda x: contrast(x, inside, draws.contrast)),
-        "brightness": (draws.brightness != 0, lambda x: x + draws.brightness),
-        "thick_slices": (draws.thick_slices > 1, lambda x: thick_slices(x, draws.thick_slices, draws.thick_axis)),
-        "blur": (draws.blur > 0, lambda x: blur(x, draws.blur, config.blur_range[1])),
-        "noise": (draws.noise > 0, lambda x: x + draws.noise * normal(draws.noise_seed, x.shape)),
-        "modality_dropout": (tf.reduce_any(draws.dropped), lambda x: tf.where(draws.dropped, 0.0, x)),
+        "bias_field": lambda x: bias(x, inside, draws.bias_field, draws.bias_terms),
+        "gamma": lambda x: gamma(x, inside, draws.gamma),
+        "contrast": lambda x: contrast(x, inside, draws.contrast),
+        "brightness": lambda x: _by_plane(draws.brightness != 0, lambda plane, _: plane + draws.brightness, x, inside),
+        "thick_slices": lambda x: _at_once(
+            draws.thick_slices > 1, lambda: thick_slices(x, draws.thick_slices, draws.thick_axis), x, inside),
+        "blur": lambda x: _at_once(draws.blur > 0, lambda: blur(x, draws.blur, config.blur_range[1]), x, inside),
+        "noise": lambda x: noise(x, inside, draws.noise, draws.noise_seed),
+        "modality_dropout": lambda x: _by_plane(
+            tf.reduce_any(draws.dropped), lambda plane, _: tf.where(draws.dropped, 0.0, plane), x, inside),
     }
-    for name, (active, change) in steps.items():
+    for name, change in steps.items():
         if getattr(config, name):
-            image = _where_active(active, change, image, inside)
+            image = tf.ensure_shape(change(image), image.shape)
     return image
 
 
@@ -50,17 +53,23 @@ def gamma(image: tf.Tensor, inside: tf.Tensor, exponent: tf.Tensor) -> tf.Tensor
 
     A scan is z-scored whatever its gamma: what changes is how its greys are spread, not where they lie.
     """
-    before = _statistics(image, inside)
-    grey = tf.clip_by_value((image - before.low) / tf.maximum(before.high - before.low, 1e-6), 0.0, 1.0)
-    bent = tf.exp(exponent * tf.math.log(grey))     # a power without the special cases of one
-    after = _statistics(bent, inside)
-    return before.mean + before.deviation * (bent - after.mean) / tf.maximum(after.deviation, 1e-6)
+    def bend(plane: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
+        grey = tf.clip_by_value((plane - before.low) / tf.maximum(before.high - before.low, 1e-6), 0.0, 1.0)
+        return tf.exp(exponent * tf.math.log(grey))     # a power without the special cases of one
+
+    active = exponent != 1
+    before = _statistics(active, image, inside)
+    bent = _by_plane(active, bend, image, inside)
+    after = _statistics(active, bent, inside)
+    factor = before.deviation / tf.maximum(after.deviation, 1e-6)
+    return _by_plane(active, lambda plane, _: before.mean + factor * (plane - after.mean), bent, inside)
 
 
 def contrast(image: tf.Tensor, inside: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
     """Each channel's distance from its mean `inside` (bool, as image) times `factor`."""
-    mean = _statistics(image, inside).mean
-    return mean + factor * (image - mean)
+    active = factor != 1
+    mean = _statistics(active, image, inside).mean
+    return _by_plane(active, lambda plane, _: mean + factor * (plane - mean), image, inside)
 
 
 def bias(image: tf.Tensor, inside: tf.Tensor, strength: tf.Tensor, terms: tf.Tensor) -> tf.Tensor:
@@ -68,13 +77,21 @@ def bias(image: tf.Tensor, inside: tf.Tensor, strength: tf.Tensor, terms: tf.Ten
 
     A z-score has no zero of its own: the field acts on what a voxel is above the darkest one `inside` (bool, as image).
     """
-    low = _statistics(image, inside).low
+    active = strength > 0
+    low = _statistics(active, image, inside).low
     log = terms
     for n in image.shape[:3]:       # the first axis is summed out and its voxels come last: three times is once around
         powers = tf.stack([tf.linspace(-1.0, 1.0, n) ** k for k in range(terms.shape[0])])
         log = tf.tensordot(log, powers, [[0], [0]])
     log *= strength / tf.maximum(tf.reduce_max(tf.abs(log)), 1e-6)
-    return low + (image - low) * tf.exp(log)[..., None]
+    return _by_plane(active, lambda plane, number: low + (plane - low) * tf.exp(log[number])[..., None], image, inside)
+
+
+def noise(image: tf.Tensor, inside: tf.Tensor, deviation: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Add `normal` numbers times `deviation` to what lies `inside` (bool, as image)."""
+    count = math.prod(image.shape[1:])
+    first = tf.reshape(tf.range(count), image.shape[1:])
+    return _by_plane(deviation > 0, lambda plane, number: plane + deviation * normal(first + number * count, seed), image, inside)
 
 
 def thick_slices(image: tf.Tensor, thickness: tf.Tensor, axis: tf.Tensor) -> tf.Tensor:
@@ -99,25 +116,49 @@ def blur(image: tf.Tensor, sigma: tf.Tensor, largest: float) -> tf.Tensor:
     return image
 
 
-def normal(seed: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
-    """Standard normal numbers, float32, the same for the same seed (int32 [2]); `shape` begins with an even number.
+def normal(number: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """A standard normal number, float32, for each `number` (int32, any shape), another for another `seed` (int32 [2]).
 
-    Each is one of `LEVELS` quantiles of equal share, chosen by half of a 32-bit word: a look-up costs less than the formula.
+    It is one of `LEVELS` quantiles of equal share: a look-up costs less than the formula. Which one is chosen by the mixing
+    function "lowbias32" (Wellons 2018, "Prospecting for Hash Functions"), since TensorFlow's generators cost five times as
+    much when compiled.
     """
-    bits = tf.random.stateless_uniform([shape[0] // 2, *shape[1:]], seed, None, None, tf.int32, alg="philox")
-    halves = tf.concat([bits, tf.bitwise.right_shift(bits, 16)], 0) & (LEVELS - 1)
+    bits = tf.bitcast(number, tf.uint32)
+    for key in tf.unstack(tf.bitcast(seed, tf.uint32)):
+        bits += key
+        for shift, factor in ((16, 0x7feb352d), (15, 0x846ca68b), (16, 1)):
+            bits = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, shift)) * factor
     quantiles = ndtri((np.arange(LEVELS) + 0.5) / LEVELS)
-    return tf.gather(tf.constant(quantiles / quantiles.std(), tf.float32), halves)
+    return tf.gather(tf.constant(quantiles / quantiles.std(), tf.float32), tf.cast(tf.bitwise.right_shift(bits, 16), tf.int32))
 
 
-def _where_active(active: tf.Tensor, change: Callable, image: tf.Tensor, inside: tf.Tensor) -> tf.Tensor:
-    shape = image.shape
-    changed = tf.cond(active, lambda: tf.where(inside, change(image), 0.0), lambda: image)
-    return tf.ensure_shape(changed, shape)
+def _by_plane(active: tf.Tensor, change: Callable, image: tf.Tensor, inside: tf.Tensor) -> tf.Tensor:
+    """The image, if `active` with every plane along X made `change(plane, its number)` where that lies `inside`, else 0.
+
+    Compiled, each plane is overwritten where it lies: there is no second image, nor a copy of one that stays as it is.
+    """
+    def step(number: tf.Tensor, planes: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+        changed = tf.where(inside[number], change(planes.read(number), number), 0.0)
+        return number + 1, planes.write(number, changed)
+
+    count = tf.where(active, image.shape[0], 0)
+    planes = tf.TensorArray(image.dtype, image.shape[0], clear_after_read=False, element_shape=image.shape[1:]).unstack(image)
+    return tf.while_loop(lambda number, _: number < count, step, (0, planes))[1].stack()
 
 
-def _statistics(image: tf.Tensor, inside: tf.Tensor) -> Statistics:
-    """Of the values `inside` (bool, as image). It goes plane by plane, so that compiled, no more than a plane is stored."""
+def _at_once(active: tf.Tensor, change: Callable, image: tf.Tensor, inside: tf.Tensor) -> tf.Tensor:
+    """The image, if `active` as `change()` makes it where that lies `inside`, else 0."""
+    return tf.cond(active, lambda: tf.where(inside, change(), 0.0), lambda: image)
+
+
+def _statistics(active: tf.Tensor, image: tf.Tensor, inside: tf.Tensor) -> Statistics:
+    """Of the values `inside` (bool, as image), if `active`; else zeros, at no cost."""
+    nothing = tf.zeros([image.shape[3]])
+    return tf.cond(active, lambda: _measure(image, inside), lambda: Statistics(*[nothing] * len(Statistics._fields)))
+
+
+def _measure(image: tf.Tensor, inside: tf.Tensor) -> Statistics:
+    """It goes plane by plane, so that compiled, no more than a plane is stored."""
     def of_plane(plane: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, ...]:
         # In rows of Z x C: compiled, adding rows up is ten times faster than adding up all of them at once.
         values, there = (tf.reshape(part, [image.shape[1], -1]) for part in plane)
