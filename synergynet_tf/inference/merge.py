@@ -4,7 +4,8 @@ Global logits are averaged voxel by voxel, each window weighted by how deep the 
 volume's coordinates and suppressed once more over all windows. The patches of those that are left are pasted once, and eq. 1 is
 applied once, so a lesion that two windows saw does not count twice.
 """
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -129,10 +130,22 @@ def paste(detections: Found, shape: Triple, window: int) -> tuple[np.ndarray, np
     count = len(detections.scores)
     if count == 0:
         return np.zeros(shape, np.float32), np.zeros(shape, bool)
-    mean, covered = roi.paste_3d(
-        tf.constant(detections.patch_logits[..., None]), tf.constant(detections.mask_boxes), tf.zeros(count, tf.int32),
-        tf.ones(count, tf.bool), (1, *shape), window)
+    mean, covered = _pasting(detections.patch_logits.shape[1], window)(detections.patch_logits[..., None], detections.mask_boxes,
+                                                                       (1, *shape))
     return np.where(covered, mean[..., 0], 0)[0].astype(np.float32), np.asarray(covered)[0]
+
+
+@functools.cache
+def _pasting(cells: int, window: int) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+    """`roi.paste_3d` for any number of patches of one volume of any shape, traced once: op by op, each chunk of patches would
+    copy the volume."""
+    @tf.function(input_signature=[tf.TensorSpec([None, cells, cells, cells, 1]), tf.TensorSpec([None, 6]),
+                                  tf.TensorSpec([4], tf.int32)])
+    def pasted(patches: tf.Tensor, boxes: tf.Tensor, shape: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        count = tf.shape(patches)[:1]
+        return roi.paste_3d(patches, boxes, tf.zeros(count, tf.int32), tf.ones(count, tf.bool), shape, window)
+
+    return pasted
 
 
 def fused_probability(merged: Merged, gamma: float) -> np.ndarray:
