@@ -55,8 +55,7 @@ class SynergyNet(BuiltByCalling, keras.Model):
     def call(self, image: tf.Tensor) -> Prediction:
         """Segment: image [B, X, Y, Z, C] -> Prediction with at most `detector.max_detections` detections."""
         features = self.features(image)
-        objectness, deltas = self.rpn(features.d1)
-        proposals = self.propose(objectness, deltas, image, self._detector.infer_nms_iou)
+        proposals = self.propose(*self.rpn(features.d1), image, self._detector.infer_nms_iou)
         logits, roi_deltas = self.refine(features.d1, proposals.boxes)
         detections = self.detect(proposals, logits, roi_deltas, image, self._detector.max_detections)
         mask_boxes = boxes.scale(detections.boxes, self._mask.context)
@@ -68,23 +67,21 @@ class SynergyNet(BuiltByCalling, keras.Model):
         e0, e1, e2, e3 = self.encoder(image, training=training)
         return Features(e0, *self.decoder((e1, e2, e3), training=training))
 
-    def propose(self, objectness: tf.Tensor, deltas: tf.Tensor, image: tf.Tensor, nms_iou: float) -> Proposals:
-        """Objectness [B, N] and deltas [B, N, 6] -> the `detector.proposals` best boxes that do not overlap above `nms_iou`.
+    def propose(self, objectness: tf.Tensor, cells: tf.Tensor, image: tf.Tensor, nms_iou: float) -> Proposals:
+        """What the RPN gives -> the `detector.proposals` best boxes that do not overlap above `nms_iou`.
 
         Boxes carry no gradient.
         """
         config, shape = self._detector, tf.shape(image)[1:4]
-        grid_shape = shape // config.stride
+        scores, best = tf.math.top_k(tf.stop_gradient(objectness), _at_most(config.pre_nms, objectness))
+        reference = anchors.anchors_at(best, shape // config.stride, config.stride, config.anchor_sizes)
+        decoded = boxes.clip(boxes.decode(tf.stop_gradient(self.rpn.deltas_at(tf.stop_gradient(cells), best)), reference), shape)
 
-        def one(objectness: tf.Tensor, deltas: tf.Tensor) -> Proposals:
-            scores, best = tf.math.top_k(objectness, _at_most(config.pre_nms, objectness))
-            reference = anchors.anchors_at(best, grid_shape, config.stride, config.anchor_sizes)
-            decoded = boxes.clip(boxes.decode(tf.gather(deltas, best), reference), shape)
+        def one(decoded: tf.Tensor, scores: tf.Tensor) -> Proposals:
             kept, valid = nms.nms_3d(decoded, scores, _at_least_a_voxel(decoded), nms_iou, config.proposals)
             return Proposals(tf.gather(decoded, kept), valid)
 
-        fixed = tf.stop_gradient(objectness), tf.stop_gradient(deltas)
-        return per_sample(one, fixed, Proposals(tf.float32, tf.bool))
+        return per_sample(one, (decoded, scores), Proposals(tf.float32, tf.bool))
 
     def refine(self, d1: tf.Tensor, rois: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The R-CNN sub-network on RoIs [B, R, 6] of d1 -> logits [B, R] and deltas [B, R, 6]."""
@@ -218,8 +215,8 @@ def _merge_lead(tensor: tf.Tensor) -> tf.Tensor:
 
 
 def _at_most(count: int, tensor: tf.Tensor) -> tf.Tensor | int:
-    size = tensor.shape[0]
-    return min(count, size) if size is not None else tf.minimum(count, tf.shape(tensor)[0])
+    size = tensor.shape[-1]
+    return min(count, size) if size is not None else tf.minimum(count, tf.shape(tensor)[-1])
 
 
 def _static_or(tensor: tf.Tensor, dynamic: tf.Tensor) -> tuple[tf.Tensor | int, ...]:

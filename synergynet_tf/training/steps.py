@@ -48,10 +48,10 @@ def stage_losses(model: SynergyNet | UNetSystem, batch: Batch, stage: Stage, con
         logits = model.logits(batch.image, training)
         return {"global": segmentation.dice_loss(logits, _lesions(batch), count=counts("global"))}
     features = model.features(batch.image, training)
-    objectness, deltas = model.rpn(features.d1)
-    parts = _rpn_losses(objectness, deltas, batch, config, counts)
+    objectness, cells = model.rpn(features.d1)
+    parts = _rpn_losses(model, objectness, cells, batch, config, counts)
     if stage.has_rcnn:
-        parts |= _roi_losses(model, features, objectness, deltas, batch, stage, config, training, counts)
+        parts |= _roi_losses(model, features, objectness, cells, batch, stage, config, training, counts)
     return parts
 
 
@@ -86,18 +86,19 @@ def _rpn_goals(batch: Batch, config: Config) -> targets.RPNTargets:
     return per_sample(one, (batch.instances, batch.gt_boxes, batch.gt_valid, batch.gt_ignore), None)
 
 
-def _rpn_losses(objectness: tf.Tensor, deltas: tf.Tensor, batch: Batch, config: Config, counts: Counts) -> Parts:
+def _rpn_losses(model: SynergyNet, objectness: tf.Tensor, cells: tf.Tensor, batch: Batch, config: Config,
+                counts: Counts) -> Parts:
     goal = _rpn_goals(batch, config)
     focal = detection.focal_loss(objectness, goal.objectness, config.loss.focal_beta, goal.valid, config.loss.focal_normaliser,
                                  counts("rpn_objectness"))
-    boxes_loss = detection.box_loss(tf.gather(deltas, goal.indices, batch_dims=1), goal.deltas, goal.indices_valid,
-                                    counts("rpn_boxes"))
+    deltas = model.rpn.deltas_at(cells, goal.indices)
+    boxes_loss = detection.box_loss(deltas, goal.deltas, goal.indices_valid, counts("rpn_boxes"))
     return {"rpn_objectness": focal, "rpn_boxes": boxes_loss}
 
 
-def _roi_goals(model: SynergyNet, objectness: tf.Tensor, deltas: tf.Tensor, batch: Batch,
+def _roi_goals(model: SynergyNet, objectness: tf.Tensor, cells: tf.Tensor, batch: Batch,
                config: Config) -> tuple[Proposals, targets.RoITargets]:
-    proposals = model.propose(objectness, deltas, batch.image, config.detector.train_nms_iou)
+    proposals = model.propose(objectness, cells, batch.image, config.detector.train_nms_iou)
 
     def one(*given: tf.Tensor) -> targets.RoITargets:
         return targets.roi_targets(*given, config.detector)
@@ -106,9 +107,9 @@ def _roi_goals(model: SynergyNet, objectness: tf.Tensor, deltas: tf.Tensor, batc
                                        batch.gt_ignore, batch.seed), None)
 
 
-def _roi_losses(model: SynergyNet, features: Features, objectness: tf.Tensor, deltas: tf.Tensor, batch: Batch, stage: Stage,
+def _roi_losses(model: SynergyNet, features: Features, objectness: tf.Tensor, cells: tf.Tensor, batch: Batch, stage: Stage,
                 config: Config, training: bool, counts: Counts) -> Parts:
-    proposals, goal = _roi_goals(model, objectness, deltas, batch, config)
+    proposals, goal = _roi_goals(model, objectness, cells, batch, config)
     logits, roi_deltas = model.refine(features.d1, goal.boxes)
     parts = {"rcnn_class": detection.binary_cross_entropy(logits, tf.cast(goal.positive, tf.float32), goal.valid,
                                                           counts("rcnn_class")),

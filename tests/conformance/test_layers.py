@@ -10,11 +10,21 @@ from synergynet_tf.models.mask_head import MaskHead, MaskProjections
 from synergynet_tf.models.rpn import RPNHead
 from synergynet_tf.models.unet import UNet
 
+
+class EveryDelta(RPNHead):
+    """The RPN with the deltas of all its anchors, from last to first."""
+
+    def call(self, d1):
+        objectness, cells = super().call(d1)
+        batch, count = tf.unstack(tf.shape(objectness))
+        return objectness, self.deltas_at(cells, tf.tile(tf.range(count)[None, ::-1], [batch, 1]))
+
+
 # A part, the shapes of its inputs, and how many of each input's axes after the batch are free.
 PARTS = {
     "unet": (lambda: UNet(UNetConfig(widths=(3, 4, 5, 6), convolutions=1)), [(2, 8, 8, 16, 1)], 3),
-    "rpn stride 2": (lambda: RPNHead(4, 2, 2), [(2, 4, 2, 6, 3)], 3),
-    "rpn stride 4": (lambda: RPNHead(4, 2, 4), [(2, 4, 2, 6, 3)], 3),
+    "rpn stride 2": (lambda: EveryDelta(4, 2, 2), [(2, 4, 2, 6, 3)], 3),
+    "rpn stride 4": (lambda: EveryDelta(4, 2, 4), [(2, 4, 2, 6, 3)], 3),
     "box head": (lambda: BoxHead(8), [(2, 4, 4, 4, 3)], 0),
     "projections": (lambda: MaskProjections(4), [(2, 8, 8, 8, 3), (2, 4, 4, 4, 4), (2, 2, 2, 2, 5)], 3),
     "mask head": (lambda: MaskHead(4), [(2, 4, 4, 4, 4)] * 3, 3),

@@ -117,15 +117,17 @@ def test_an_image_of_zeros_gives_finite_numbers(model):
         assert np.isfinite(tf.cast(tensor, tf.float32)).all()
 
 
-def test_proposals_are_the_best_anchors_decoded(model):
-    """A delta field that moves one confident anchor by half its side: the first proposal is that box."""
+def test_proposals_are_the_best_anchors_decoded(model, monkeypatch):
+    """A network that moves one confident anchor by half its side: the first proposal is that box."""
     grid = anchors.anchor_grid((8, 8, 8), 2, CONFIG.detector.anchor_sizes).numpy()
     row = 4 * (8 * (8 * 3 + 4) + 5) + 1         # cell (3, 4, 5), second size
     objectness = np.full((1, len(grid)), -5.0, np.float32)
     objectness[0, row] = 3.0
     deltas = np.zeros((1, len(grid), 6), np.float32)
     deltas[0, row, 0] = 0.5
-    proposals = model.propose(tf.constant(objectness), tf.constant(deltas), tf.zeros((1, 16, 16, 16, 1)), 0.5)
+    monkeypatch.setattr(model.rpn, "deltas_at", lambda cells, rows: tf.gather(deltas, rows, axis=1, batch_dims=1))
+    cells = tf.zeros((1, 8, 8, 8, CONFIG.detector.rpn_width))
+    proposals = model.propose(tf.constant(objectness), cells, tf.zeros((1, 16, 16, 16, 1)), 0.5)
     centre, side = np.array([7.0 + 4.5, 9, 11]), 9.0
     expected = np.clip(np.concatenate([centre - side / 2, centre + side / 2]), 0, 16)
     np.testing.assert_allclose(proposals.boxes[0, 0], expected, atol=1e-4)
