@@ -21,7 +21,7 @@ PROCESS = 0.85 * GB         # Python, TensorFlow, the traced graph
 SCAN = 150                  # bytes for a voxel of the scan: logits, weights, probability, masks, files; channels on top
 PATCHES = 8                 # maps of all detections' patches that are there at a time
 MAPS = 6                    # maps of full resolution, each of widths[0] channels
-CELLS = 2                   # copies of what the RPN makes of d1's cells
+RPN = 2                     # copies of what the RPN makes of d1
 FLOAT = 4
 
 
@@ -29,9 +29,9 @@ def peak(config: Config, shape: Triple, placed: list[Window]) -> float:
     """Bytes that a process takes at most to segment a volume [X, Y, Z] in these windows of one size."""
     detector, mask = config.detector, config.mask
     cells = detector.max_detections * mask.size ** 3
-    of_cells = (len(detector.anchor_sizes) + detector.rpn_width) / detector.stride ** 3     # floats for a voxel
+    rpn = (len(detector.anchor_sizes) + detector.rpn_width) / detector.stride ** 3     # floats for a voxel
     scan = math.prod(shape) * (SCAN + 2 * FLOAT * len(config.data.channels))
-    window = math.prod(placed[0].size) * (MAPS * config.unet.widths[0] + CELLS * of_cells)
+    window = math.prod(placed[0].size) * (MAPS * config.unet.widths[0] + RPN * rpn)
     merged = 2 * len(placed) * cells if len(placed) > 1 else 0
     return PROCESS + scan + FLOAT * (PATCHES * cells * mask.width + merged + window)
 

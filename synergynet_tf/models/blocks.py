@@ -118,7 +118,7 @@ def normalisation(kind: Norm, width: int, name: str) -> keras.layers.Layer:
     return GroupNorm(None if kind == "instance" else math.gcd(GROUPS, width), name=name)
 
 
-def make_weights(layer: keras.layers.Layer, input_shape: tuple) -> None:
+def build_layer(layer: keras.layers.Layer, input_shape: tuple) -> None:
     """Make the weights of a layer that is never called as a whole; Keras 2 names them by the scope that is open."""
     with tf.name_scope(layer.name):
         layer.build(input_shape)
@@ -136,8 +136,8 @@ class ConvNormAct(keras.layers.Layer):
         self.normalises_batch = norm == "batch"
 
     def build(self, input_shape: tuple) -> None:
-        make_weights(self.conv, input_shape)
-        make_weights(self.norm, (*input_shape[:-1], self.conv.filters))
+        build_layer(self.conv, input_shape)
+        build_layer(self.norm, (*input_shape[:-1], self.conv.filters))
         self.built = True
 
     def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
@@ -178,13 +178,13 @@ class ResidualBlock(keras.layers.Layer):
         return self._finish(*self._enter(x, training), training)
 
     def _make_weights(self, input_shape: tuple, project: bool) -> None:
-        make_weights(self.units[0], input_shape)
+        build_layer(self.units[0], input_shape)
         if project:
             self.project = Conv3D(self.width, self.stride, strides=self.stride, padding="same", use_bias=False,
                                   kernel_initializer="he_normal", dtype=self.dtype_policy, name="project")
-            make_weights(self.project, input_shape)
+            build_layer(self.project, input_shape)
         for unit in self.units[1:]:
-            make_weights(unit, (*input_shape[:-1], self.width))
+            build_layer(unit, (*input_shape[:-1], self.width))
 
     def _enter(self, x: tf.Tensor, training: bool | None) -> tuple[tf.Tensor, tf.Tensor]:
         """What reads the block's input: the shortcut and the first convolution."""
@@ -219,7 +219,7 @@ class JoiningBlock(ResidualBlock):
     def build(self, input_shape: tuple) -> None:
         coarse, skip = map(tuple, input_shape)
         joined = (*skip[:-1], self.width + skip[-1])
-        make_weights(self.up, coarse)
+        build_layer(self.up, coarse)
         self._make_weights(joined, project=True)
         self.built = True
 

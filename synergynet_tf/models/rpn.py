@@ -10,7 +10,7 @@ of 4 the shared convolution strides by 2.
 import keras
 import tensorflow as tf
 
-from synergynet_tf.models.blocks import make_weights
+from synergynet_tf.models.blocks import build_layer
 from synergynet_tf.models.unet import LOGIT_SPREAD, STRIDES, logit_layer
 
 OBJECTNESS_PRIOR = 0.01     # of the focal loss (Lin et al. 2017, 4.1): a million background anchors do not swamp the first steps
@@ -36,9 +36,9 @@ class RPNHead(keras.Model):
             name="deltas")
 
     def build(self, input_shape: tuple) -> None:
-        make_weights(self.shared, input_shape)
+        build_layer(self.shared, input_shape)
         for layer in (self.objectness, self.deltas):
-            make_weights(layer, (*input_shape[:-1], self.shared.filters))
+            build_layer(layer, (*input_shape[:-1], self.shared.filters))
         self.built = True
 
     def call(self, d1: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
