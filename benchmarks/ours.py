@@ -84,10 +84,11 @@ def _step(config: Config, stage: object, own: argparse.Namespace) -> tuple[Calla
     model = system_of(config).build(config)
     optimizer = make_optimizer(config.train, 100)
     optimizer.build(trainable_variables(model, stage))
-    return make_train_step(model, optimizer, stage, config), _batch(config, own)
+    return make_train_step(model, optimizer, stage, config), batch_of(config, own)
 
 
-def _batch(config: Config, own: argparse.Namespace) -> object:
+def batch_of(config: Config, own: argparse.Namespace) -> object:
+    """A batch for a training step: `own.batch` patches of `own.size` with `own.lesions` each."""
     import tensorflow as tf
 
     from synergynet_tf.data.augment import annotate
@@ -108,7 +109,7 @@ def forward(system: str) -> Callable[..., Served]:
 
         from synergynet_tf.training.systems import SYSTEMS
 
-        model, channels = _no_more(SYSTEMS[system].build(config), own.detections), len(config.data.channels)
+        model, channels = no_more(SYSTEMS[system].build(config), own.detections), len(config.data.channels)
         run = tf.function(lambda image: model(image), input_signature=[tf.TensorSpec((1, None, None, None, channels))])
         image = tf.constant(scenes.image(tuple(own.size), channels))
         return {"run": lambda: run(image)}, 0.0
@@ -123,7 +124,7 @@ def scan(system: str, coverage: str) -> Callable[..., Served]:
         from synergynet_tf.training.systems import SYSTEMS
 
         config = replace(config, infer=replace(config.infer, coverage=coverage, window=tuple(own.size)))
-        predictor = Predictor(_no_more(SYSTEMS[system].build(config), own.detections), config)
+        predictor = Predictor(no_more(SYSTEMS[system].build(config), own.detections), config)
         image = scenes.image(tuple(own.scan), len(config.data.channels))[0]
         return {"run": lambda: predictor.predict_volume(image).mask}, 0.0
 
@@ -143,7 +144,7 @@ def export(config: Config, folder: Path) -> None:
     np.savez(folder / "ops.npz", **ops.examples())
 
 
-def _no_more(model: object, count: int) -> object:
+def no_more(model: object, count: int) -> object:
     """SynergyNet with at most `count` valid detections: an untrained one is unsure of all and would have as many as may be."""
     detect = getattr(model, "detect", None)
     if detect:

@@ -31,45 +31,57 @@ def jobs(given: dict[str, np.ndarray], cores: int, kept: torch.memory_format,
         compare(name, made[name]().permute(0, 2, 3, 4, 1), arrays[name])
         compare(f"{name} gradient", made[f"{name} backward"]().permute(0, 2, 3, 4, 1), arrays[f"{name} gradient"])
     patches = arrays["patches"].permute(0, 4, 1, 2, 3).contiguous()
-    run = functools.partial(paste, boxes=arrays[f"boxes{ops.PATCH}"])
+
+    def run(patches: Tensor) -> Tensor:
+        return paste(patches, arrays[f"boxes{ops.PATCH}"], ops.VOLUME)[0]
+
     made["paste"], made["paste backward"] = functools.partial(_forward, run, patches), functools.partial(_backward, run, patches)
     compare("paste", made["paste"]()[None, ..., None], arrays["paste"])
     compare("paste gradient", made["paste backward"]().permute(0, 2, 3, 4, 1), arrays["paste gradient"])
     return made
 
 
-def crop(level: Tensor, boxes: Tensor, cells: int, rows: int) -> Tensor:
-    """level [1, C, X, Y, Z], boxes [N, 6] in voxels -> [N, C, s, s, s], N a multiple of `rows`."""
-    sides = torch.tensor(level.shape[2:])
-    centre = (torch.arange(cells) + 0.5) / cells
-    place = (boxes[:, :3, None] + (boxes[:, 3:] - boxes[:, :3])[..., None] * centre) / ops.STRIDE         # [N, 3, s]
+def crop(level: Tensor, boxes: Tensor, cells: int, rows: int, stride: int = ops.STRIDE, fade: bool = True) -> Tensor:
+    """level [1, C, X, Y, Z], boxes [N, 6] in voxels -> [N, C, s, s, s], N a multiple of `rows`.
+
+    Beyond the centres of the outermost features the level fades to 0, or without `fade` is 0, as in ops/crop.py.
+    """
+    sides = torch.tensor(level.shape[2:], device=level.device)
+    centre = (torch.arange(cells, device=level.device) + 0.5) / cells
+    place = (boxes[:, :3, None] + (boxes[:, 3:] - boxes[:, :3])[..., None] * centre) / stride             # [N, 3, s]
     place = 2 * place / sides[:, None] - 1
     grid = _lattice(place).reshape(rows, -1, cells, cells, 3)
     crops = functional.grid_sample(level.expand(rows, -1, -1, -1, -1), grid, align_corners=False)
-    return crops.reshape(rows, level.shape[1], -1, cells, cells, cells).transpose(1, 2).flatten(0, 1)
+    crops = crops.reshape(rows, level.shape[1], -1, cells, cells, cells).transpose(1, 2).flatten(0, 1)
+    return crops if fade else crops * _all_three(place.abs() <= 1 - 1 / sides[:, None])[:, None]
 
 
-def paste(patches: Tensor, boxes: Tensor) -> Tensor:
-    """patches [N, 1, s, s, s], boxes [N, 6] in voxels -> their mean over each voxel [X, Y, Z], 0 where there is none.
+def paste(patches: Tensor, boxes: Tensor, volume: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
+    """patches [N, 1, s, s, s], boxes [N, 6] in voxels -> their mean over each voxel [X, Y, Z], 0 where there is none, and how many.
 
     The window is the largest box, not a fixed one: its size need not be known before the run here.
     """
     low, high = boxes[:, :3], boxes[:, 3:]
     window = int(torch.ceil((high - low).max())) + 1
-    sides = torch.tensor(ops.VOLUME)
-    first = torch.minimum(torch.ceil(low - 0.5).long(), sides - window)
-    voxel = first[..., None] + torch.arange(window)                                                         # [N, 3, W]
+    sides = torch.tensor(volume, device=boxes.device)
+    first = torch.minimum(torch.ceil(low - 0.5).long().clamp(min=0), sides - window)
+    voxel = first[..., None] + torch.arange(window, device=boxes.device)                                    # [N, 3, W]
     inside = (voxel + 0.5 >= low[..., None]) & (voxel + 0.5 < high[..., None])
     place = 2 * (voxel + 0.5 - low[..., None]) / (high - low)[..., None] - 1
     values = functional.grid_sample(patches, _lattice(place), padding_mode="border", align_corners=False)[:, 0]
     x, y, z = voxel.unbind(1)
     rows = (x[:, :, None, None] * sides[1] + y[:, None, :, None]) * sides[2] + z[:, None, None, :]
-    x, y, z = inside.unbind(1)
-    held = x[:, :, None, None] & y[:, None, :, None] & z[:, None, None, :]
+    held = _all_three(inside)
     rows, values = rows[held], values[held]
-    total = torch.zeros(ops.VOLUME).flatten().index_add(0, rows, values)
-    count = torch.zeros(ops.VOLUME).flatten().index_add(0, rows, torch.ones_like(values))
-    return (total / count.clamp(min=1)).reshape(ops.VOLUME)
+    empty = torch.zeros(volume, device=boxes.device).flatten()
+    total, count = empty.index_add(0, rows, values), empty.index_add(0, rows, torch.ones_like(values))
+    return (total / count.clamp(min=1)).reshape(volume), count.reshape(volume)
+
+
+def _all_three(inside: Tensor) -> Tensor:
+    """bool [N, 3, s] along x, y, z -> [N, s, s, s], where all three hold."""
+    x, y, z = inside.unbind(1)
+    return x[:, :, None, None] & y[:, None, :, None] & z[:, None, None, :]
 
 
 def _lattice(place: Tensor) -> Tensor:
