@@ -72,7 +72,7 @@ def xla(task: Task, own: argparse.Namespace, job: str) -> Iterator[dict]:
     """Ours."""
     import jax
 
-    from benchmarks.hlo import Program
+    from benchmarks.stablehlo import Program
 
     begun = time.perf_counter()
     program = Program(own.folder / f"{own.system}-{job}.npz", task.variables)

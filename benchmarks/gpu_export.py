@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import gpu, hlo, ours, scenes
+from benchmarks import gpu, ours, scenes, stablehlo
 from synergynet_tf import cli
 from synergynet_tf.config import Config
 from synergynet_tf.startup import import_tensorflow
@@ -49,12 +49,12 @@ def export(config: Config, own: argparse.Namespace) -> None:
     optimizer = make_optimizer(config.train, 100)
     optimizer.build(trainable_variables(model, stage))
     variables = [*model.variables, *optimizer.variables]
-    hlo.export(make_train_step(model, optimizer, stage, config), [batch], variables, own.folder / f"{name}-step-{precision}.npz")
+    stablehlo.export(make_train_step(model, optimizer, stage, config), [batch], variables, own.folder / f"{name}-step-{precision}.npz")
     if precision == "float32":
-        hlo.save_variables(variables, own.folder / f"{name}-variables.npz")       # which are the same in both precisions
+        stablehlo.save_variables(variables, own.folder / f"{name}-variables.npz")       # which are the same in both precisions
         image, goal = scenes.image(tuple(own.scan), len(config.data.channels)), _goal(model, config, batch, stage)
         scan = _scan(ours.no_more(model, own.detections), config)                 # after its training, which has as many as may be
-        hlo.export(tf.function(scan, jit_compile=True, autograph=False), [image], model.variables, own.folder / f"{name}-scan.npz")
+        stablehlo.export(tf.function(scan, jit_compile=True, autograph=False), [image], model.variables, own.folder / f"{name}-scan.npz")
         _, logits = tf.function(scan, autograph=False)(tf.constant(image))
         annotation = {f"batch {field}": value for field, value in batch._asdict().items() if field != "image"}
         np.savez_compressed(own.folder / f"{name}-task.npz", logits=logits[gpu.SAMPLED], detections=own.detections, size=own.size,

@@ -73,7 +73,7 @@ class SynergyNet(BuiltByCalling, keras.Model):
         Boxes carry no gradient.
         """
         config, shape = self._detector, tf.shape(image)[1:4]
-        scores, best = tf.math.top_k(tf.stop_gradient(objectness), _at_most(config.pre_nms, objectness))
+        scores, best = nms.best(tf.stop_gradient(objectness), config.pre_nms)
         reference = anchors.anchors_at(best, shape // config.stride, config.stride, config.anchor_sizes)
         decoded = boxes.clip(boxes.decode(tf.stop_gradient(self.rpn.deltas_at(tf.stop_gradient(cells), best)), reference), shape)
 
@@ -212,11 +212,6 @@ def _at_least_a_voxel(candidates: tf.Tensor) -> tf.Tensor:
 
 def _merge_lead(tensor: tf.Tensor) -> tf.Tensor:
     return tf.reshape(tensor, tf.concat([[-1], tf.shape(tensor)[2:]], 0))
-
-
-def _at_most(count: int, tensor: tf.Tensor) -> tf.Tensor | int:
-    size = tensor.shape[-1]
-    return min(count, size) if size is not None else tf.minimum(count, tf.shape(tensor)[-1])
 
 
 def _static_or(tensor: tf.Tensor, dynamic: tf.Tensor) -> tuple[tf.Tensor | int, ...]:

@@ -13,7 +13,19 @@ import tensorflow as tf
 
 from synergynet_tf.ops.boxes import pairwise_iou
 
-TILE = 256      # boxes: a tile's IoU matrix stays in the processor's cache
+TILE = 256          # boxes: a tile's IoU matrix stays in the processor's cache
+ONE_SORT = 2731     # XLA finds 1000 to 2730 of many values by hundreds of sorts, one after the other, and more by one of all
+
+
+def best(scores: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """The `count` highest of scores [B, N], or all N where these are fewer: tf.math.top_k, and fast under XLA too.
+
+    Returns:
+        scores [B, K], highest first, of equal ones the lower index first; indices int32 [B, K].
+    """
+    every, asked = scores.shape[-1], max(count, ONE_SORT)
+    found = tf.math.top_k(scores, min(asked, every) if every is not None else tf.minimum(asked, tf.shape(scores)[-1]))
+    return found.values[:, :count], found.indices[:, :count]
 
 
 def nms_3d(boxes: tf.Tensor, scores: tf.Tensor, valid: tf.Tensor, iou_threshold: float,

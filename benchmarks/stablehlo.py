@@ -1,7 +1,7 @@
 """A function compiled by XLA, carried from a machine with TensorFlow to one that has an accelerator and JAX.
 
-`export` writes the function as XLA's own program (HLO) with the values of the variables that it reads and writes; `Program` runs
-it, and keeps the variables on the device from call to call. So the very program that a TensorFlow with that accelerator would
+`export` writes the function as a program for XLA (StableHLO); `Program` runs it, and keeps its variables on the device from call to
+call. So the very program that a TensorFlow with that accelerator would
 compile is measured where there is none.
 """
 import re
@@ -33,7 +33,7 @@ def export(function: Any, inputs: Sequence[Any], variables: Sequence[Any], path:
     own = len(tf.nest.flatten(inputs))
     header = compiled(stage="hlo").split("entry_computation_layout", 1)[0]
     writes = [(int(output), slots[int(given) - own]) for output, given in re.findall(r"\{(\d+)\}: \((\d+)", header)]
-    np.savez_compressed(path, hlo=np.frombuffer(compiled(stage="hlo_serialized"), np.uint8), slots=slots,
+    np.savez_compressed(path, program=np.frombuffer(compiled(stage="stablehlo_serialized"), np.uint8), slots=slots,
                         writes=np.reshape(writes, (-1, 2)), **{name: tensor.numpy() for name, tensor in constants.items()})
 
 
@@ -51,14 +51,16 @@ class Program:
         from jax.extend import backend
 
         jax.config.update("jax_enable_x64", True)       # TensorFlow counts steps in int64
-        from jax._src.lib import xla_client             # the public names take functions of JAX only
+        from jax._src.interpreters import mlir          # the public names take functions of JAX only
+        from jax._src.lib import xla_client
 
         with np.load(path) as file:
             saved = {name: file[name] for name in file.files}
         with np.load(variables) as file:
             self._variables = [jax.device_put(value) for value in file.values()]
-        computation = xla_client.XlaComputation(saved["hlo"].tobytes())
-        module = xla_client._xla.mlir.xla_computation_to_mlir_module(computation)
+        with mlir.make_ir_context():
+            module = xla_client._xla.mlir.deserialize_portable_artifact(saved["program"].tobytes())
+            _without_copies(module.operation)
         devices = xla_client.DeviceList(tuple(jax.local_devices()[:1]))
         self._run = backend.get_backend().compile_and_load(module, devices, xla_client.CompileOptions())
         self._put, self._slots, self._writes = jax.device_put, saved["slots"].tolist(), dict(saved["writes"].tolist())
@@ -71,6 +73,16 @@ class Program:
         for output, slot in self._writes.items():
             self._variables[slot] = outputs[output]
         return [value for number, value in enumerate(outputs) if number not in self._writes]
+
+
+def _without_copies(operation: Any) -> None:
+    """Copies are of a dialect that no accelerator's compiler in JAX takes; a value may as well stand for its own copy."""
+    for block in (block for region in operation.regions for block in region.blocks):
+        for inner in list(block.operations):
+            _without_copies(inner.operation)
+            if inner.operation.name == "mhlo.copy":
+                inner.operation.results[0].replace_all_uses_with(inner.operation.operands[0])
+                inner.operation.erase()
 
 
 def _plain(variable: Any) -> Any:
