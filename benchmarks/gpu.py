@@ -53,7 +53,7 @@ def main() -> None:
             print(json.dumps(row), flush=True)
         return
     print("| system | side | job | s | first, s | GB | off by |\n|---|---|---|---:|---:|---:|---:|", flush=True)
-    for system in SYSTEMS:
+    for system in reversed(SYSTEMS):
         for side in SIDES:
             if all(part in f"{system} {side}" for part in own.only):
                 _show(system, side, own)
