@@ -57,10 +57,11 @@ def _serve(config: Config, core: int) -> None:
     import_tensorflow()
     from synergynet_tf.data import pipeline
 
+    before = worker.memory("VmRSS")     # the pipeline compiles before it gives any sample
     augment = AugmentConfig(flip=0.5, scale=1.0, elastic=1.0, gamma=1.0, noise=1.0)
     config = replace(config, augment=augment, train=replace(config.train, batch=1, steps_per_epoch=EPOCH))
     samples = iter(pipeline.training_dataset(_cases(config), config, 0, parallel=1))
-    worker.serve({JOB: lambda: next(samples)})
+    worker.serve({JOB: lambda: next(samples)}, before=before)
 
 
 def _cases(config: Config) -> list:

@@ -18,6 +18,7 @@ from pathlib import Path
 from synergynet_tf import cli
 from synergynet_tf.config import Config, PhantomConfig
 from synergynet_tf.errors import command
+from synergynet_tf.processes import giving_back
 from synergynet_tf.startup import import_tensorflow
 
 STAGE_COUNT = 4
@@ -53,7 +54,6 @@ def measure(config: Config, number: int, steps: int) -> dict[str, float]:
     from synergynet_tf.data import layouts, pipeline
     from synergynet_tf.data.cache import build_cache
     from synergynet_tf.models.synergynet import build_synergynet
-    from synergynet_tf.training import graphs
     from synergynet_tf.training.determinism import make_deterministic
     from synergynet_tf.training.optimizer import make_optimizer
     from synergynet_tf.training.precision import layers_in
@@ -74,7 +74,7 @@ def measure(config: Config, number: int, steps: int) -> dict[str, float]:
     while len(seconds) <= steps:
         for batch in pipeline.training_dataset(cases, config, epoch):
             start, worked = time.perf_counter(), time.process_time()
-            with contextlib.nullcontext() if seconds else graphs.giving_back():     # this too
+            with contextlib.nullcontext() if seconds else giving_back():     # this too
                 loss = float(step(batch)[0])
             seconds.append(time.perf_counter() - start)
             processors.append(time.process_time() - worked)

@@ -1,6 +1,8 @@
-"""Work shared among processes, or done beside other work."""
+"""Work shared among processes, or done beside other work, and the memory that such work leaves."""
 import contextlib
+import ctypes
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -52,3 +54,22 @@ def repeated(call: Callable[[], None], seconds: float) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+
+
+@contextlib.contextmanager
+def giving_back(every: float = 0.5) -> Iterator[None]:
+    """Give memory back about every so many seconds during a `with`, and at its end.
+
+    Of what tracing, rewriting or compiling a graph took, the C library would keep some 100 MB, beside the maps of the step that
+    follows at once.
+    """
+    with repeated(give_back, every):
+        yield
+    give_back()
+
+
+def give_back() -> None:
+    """Have the C library return freed memory to the system. It is glibc's that keeps it; elsewhere nothing is done."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim:
+        trim(0)

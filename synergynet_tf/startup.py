@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from synergynet_tf.replicas import Replicas
 
 # Keras imports them where they are, for parts of it that nothing here uses: a third of the start, a sixth of its memory.
-_FOR_KERAS_ALONE = ("matplotlib", "pandas", "sklearn")
+_FOR_KERAS_ALONE = ("PIL", "h5py", "matplotlib", "pandas", "sklearn")
 
 
 def import_tensorflow() -> None:

@@ -29,7 +29,8 @@ def test_who_turns_one_dnn_off_is_obeyed():
 
 def test_what_only_keras_would_use_is_left_out_and_there_for_others():
     code = ("import sys; import pandas; from synergynet_tf.startup import import_tensorflow; import_tensorflow(); "
-            "print(sorted({'matplotlib', 'pandas', 'sklearn', 'keras'} & set(sys.modules)), sys.modules['pandas'] is pandas); "
-            "import matplotlib.figure, sklearn.metrics; import keras; keras.Sequential([keras.layers.Dense(1)])")
+            "print(sorted({'PIL', 'h5py', 'matplotlib', 'pandas', 'sklearn', 'keras'} & set(sys.modules)), "
+            "sys.modules['pandas'] is pandas); "
+            "import h5py, PIL.Image, matplotlib.figure, sklearn.metrics; import keras; keras.Sequential([keras.layers.Dense(1)])")
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["['keras', 'pandas'] True"]

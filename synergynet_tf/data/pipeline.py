@@ -5,7 +5,7 @@ many threads it runs, so a run resumes by asking for its next epoch. Memory does
 open only while a block of it is read.
 """
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -16,8 +16,11 @@ from synergynet_tf.data import augment, crops, donors, warp
 from synergynet_tf.data.cache import CachedCase
 from synergynet_tf.data.instances import check_room
 from synergynet_tf.errors import InputError
-from synergynet_tf.processes import cores
+from synergynet_tf.processes import cores, give_back, giving_back
 from synergynet_tf.structures import Batch
+
+TRIM = 0.02     # seconds between two times that memory is given back while XLA compiles, which frees as fast as it takes
+_compiled: set[tuple] = set()       # what this process has had compiled
 
 
 def training_dataset(cases: Sequence[CachedCase], config: Config, epoch: int, parallel: int | None = None, replicas: int = 1,
@@ -85,6 +88,7 @@ class Reader:
         self._block = tuple(map(int, np.minimum(block, np.max([case.shape for case in cases], 0)) if self.augmented else block))
         self._half = (np.array(config.patch.size) - 1) / 2
         self._pool = donors.eligible(cases, config.lesions.min_voxels) if config.augment.paste else []
+        self._fresh = True
         self._most = config.augment.paste_range[1] if config.augment.paste else 0
         channels, cube = len(config.data.channels), (donors.SIDE,) * 3
         self.shapes = ((*self._block, channels), self._block, (3,), (self._slots,),
@@ -95,6 +99,9 @@ class Reader:
 
         Returns the block's image and instances, the place of the patch's centre in it (float32 [3]), is_small [L], and Donors.
         """
+        if self._fresh:
+            self._fresh = False
+            give_back()     # what building the dataset took
         source = self._cases[case]
         lesions = len(source.table.is_small)
         given = donors.read_donors(self._cases, self._pool, case, pasted[:self._most], lesions + 1, self._slots)
@@ -104,7 +111,8 @@ class Reader:
         first = start
         if self.augmented:      # nothing is asked for beyond the case, where all is 0
             first = np.clip(start - self._margin, 0, np.maximum(np.array(source.shape) - self._block, 0))
-        image, instances = (crops.read_crop(volume, first, self._block) for volume in (source.image(), source.instances()))
+        # One map after the other: the pages that were read count as this process's memory while their map is open.
+        image, instances = (crops.read_crop(mapped(), first, self._block) for mapped in (source.image, source.instances))
         return image, instances, np.float32(start + self._half - first), is_small, *given
 
 
@@ -114,10 +122,8 @@ def _dataset(
     reader = Reader(cases, config)
     prepare = augment.compiled(config.augment, config.patch.size)
 
-    def sample(visit: crops.Visits) -> Batch:
-        # Reading gives the same whenever it runs, hence stateful=False: under op determinism a stateful map would run serially.
-        read = tf.numpy_function(reader, [visit.case, visit.start, visit.draws.paste], reader.types, stateful=False)
-        image, instances, centre, is_small, *given = (tf.ensure_shape(value, shape) for value, shape in zip(read, reader.shapes))
+    def make(visit: crops.Visits, read: Sequence[tf.Tensor]) -> Batch:
+        image, instances, centre, is_small, *given = read
         if reader.augmented:
             image, instances = prepare(image, instances, centre, visit.angle, visit.draws, donors.Donors(*given))
         else:
@@ -126,10 +132,33 @@ def _dataset(
         made = Batch(image, instances, *annotation, visit.seed, visit.case)
         return Batch(*(value[None] for value in made)) if batch == 1 else made      # not copied into a batch of one
 
+    def sample(visit: crops.Visits) -> Batch:
+        # Reading gives the same whenever it runs, hence stateful=False: under op determinism a stateful map would run serially.
+        read = tf.numpy_function(reader, [visit.case, visit.start, visit.draws.paste], reader.types, stateful=False)
+        return make(visit, [tf.ensure_shape(value, shape) for value, shape in zip(read, reader.shapes)])
+
+    settings = (config.augment, config.patch.size, config.lesions.min_voxels, reader.shapes)
+    if reader.augmented and settings not in _compiled:
+        _compile(make, reader, tf.nest.map_structure(lambda values: values[:1], visits))
+        _compiled.add(settings)
     dataset = tf.data.Dataset.from_tensor_slices(visits).map(sample, num_parallel_calls=parallel, deterministic=True)
     if batch > 1:
         dataset = dataset.batch(batch, drop_remainder=True).prefetch(1)
     return dataset.with_options(_options(parallel))     # patches of one are made ahead by the map itself
+
+
+def _compile(make: Callable[..., Batch], reader: Reader, visit: crops.Visits) -> None:
+    """Have XLA compile what makes a patch, before any block is read: the compiler takes more memory than a patch and its block.
+
+    A patch is made of tensors that nothing is written to, which take no memory, and in a dataset: what is compiled for one
+    serves the next, what is compiled for a plain call does not.
+    """
+    def of_nothing(visit: crops.Visits) -> Batch:
+        return make(visit, [tf.raw_ops.Empty(shape=shape, dtype=kind) for shape, kind in zip(reader.shapes, reader.types)])
+
+    with giving_back(TRIM):
+        for _ in tf.data.Dataset.from_tensor_slices(visit).map(of_nothing).with_options(_options(1)):
+            pass
 
 
 def _options(threads: int) -> tf.data.Options:

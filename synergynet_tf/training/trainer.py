@@ -17,6 +17,7 @@ from synergynet_tf.data import crops, pipeline
 from synergynet_tf.data.cache import CachedCase
 from synergynet_tf.errors import InputError
 from synergynet_tf.files import replace_file
+from synergynet_tf.processes import giving_back
 from synergynet_tf.replicas import Replicas, require_possible
 from synergynet_tf.training import checkpoint, graphs
 from synergynet_tf.training.average import WeightAverage
@@ -136,7 +137,7 @@ class Trainer:
         values: list[dict[str, float]] = []
         for step, batch in enumerate(self._replicas.batches(functools.partial(self._dataset, run_epoch))):
             # Before a first step it has been traced, or scans were segmented.
-            with graphs.giving_back() if step == 0 else contextlib.nullcontext():
+            with giving_back() if step == 0 else contextlib.nullcontext():
                 total, parts = train_step(batch)
             values.append({name: float(self._replicas.first(value)) for name, value in {"loss": total, **parts}.items()})
             self._require_finite(values[-1], stage, epoch, step)

@@ -1,14 +1,11 @@
 """What a process has traced it lets go of."""
 import gc
-import platform
-import time
 import weakref
 
 import keras
 import pytest
 import tensorflow as tf
 
-from benchmarks.worker import memory
 from synergynet_tf.config import Config
 from synergynet_tf.training import graphs
 from synergynet_tf.training.stages import STAGES
@@ -53,29 +50,3 @@ def test_what_a_failure_leaves_is_released_too():
         graph_of_a_step()
         raise RuntimeError
     assert graphs.kept() == before
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such call")
-def test_it_goes_back_while_work_goes_on(monkeypatch):
-    monkeypatch.setattr(graphs, "EVERY", 0.01)
-    blocks = [b"x" * 100_000 for _ in range(2000)]
-    above = b"x" * 100_000
-    with graphs.giving_back():
-        kept = memory("VmRSS")
-        del blocks
-        for _ in range(500):
-            if memory("VmRSS") < kept - 100:
-                break
-            time.sleep(0.02)
-        assert memory("VmRSS") < kept - 100 and above
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such call")
-def test_freed_memory_goes_back_to_the_system():
-    blocks = [b"x" * 100_000 for _ in range(2000)]
-    above = b"x" * 100_000              # else the C library would give all of it back by itself
-    del blocks
-    kept = memory("VmRSS")
-    with graphs.giving_back():
-        pass
-    assert memory("VmRSS") < kept - 100 and above

@@ -1,0 +1,33 @@
+"""Freed memory goes back to the system."""
+import platform
+import time
+
+import pytest
+
+from benchmarks.worker import memory
+from synergynet_tf.processes import giving_back
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such call")
+def test_it_goes_back_while_work_goes_on():
+    blocks = [b"x" * 100_000 for _ in range(2000)]
+    above = b"x" * 100_000
+    with giving_back(0.01):
+        kept = memory("VmRSS")
+        del blocks
+        for _ in range(500):
+            if memory("VmRSS") < kept - 100:
+                break
+            time.sleep(0.02)
+        assert memory("VmRSS") < kept - 100 and above
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such call")
+def test_freed_memory_goes_back_to_the_system():
+    blocks = [b"x" * 100_000 for _ in range(2000)]
+    above = b"x" * 100_000              # else the C library would give all of it back by itself
+    del blocks
+    kept = memory("VmRSS")
+    with giving_back():
+        pass
+    assert memory("VmRSS") < kept - 100 and above
