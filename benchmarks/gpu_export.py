@@ -48,13 +48,14 @@ def export(config: Config, own: argparse.Namespace) -> None:
     model, stage = _model(config), system_of(config).stages[-1]
     optimizer = make_optimizer(config.train, 100)
     optimizer.build(trainable_variables(model, stage))
-    variables = [*model.variables, *optimizer.variables]
-    stablehlo.export(make_train_step(model, optimizer, stage, config), [batch], variables, own.folder / f"{name}-step-{precision}.npz")
+    variables, step = [*model.variables, *optimizer.variables], make_train_step(model, optimizer, stage, config)
+    stablehlo.export(step, [batch], variables, own.folder / f"{name}-step-{precision}.npz")
     if precision == "float32":
         stablehlo.save_variables(variables, own.folder / f"{name}-variables.npz")       # which are the same in both precisions
         image, goal = scenes.image(tuple(own.scan), len(config.data.channels)), _goal(model, config, batch, stage)
-        scan = _scan(ours.no_more(model, own.detections), config)                 # after its training, which has as many as may be
-        stablehlo.export(tf.function(scan, jit_compile=True, autograph=False), [image], model.variables, own.folder / f"{name}-scan.npz")
+        scan = _scan(ours.no_more(model, own.detections), config)       # not before: a step has as many as the settings allow
+        compiled = tf.function(scan, jit_compile=True, autograph=False)
+        stablehlo.export(compiled, [image], model.variables, own.folder / f"{name}-scan.npz")
         _, logits = tf.function(scan, autograph=False)(tf.constant(image))
         annotation = {f"batch {field}": value for field, value in batch._asdict().items() if field != "image"}
         np.savez_compressed(own.folder / f"{name}-task.npz", logits=logits[gpu.SAMPLED], detections=own.detections, size=own.size,

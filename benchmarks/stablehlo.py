@@ -1,8 +1,7 @@
 """A function compiled by XLA, carried from a machine with TensorFlow to one that has an accelerator and JAX.
 
-`export` writes the function as a program for XLA (StableHLO); `Program` runs it, and keeps its variables on the device from call to
-call. So the very program that a TensorFlow with that accelerator would
-compile is measured where there is none.
+`export` writes the function as a program for XLA (StableHLO); `Program` runs it, and keeps its variables on the device from call
+to call. So the very program that a TensorFlow with that accelerator would compile is measured where there is none.
 """
 import re
 from collections.abc import Sequence
@@ -51,7 +50,7 @@ class Program:
         from jax.extend import backend
 
         jax.config.update("jax_enable_x64", True)       # TensorFlow counts steps in int64
-        from jax._src.interpreters import mlir          # the public names take functions of JAX only
+        from jax._src.interpreters import mlir  # the public names take functions of JAX only
         from jax._src.lib import xla_client
 
         with np.load(path) as file:

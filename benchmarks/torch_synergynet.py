@@ -233,11 +233,12 @@ def _at_least_a_voxel(boxes: Tensor) -> Tensor:
 
 
 def _suppress(boxes: Tensor, scores: Tensor, valid: Tensor, iou: float, most: int) -> Tensor:
-    """Indices of the boxes that greedy suppression keeps, best first. One matrix for all: what frees what settles in few rounds."""
+    """Indices of the boxes that greedy suppression keeps, best first: what frees what settles in a few rounds over one matrix."""
     order = scores.masked_fill(~valid, -torch.inf).argsort(descending=True, stable=True)
     ordered, free = boxes[order], valid[order]
-    sides = (torch.minimum(ordered[:, None, 3:], ordered[None, :, 3:]) - torch.maximum(ordered[:, None, :3], ordered[None, :, :3]))
-    shared, volume = sides.clamp(min=0).prod(-1), (ordered[:, 3:] - ordered[:, :3]).prod(-1)
+    low, high = ordered[:, :3], ordered[:, 3:]
+    sides = torch.minimum(high[:, None], high) - torch.maximum(low[:, None], low)
+    shared, volume = sides.clamp(min=0).prod(-1), (high - low).prod(-1)
     overlaps = (shared > iou * (volume[:, None] + volume - shared)).triu(1)
     keep, after = free, free & ~(overlaps & free[:, None]).any(0)
     while not torch.equal(keep, after):
