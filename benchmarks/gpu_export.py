@@ -18,7 +18,7 @@ from synergynet_tf.config import Config
 from synergynet_tf.startup import import_tensorflow
 
 STILL = 1e-9            # a learning rate at which the network stays as it is, and every step is the same work
-SYSTEMS, PRECISIONS = ("unet", "synergynet"), ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16")
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
     config = cli.with_preset(Config(), "paper")
     config = replace(config, train=replace(config.train, learning_rate=STILL))
     (own.folder / "config.json").write_text(json.dumps(config.asdict()))
-    for name in SYSTEMS:
+    for name in gpu.SYSTEMS:
         for precision in PRECISIONS:
             train = replace(config.train, system=name, precision=precision, jit_compile=True)
             export(replace(config, train=train), own)
@@ -127,7 +127,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--scan", type=int, nargs=3, default=(144, 184, 152), help="of a brain's box")
     parser.add_argument("--lesions", type=int, default=100)
     parser.add_argument("--detections", type=int, default=47, help="in a scan, at most")
-    parser.add_argument("--batch", type=int, choices=[1], default=1)
+    parser.set_defaults(batch=1)
     return parser.parse_args()
 
 
