@@ -1,7 +1,8 @@
 """What benchmarks/gpu.py runs, made with TensorFlow on any machine: `python -m benchmarks.gpu_export FOLDER`.
 
 Our training steps and whole scans as XLA's programs, and beside them what the twins in PyTorch need to do the same and to prove
-it: weights, inputs, goals and results. The networks are untrained.
+it: weights, inputs, goals and results. The networks are untrained, and as in PyTorch
+nobody asks for the same bits every time (`train.deterministic` false).
 """
 import argparse
 import json
@@ -39,16 +40,12 @@ def export(config: Config, own: argparse.Namespace) -> None:
     """A system's training step in one precision; with float32, in which inference always is, the rest too."""
     import tensorflow as tf
 
-    from synergynet_tf.training.optimizer import make_optimizer
-    from synergynet_tf.training.stages import trainable_variables
-    from synergynet_tf.training.steps import make_train_step
     from synergynet_tf.training.systems import system_of
 
     name, precision, batch = config.train.system, config.train.precision, ours.batch_of(config, own)
     model, stage = _model(config), system_of(config).stages[-1]
-    optimizer = make_optimizer(config.train, 100)
-    optimizer.build(trainable_variables(model, stage))
-    variables, step = [*model.variables, *optimizer.variables], make_train_step(model, optimizer, stage, config)
+    step, optimizer = ours.step_of(model, stage, config)
+    variables = [*model.variables, *optimizer.variables]
     stablehlo.export(step, [batch], variables, own.folder / f"{name}-step-{precision}.npz")
     if precision == "float32":
         stablehlo.save_variables(variables, own.folder / f"{name}-variables.npz")       # which are the same in both precisions

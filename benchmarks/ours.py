@@ -75,16 +75,22 @@ def _unet_step(config: Config, own: argparse.Namespace) -> tuple[Callable, objec
 def _step(config: Config, stage: object, own: argparse.Namespace) -> tuple[Callable, object]:
     """The trainer's step, and a batch for it."""
     from synergynet_tf.training.determinism import make_deterministic
-    from synergynet_tf.training.optimizer import make_optimizer
-    from synergynet_tf.training.stages import trainable_variables
-    from synergynet_tf.training.steps import make_train_step
     from synergynet_tf.training.systems import system_of
 
     make_deterministic()
-    model = system_of(config).build(config)
+    step, _ = step_of(system_of(config).build(config), stage, config)
+    return step, batch_of(config, own)
+
+
+def step_of(model: object, stage: object, config: Config) -> tuple[Callable, object]:
+    """A model's training step in a stage, and the optimizer whose variables it works on."""
+    from synergynet_tf.training.optimizer import make_optimizer
+    from synergynet_tf.training.stages import trainable_variables
+    from synergynet_tf.training.steps import make_train_step
+
     optimizer = make_optimizer(config.train, 100)
     optimizer.build(trainable_variables(model, stage))
-    return make_train_step(model, optimizer, stage, config), batch_of(config, own)
+    return make_train_step(model, optimizer, stage, config), optimizer
 
 
 def batch_of(config: Config, own: argparse.Namespace) -> object:

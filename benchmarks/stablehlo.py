@@ -22,8 +22,10 @@ def export(function: Any, inputs: Sequence[Any], variables: Sequence[Any], path:
     """
     import tensorflow as tf
 
+    from synergynet_tf.training.determinism import tensor_variable
+
     compiled = function.experimental_get_compiler_ir(*inputs)
-    place = {id(_plain(variable).handle): number for number, variable in enumerate(variables)}
+    place = {id(tensor_variable(variable).handle): number for number, variable in enumerate(variables)}
     captured = function.get_concrete_function(*inputs).captured_inputs
     slots = [place.get(id(tensor), -1) for tensor in captured]      # -1: a constant
     constants = {f"constant_{k}": tensor for k, tensor in enumerate(captured) if slots[k] < 0}
@@ -38,8 +40,7 @@ def export(function: Any, inputs: Sequence[Any], variables: Sequence[Any], path:
 
 def save_variables(variables: Sequence[Any], path: Path) -> None:
     """Write the values by name: of several functions once, where they have these or the first of these in common."""
-    named = {f"{number} {variable.path}": _plain(variable).numpy() for number, variable in enumerate(variables)}
-    np.savez_compressed(path, **named)
+    np.savez_compressed(path, **{f"{number} {variable.path}": np.asarray(variable) for number, variable in enumerate(variables)})
 
 
 class Program:
@@ -82,8 +83,3 @@ def _without_copies(operation: Any) -> None:
             if inner.operation.name == "mhlo.copy":
                 inner.operation.results[0].replace_all_uses_with(inner.operation.operands[0])
                 inner.operation.erase()
-
-
-def _plain(variable: Any) -> Any:
-    """The tf.Variable behind a Keras 3 variable, or the variable itself."""
-    return getattr(variable, "_value", variable)

@@ -36,9 +36,7 @@ class Twin:
         self._patch, self._scan = (self._on_host(mirrored(image)) for image in (task.image, task.scan))
         lesions = (task.given["batch instances"] > 0).astype(np.float32)[..., None]
         self._lesions, self._most = self._on_host(mirrored(lesions)), int(task.given["detections"])
-        self._goal = _goal(task.given, self._config) if system == "synergynet" else None
-        if self._goal:
-            self._goal = Goal(*(value.to(self._device) for value in self._goal))
+        self._goal = _goal(task.given, self._config, self._device) if system == "synergynet" else None
         self._prove(task)
         self._optimizer = torch.optim.Adam(self._model.parameters(), self._config.train.learning_rate, fused=manner == "compiled")
         if manner == "compiled":
@@ -63,7 +61,7 @@ class Twin:
         image, lesions = (self._to_device(one) for one in (self._patch, self._lesions))
         if self._goal is None:
             return self._config.loss.alpha6 * torch_unet.dice_loss(self._model(image).float(), lesions)
-        return self._model.loss(image, self._goal._replace(lesions=lesions))
+        return self._model.loss(image, lesions, self._goal)
 
     @torch.inference_mode()
     def _segment(self) -> torch.Tensor:
@@ -112,15 +110,15 @@ def _weights(variables: Any) -> dict[str, np.ndarray]:
     return {path: value for path, value in named.items() if path.split("/")[0] in parts}
 
 
-def _goal(given: dict[str, np.ndarray], config: Config) -> Goal:
+def _goal(given: dict[str, np.ndarray], config: Config, device: torch.device) -> Goal:
     """Valid rows alone, mirrored."""
     instances, sizes = given["batch instances"][0], len(config.detector.anchor_sizes)
     grid = tuple(n // config.detector.stride for n in instances.shape)
     by_row = {name: np.flip(given[f"anchors {name}"].reshape(*grid, sizes), (0, 1, 2)).ravel()
               for name in ("objectness", "valid")}
     held, rois = given["anchors indices_valid"], given["rois valid"]
-    values = Goal(np.zeros(0), by_row["objectness"] > 0, by_row["valid"],
+    values = Goal(by_row["objectness"] > 0, by_row["valid"],
                   mirrored_rows(given["anchors indices"][held], grid, sizes), mirrored_deltas(given["anchors deltas"][held]),
                   mirrored_boxes(given["rois boxes"][rois], instances.shape), given["rois positive"][rois],
                   mirrored_deltas(given["rois deltas"][rois]))
-    return Goal(*(torch.from_numpy(np.ascontiguousarray(value)) for value in values))
+    return Goal(*(torch.from_numpy(np.ascontiguousarray(value)).to(device) for value in values))

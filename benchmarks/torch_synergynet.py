@@ -23,9 +23,8 @@ Tensor = torch.Tensor
 
 
 class Goal(NamedTuple):
-    """What a patch is trained towards: fields of structures.Batch, models/targets.RPNTargets and RoITargets; only valid rows."""
+    """What the detector is trained towards: fields of models/targets.RPNTargets and RoITargets; only valid rows."""
 
-    lesions: Tensor         # float32 [1, 1, X, Y, Z], 0 or 1
     objectness: Tensor      # bool [N]
     counted: Tensor         # bool [N], the anchors that take part
     anchors: Tensor         # int64 [M], the positive ones
@@ -98,8 +97,8 @@ class SynergyNet(nn.Module):
                                                for i, width in enumerate(widths)})
         self.mask_head = MaskHead(mask.width)
 
-    def loss(self, image: Tensor, goal: Goal) -> Tensor:
-        """Stage 4's total of eq. 2, for one patch [1, C, X, Y, Z]."""
+    def loss(self, image: Tensor, lesions: Tensor, goal: Goal) -> Tensor:
+        """Stage 4's total of eq. 2, for one patch [1, C, X, Y, Z] and its lesions [1, 1, X, Y, Z], 0 or 1."""
         config, weights, shape = self.config, self.config.loss, image.shape[2:]
         e0, *maps = self._maps(image)
         objectness, cells = self.rpn(maps[0])
@@ -111,14 +110,14 @@ class SynergyNet(nn.Module):
         total = total + weights.alpha4 * _box_loss(deltas[goal.positive], goal.roi_deltas[goal.positive])
         with torch.no_grad():
             sampled = _scale(_decode(deltas, goal.rois)[goal.positive][:config.mask.rois], config.mask.context)
-            masks = _crop(goal.lesions, sampled, config.mask.size, 1)
+            masks = _crop(lesions, sampled, config.mask.size, 1)
             proposals = self._propose(objectness, cells, shape, config.detector.train_nms_iou)
             detected = self._detect(proposals, *self._refine(maps[0], proposals), shape, config.detector.train_detections)
             spoken = _scale(detected, config.mask.context)
         patches = self._patches(maps, torch.cat([sampled, spoken]))
         fused = self._fuse(self.global_head(maps[0], e0).float(), patches[len(sampled):], spoken)
         total = total + weights.alpha5 * dice_loss(patches[:len(sampled)], masks)
-        return total + weights.alpha6 * dice_loss(fused, goal.lesions)
+        return total + weights.alpha6 * dice_loss(fused, lesions)
 
     def forward(self, image: Tensor, most: int) -> Tensor:
         """Fused logits [1, 1, X, Y, Z] with at most `most` detections."""

@@ -88,19 +88,19 @@ class Reader:
         self._block = tuple(map(int, np.minimum(block, np.max([case.shape for case in cases], 0)) if self.augmented else block))
         self._half = (np.array(config.patch.size) - 1) / 2
         self._pool = donors.eligible(cases, config.lesions.min_voxels) if config.augment.paste else []
-        self._fresh = True
         self._most = config.augment.paste_range[1] if config.augment.paste else 0
         channels, cube = len(config.data.channels), (donors.SIDE,) * 3
         self.shapes = ((*self._block, channels), self._block, (3,), (self._slots,),
                        (self._most, *cube, channels), (self._most, *cube), (self._most, channels), (self._most,))
+        self._unread = True         # no block yet
 
     def __call__(self, case: int, start: np.ndarray, pasted: np.ndarray) -> tuple[np.ndarray, ...]:
         """What a patch that starts at `start` of case number `case` is made of, with the lesions `pasted` (draws.Draws).
 
         Returns the block's image and instances, the place of the patch's centre in it (float32 [3]), is_small [L], and Donors.
         """
-        if self._fresh:
-            self._fresh = False
+        if self._unread:
+            self._unread = False
             give_back()     # what building the dataset took
         source = self._cases[case]
         lesions = len(source.table.is_small)

@@ -1,4 +1,4 @@
-"""Non-maximum suppression of boxes in three dimensions, exactly greedy, with static shapes.
+"""Non-maximum suppression of boxes in three dimensions, exactly greedy, with static shapes, and the choice of the best before it.
 
 Greedy suppression takes the boxes from the best score down and keeps each one that overlaps no box kept before it. Here the
 sorted boxes are taken in tiles: a tile is first held against all that is kept already, then solved in itself. Within a tile

@@ -19,10 +19,10 @@ def make_deterministic() -> None:
 
 def gradients(total: tf.Tensor, variables: Sequence[Any]) -> list[tf.Tensor]:
     """Gradients of the scalar `total` by Keras variables, inside a tf.function; where several meet they are added in pairs."""
-    tensors = [_tensor_variable(variable) for variable in variables]
+    tensors = [tensor_variable(variable) for variable in variables]
     return tf.gradients(total, tensors, aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE)
 
 
-def _tensor_variable(variable: Any) -> tf.Variable:
+def tensor_variable(variable: Any) -> tf.Variable:
     """The tf.Variable behind a Keras 3 variable, or the variable itself under Keras 2."""
     return getattr(variable, "value", variable) if not isinstance(variable, tf.Variable) else variable
