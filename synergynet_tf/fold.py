@@ -95,7 +95,7 @@ def _segment(cases: "Sequence[Case]", network, config: Config, folder: pathlib.P
     from synergynet_tf import progress
     from synergynet_tf.inference.outputs import write_case
     from synergynet_tf.inference.predictor import Predictor
-    from synergynet_tf.predict import one_ahead
+    from synergynet_tf.segmenting import one_ahead
 
     predictor = Predictor(network, config)
     cases = [dataclasses.replace(case, lesions=None, lesions2=None) for case in cases]

@@ -6,8 +6,8 @@ import math
 import pathlib
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from synergynet_tf import progress
 from synergynet_tf.errors import InputError, command
@@ -73,7 +73,7 @@ def segment(cases: "Sequence[Case]", predictor: "Predictor", job: "Job") -> Iter
     """Segment the cases one after the other and write what belongs to each; yields the name and the error of those that fail."""
     from rich.console import Console
 
-    from synergynet_tf.segmenting import segment_loaded
+    from synergynet_tf.segmenting import one_ahead, segment_loaded
 
     console = Console()
     with progress.bar("segmenting", len(cases), console=console) as advance:
@@ -182,23 +182,6 @@ def overridden(config: "Config", coverage: str | None, gamma: float | None, thre
     fusion = {} if gamma is None else {"gamma": gamma}
     return dataclasses.replace(config, infer=dataclasses.replace(config.infer, **infer),
                                fusion=dataclasses.replace(config.fusion, **fusion))
-
-
-def one_ahead(cases: "Sequence[Case]", load: "Callable[[Case], Any]") -> "Iterator[tuple[Case, Callable[[], Any]]]":
-    """Each case and a function that gives what `load` made of it, or raises what it raised; the next case is being loaded by a
-    thread meanwhile."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    if not cases:
-        return
-    with ThreadPoolExecutor(1) as pool:
-        upcoming = pool.submit(load, cases[0])
-        for i, case in enumerate(cases):
-            current = upcoming
-            if i + 1 < len(cases):
-                upcoming = pool.submit(load, cases[i + 1])
-            yield case, current.result
-            del current     # its scan is not needed while the one after the next is loaded
 
 
 def _raters(given: argparse.Namespace, config: "Config") -> str | None:

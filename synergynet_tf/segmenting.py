@@ -2,7 +2,8 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from synergynet_tf.config import Config
@@ -29,6 +30,21 @@ class Job:
     def seen(self, case: Case) -> Case:
         """The case without its reference, which is only drawn."""
         return case if self.picture else dataclasses.replace(case, lesions=None, lesions2=None)
+
+
+def one_ahead(cases: Sequence[Case], load: Callable[[Case], Any]) -> Iterator[tuple[Case, Callable[[], Any]]]:
+    """Each case and a function that gives what `load` made of it, or raises what it raised; the next case is being loaded by a
+    thread meanwhile."""
+    if not cases:
+        return
+    with ThreadPoolExecutor(1) as pool:
+        upcoming = pool.submit(load, cases[0])
+        for i, case in enumerate(cases):
+            current = upcoming
+            if i + 1 < len(cases):
+                upcoming = pool.submit(load, cases[i + 1])
+            yield case, current.result
+            del current     # its scan is not needed while the one after the next is loaded
 
 
 def segment_loaded(job: Job, predictor: Predictor, loaded: LoadedCase) -> str:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import subprocess
 import sys
-import threading
 
 import nibabel as nib
 import numpy as np
@@ -182,26 +181,6 @@ def test_a_picture_is_drawn_and_the_reference_read_only_for_it(run, tmp_path):
     (folder / "lesions.nii.gz").write_bytes(b"broken")
     assert call(run, tmp_path / "plain", folder) == 0
     assert "patient01.png" not in names(tmp_path / "plain")
-
-
-def test_the_next_case_is_loaded_meanwhile_and_errors_reach_their_own_case():
-    loading = threading.Event()
-
-    def load(case):
-        if case == "b":
-            loading.set()
-        if case == "c":
-            raise ValueError(case)
-        return case.upper()
-
-    got = []
-    for case, loaded in predict.one_ahead(["a", "b", "c", "d"], load):
-        assert case != "a" or loading.wait(10)      # b is begun while a is in hand
-        try:
-            got.append(loaded())
-        except ValueError as error:
-            got.append(f"{case}: {error}")
-    assert got == ["A", "B", "c: c", "D"]
 
 
 def test_a_trained_run_end_to_end(tmp_path):
