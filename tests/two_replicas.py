@@ -1,10 +1,10 @@
-"""Twenty steps of a stage on two virtual devices and on one; run as a process of its own, since devices are set before all else.
+"""Twenty steps of a stage on one device, on two of a process, or in two processes; in processes of their own, since devices and
+strategies are set before all else.
 
-`python -m tests.two_replicas MANIFEST CACHE STAGE` prints, as JSON, the largest difference of a weight for each of two orders of
-the patches, and by how much the weights moved.
+`python -m tests.two_replicas MANIFEST CACHE STAGE STRATEGY FILE` writes the network's weights, all in a row: before the steps,
+and after them for each of two orders of the patches, [1 + 2, weights]. One device takes both replicas' patches as a batch.
 """
 import dataclasses
-import json
 import pathlib
 import sys
 
@@ -29,22 +29,22 @@ DETECTOR = {"pre_nms": 64, "proposals": 64, "rois": 128, "train_nms_iou": 0.9}
 SEEDS = (1, 2)
 
 
-def main(manifest: str, cache: str, number: int) -> dict:
+def main(manifest: str, cache: str, number: str, strategy: str, file: str) -> None:
     """See the module's docstring."""
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    if strategy == "mirrored":
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    replicas = begin(strategy)
     make_deterministic()
     settings = {**TINY, "data": {"path": manifest, "cache": cache}, "detector": {**TINY["detector"], **DETECTOR},
                 "mask": {**TINY["mask"], "rois": 64}, "train": {"steps_per_epoch": 20, "clip_norm": 1.0, "learning_rate": 3e-4}}
     config = Config.from_dict(settings)
     cases = build_cache(layouts.discover(pathlib.Path(manifest), "manifest", config.data.channels, True), config)
-    one, two = (_weights(config, cases, number, *given) for given in ((Replicas(), 2), (begin("mirrored"), 1)))
-    return {"differences": [float(np.abs(a - b).max()) for a, b in zip(one[1:], two[1:])],
-            "moved": float(np.abs(one[1] - one[0]).max())}
+    np.save(file, _weights(config, cases, int(number), replicas))
+    replicas.wait()
 
 
-def _weights(config, cases, number, replicas, batch):
-    """All weights in a row: before the steps, and after them for each of the SEEDS."""
+def _weights(config: Config, cases: list, number: int, replicas: Replicas) -> np.ndarray:
     stage = next(stage for stage in system_of(config).stages if stage.number == number)
     keras.utils.set_random_seed(1)
     with replicas.scope():
@@ -58,13 +58,13 @@ def _weights(config, cases, number, replicas, batch):
         model.set_weights(first)
         for variable, value in zip(optimizer.variables, state):
             variable.assign(value)
-        chosen = dataclasses.replace(config, train=dataclasses.replace(config.train, seed=seed, batch=batch))
+        chosen = dataclasses.replace(config, train=dataclasses.replace(config.train, seed=seed, batch=2 // replicas.count))
         for given in replicas.batches(lambda replica: pipeline.training_dataset(
                 cases, chosen, 0, replicas=replicas.count, replica=replica)):       # noqa: B023 (called at once)
             step(given)
         found.append(model.get_weights())
-    return [np.concatenate([np.ravel(value) for value in weights]) for weights in found]
+    return np.stack([np.concatenate([np.ravel(value) for value in weights]) for weights in found])
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(*sys.argv[1:3], int(sys.argv[3]))))
+    main(*sys.argv[1:])
