@@ -6,13 +6,15 @@ work they tell more than the clock. Peak memory is the whole process's; "of tens
 at the most, without its own gaps, the program and its graphs. Prints a Markdown table.
 """
 import contextlib
-import json
+import dataclasses
+import multiprocessing
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 from synergynet_tf import cli
@@ -26,17 +28,14 @@ STAGE_COUNT = 4
 
 @command
 def main(argv: list[str] | None = None) -> None:
-    """Entry point: the table, or with --stage one stage's figures as JSON."""
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    config, own = cli.parse(arguments, __doc__, _add_arguments)
-    if own.stage:
-        print(json.dumps(measure(config, own.stage, own.steps)))
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        if not config.data.path:
-            arguments += ["--data.path", str(_phantom(Path(folder)))]
-        rows = [_in_own_process([*arguments, "--data.cache", f"{folder}/cache", "--stage", str(stage)])
-                for stage in range(1, STAGE_COUNT + 1)]
+    """Entry point; see the module's docstring."""
+    config, own = cli.parse(sys.argv[1:] if argv is None else list(argv), __doc__, _add_arguments)
+    stages = [own.stage] if own.stage else range(1, STAGE_COUNT + 1)
+    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(
+            1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as processes:
+        path = config.data.path or str(_phantom(Path(folder)))
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, path=path, cache=f"{folder}/cache"))
+        rows = list(processes.map(measure, repeat(config), stages, repeat(own.steps)))
     size = "x".join(map(str, config.patch.size))
     print(f"{size}x{len(config.data.channels)}, batch {config.train.batch}, {own.steps} steps after the first\n")
     print("| stage | first step, s | step, s | of processors, s | peak memory, GB | of tensors, GB | loss |")
@@ -91,14 +90,9 @@ def _phantom(folder: Path) -> Path:
     return generate_cohort(folder / "phantoms", PhantomConfig(patients=1), workers=1)
 
 
-def _in_own_process(arguments: list[str]) -> dict[str, float]:
-    shown = subprocess.run([sys.executable, "-m", "benchmarks.stages", *arguments], check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(shown.stdout.splitlines()[-1])
-
-
 def _add_arguments(parser) -> None:
     parser.add_argument("--steps", type=int, default=3, help="steps timed after the first (default: %(default)s)")
-    parser.add_argument("--stage", type=int, default=0, help="only this stage, as JSON")
+    parser.add_argument("--stage", type=int, choices=range(1, STAGE_COUNT + 1), help="only this one (default: all)")
 
 
 if __name__ == "__main__":
