@@ -14,26 +14,26 @@ from synergynet_tf.config import Config, InferConfig
 from synergynet_tf.errors import InputError
 from synergynet_tf.inference import coverage
 from synergynet_tf.inference.coverage import STRIDE, Triple, Window
+from synergynet_tf.models.synergynet import CHUNK
 
 GB = 2 ** 30
 SMALLEST = 64               # voxels a side: in smaller windows the network sees too little about a lesion
-PROCESS = 0.85 * GB         # Python, TensorFlow, the traced graph
+PROCESS = 0.9 * GB          # Python, TensorFlow, the traced graph
 SCAN = 150                  # bytes for a voxel of the scan: logits, weights, probability, masks, files; channels on top
-PATCHES = 8                 # maps of all detections' patches that are there at a time
-MAPS = 6                    # maps of full resolution, each of widths[0] channels
-RPN = 2                     # copies of what the RPN makes of d1
+PATCHES = 8                 # maps of the CHUNK patches that are segmented at a time
+MAPS = 5                    # maps of full resolution, each of widths[0] channels
 FLOAT = 4
 
 
 def peak(config: Config, shape: Triple, placed: list[Window]) -> float:
     """Bytes that a process takes at most to segment a volume [X, Y, Z] in these windows of one size."""
     detector, mask = config.detector, config.mask
-    cells = detector.max_detections * mask.size ** 3
+    cells = mask.size ** 3
     rpn = (len(detector.anchor_sizes) + detector.rpn_width) / detector.stride ** 3     # floats for a voxel
     scan = math.prod(shape) * (SCAN + 2 * FLOAT * len(config.data.channels))
-    window = math.prod(placed[0].size) * (MAPS * config.unet.widths[0] + RPN * rpn)
-    merged = 2 * len(placed) * cells if len(placed) > 1 else 0
-    return PROCESS + scan + FLOAT * (PATCHES * cells * mask.width + merged + window)
+    window = math.prod(placed[0].size) * (MAPS * config.unet.widths[0] + rpn)
+    merged = 2 * len(placed) * detector.max_detections * cells if len(placed) > 1 else 0
+    return PROCESS + scan + FLOAT * (PATCHES * CHUNK * cells * mask.width + merged + window)
 
 
 def sizes(shape: Triple) -> Iterator[Triple]:

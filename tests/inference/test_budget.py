@@ -115,9 +115,10 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, len(predictor.w
 @pytest.mark.slow
 @pytest.mark.parametrize(("shape", "share"), [((96, 112, 96), 1.0), ((144, 176, 136), 1.0), ((144, 176, 136), 0.8)])
 def test_a_process_stays_within_its_budget(shape, share):
+    """And comes near to what is estimated, or scans that fit would be cut into windows."""
     whole = needed(coverage.whole(shape).size, shape=shape)
     shown = subprocess.run([sys.executable, "-c", MEASURE, json.dumps(shape), str(share * whole)], cwd=ROOT, check=True,
                            capture_output=True, text=True)
     taken, count = map(int, shown.stdout.split()[-2:])
-    assert taken <= share * whole
+    assert (0.65 if share == 1 else 0) * whole <= taken <= share * whole
     assert (count == 1) == (share == 1)
