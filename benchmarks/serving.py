@@ -7,7 +7,6 @@ both sides: from the scan's file to the mask's file. Prints a Markdown table.
 import argparse
 import json
 import pathlib
-import resource
 import statistics
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from collections.abc import Callable
 from export.saved_model import REFERENCE
 from export.verify import find_version
 from synergynet_tf.errors import command
+from synergynet_tf.processes import peak_memory
 from synergynet_tf.startup import import_tensorflow
 
 KINDS = ("in process", "exported")
@@ -56,7 +56,7 @@ def measure(given: argparse.Namespace) -> dict[str, float]:
             start = time.perf_counter()
             call()
             seconds.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** 20      # KiB on Linux
+    peak = peak_memory() / 2 ** 30
     return {"first": seconds[0], "later": statistics.median(seconds[1:]), "memory": peak}
 
 

@@ -8,7 +8,6 @@ at the most, without its own gaps, the program and its graphs. Prints a Markdown
 import contextlib
 import dataclasses
 import multiprocessing
-import resource
 import statistics
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from pathlib import Path
 from synergynet_tf import cli
 from synergynet_tf.config import Config, PhantomConfig
 from synergynet_tf.errors import command
-from synergynet_tf.processes import giving_back
+from synergynet_tf.processes import giving_back, peak_memory
 from synergynet_tf.startup import import_tensorflow
 
 STAGE_COUNT = 4
@@ -78,7 +77,7 @@ def measure(config: Config, number: int, steps: int) -> dict[str, float]:
             seconds.append(time.perf_counter() - start)
             processors.append(time.process_time() - worked)
         epoch += 1
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** 20      # KiB on Linux
+    peak = peak_memory() / 2 ** 30
     tensors = tf.config.experimental.get_memory_info(tf.config.list_logical_devices()[-1].name)["peak"] / 2 ** 30
     return {"stage": number, "first": seconds[0], "step": statistics.median(seconds[1:steps + 1]),
             "processors": statistics.median(processors[1:steps + 1]), "memory": peak, "tensors": tensors, "loss": loss}

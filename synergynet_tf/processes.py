@@ -17,6 +17,15 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def peak_memory() -> int:
+    """The most memory that this process has taken so far, bytes (Linux).
+
+    `resource.getrusage` is no help: what a process starts with there is the peak of the one that started it.
+    """
+    with open("/proc/self/status", encoding="ascii") as file:
+        return 1024 * next(int(line.split()[1]) for line in file if line.startswith("VmHWM:"))
+
+
 @contextlib.contextmanager
 def pool(workers: int, doing: str) -> Iterator[ProcessPoolExecutor]:
     """Processes for the length of a `with`; what has not begun at its end is dropped. They are spawned, not forked: the caller

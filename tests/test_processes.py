@@ -1,11 +1,17 @@
-"""Freed memory goes back to the system."""
+"""Freed memory goes back to the system; whose peak is measured."""
+import pathlib
 import platform
+import subprocess
+import sys
 import time
 
+import numpy as np
 import pytest
 
 from benchmarks.worker import memory
-from synergynet_tf.processes import giving_back
+from synergynet_tf.processes import giving_back, peak_memory
+
+ROOT = pathlib.Path(__file__).parents[1]
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such call")
@@ -31,3 +37,11 @@ def test_freed_memory_goes_back_to_the_system():
     with giving_back():
         pass
     assert memory("VmRSS") < kept - 100 and above
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="reads /proc")
+def test_the_peak_is_of_the_process_itself_and_not_of_the_one_that_started_it():
+    held = np.ones(2 ** 26)     # 512 MB
+    code = "import numpy as np; from synergynet_tf.processes import peak_memory; np.ones(2 ** 24); print(peak_memory())"
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert 2 ** 27 < int(shown.stdout) < held.nbytes < peak_memory()

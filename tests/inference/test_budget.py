@@ -96,11 +96,12 @@ def test_the_words_for_the_log():
 
 # Every proposal becomes a detection: no trained network leaves more to paste and to merge.
 MEASURE = """
-import dataclasses, json, resource, sys
+import dataclasses, json, sys
 import numpy as np
 from synergynet_tf.config import Config
 from synergynet_tf.inference.predictor import Predictor
 from synergynet_tf.models.synergynet import build_synergynet
+from synergynet_tf.processes import peak_memory
 shape, memory = tuple(json.loads(sys.argv[1])), float(sys.argv[2])
 config = Config()
 config = dataclasses.replace(config, detector=dataclasses.replace(config.detector, score_threshold=0.0))
@@ -108,7 +109,7 @@ predictor = Predictor(build_synergynet(config), config, memory)
 image = np.random.default_rng(0).normal(size=(*shape, 1)).astype(np.float32)
 for _ in range(2):
     predictor.predict_volume(image).mask
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, len(predictor.windows(shape)))
+print(peak_memory(), len(predictor.windows(shape)))
 """
 
 
