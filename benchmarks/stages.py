@@ -7,20 +7,17 @@ at the most, without its own gaps, the program and its graphs. Prints a Markdown
 """
 import contextlib
 import dataclasses
-import multiprocessing
 import statistics
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
-from itertools import repeat
 from pathlib import Path
 
 from synergynet_tf import cli
 from synergynet_tf.config import Config, PhantomConfig
 from synergynet_tf.errors import command
 from synergynet_tf.processes import giving_back, peak_memory
-from synergynet_tf.startup import import_tensorflow
+from tuning.process import in_own_process
 
 STAGE_COUNT = 4
 
@@ -30,11 +27,10 @@ def main(argv: list[str] | None = None) -> None:
     """Entry point; see the module's docstring."""
     config, own = cli.parse(sys.argv[1:] if argv is None else list(argv), __doc__, _add_arguments)
     stages = [own.stage] if own.stage else range(1, STAGE_COUNT + 1)
-    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(
-            1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as processes:
+    with tempfile.TemporaryDirectory() as folder:
         path = config.data.path or str(_phantom(Path(folder)))
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, path=path, cache=f"{folder}/cache"))
-        rows = list(processes.map(measure, repeat(config), stages, repeat(own.steps)))
+        rows = [in_own_process(measure, config, stage, own.steps) for stage in stages]
     size = "x".join(map(str, config.patch.size))
     print(f"{size}x{len(config.data.channels)}, batch {config.train.batch}, {own.steps} steps after the first\n")
     print("| stage | first step, s | step, s | of processors, s | peak memory, GB | of tensors, GB | loss |")
@@ -46,7 +42,6 @@ def main(argv: list[str] | None = None) -> None:
 
 def measure(config: Config, number: int, steps: int) -> dict[str, float]:
     """Run 1 + `steps` real steps of a stage; the median of the later ones."""
-    import_tensorflow()
     import tensorflow as tf
 
     from synergynet_tf.data import layouts, pipeline
