@@ -16,7 +16,7 @@ from synergynet_tf.errors import InputError
 
 LESION_JITTER = 0.25    # share of the patch by which a lesion may lie off its centre, per axis: it stays in the inner half
 
-_ORDER, _TRAINING, _VALIDATION = range(3)       # what a random stream is for; those of data/draws begin at 16
+_ORDER, _TRAINING, _VALIDATION, _SHARES = range(4)      # what a random stream is for; those of data/draws begin at 16
 
 
 class Visits(NamedTuple):
@@ -30,7 +30,7 @@ class Visits(NamedTuple):
 
 
 def steps_of_epoch(cases: int, config: Config, replicas: int = 1) -> int:
-    """Steps of a training epoch: `train.steps_per_epoch`, or as many as visit every case at least once."""
+    """Steps of a training epoch: `train.steps_per_epoch`, or as many visits as there are cases, or a few more."""
     return config.train.steps_per_epoch or math.ceil(cases / (config.train.patches * replicas))
 
 
@@ -43,7 +43,7 @@ def plan_training(cases: Sequence[CachedCase], config: Config, epoch: int, repli
     """
     _require_cases(cases, "training")
     visits = steps_of_epoch(len(cases), config, replicas) * replicas * config.train.patches
-    order = visit_order(len(cases), visits, config.train.seed, epoch)
+    order = visit_order([case.case.weight for case in cases], visits, config.train.seed, epoch)
     limit = math.radians(config.patch.rotation)
     starts, angles, seeds = [], [], []
     for visit, position in enumerate(order):
@@ -67,10 +67,19 @@ def plan_validation(cases: Sequence[CachedCase], config: Config) -> Visits:
                   np.array(seeds, np.uint32).view(np.int32), neutral(len(cases), len(config.data.channels)))
 
 
-def visit_order(cases: int, visits: int, seed: int, epoch: int) -> np.ndarray:
-    """Positions of the cases in visiting order, int32 [visits]: one permutation after another, each of its own key."""
-    rounds = [np.random.Generator(np.random.Philox(stream(seed, _ORDER, epoch, k))).permutation(cases)
-              for k in range(math.ceil(visits / cases))]
+def visit_order(weights: Sequence[float], visits: int, seed: int, epoch: int) -> np.ndarray:
+    """Positions of the cases in visiting order, int32 [visits]: one permutation after another, each of its own key.
+
+    A permutation holds the cases of the largest weight once, and the others in as many of them as their weight says, as evenly
+    as can be: a case of a third of it in every third one, beginning with one that the epoch draws.
+    """
+    share = np.asarray(weights, np.float64) / np.max(weights)
+    first = np.random.Generator(np.random.Philox(stream(seed, _SHARES, epoch, 0))).random(len(share))
+    rounds: list[np.ndarray] = []
+    while sum(map(len, rounds)) < visits:
+        k = len(rounds)
+        taken = np.flatnonzero(np.floor((k + 1) * share + first) > np.floor(k * share + first))
+        rounds.append(np.random.Generator(np.random.Philox(stream(seed, _ORDER, epoch, k))).permutation(taken))
     return np.concatenate(rounds)[:visits].astype(np.int32)
 
 

@@ -108,7 +108,8 @@ def counts(patients: int, shares: tuple[float, float, float]) -> tuple[int, int,
 def save(split: Split, path: str | Path) -> None:
     """Write the split as a CSV manifest with absolute paths: `layouts.discover` and `split_cases` read it back as it is.
 
-    Where a reference is made of two masks, the columns lesions2 and combine say of which, and how.
+    Where a reference is made of two masks, the columns lesions2 and combine say of which, and how; where cases are drawn more
+    often than others, the column weight says so.
 
     Raises InputError when the file cannot be written.
     """
@@ -116,12 +117,13 @@ def save(split: Split, path: str | Path) -> None:
     channels = sorted({channel for _, case in cases for channel in case.images})
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    combined = any(case.combine for _, case in cases)
-    writer.writerow(["patient", "session", *channels, LESIONS, *(("lesions2", "combine") if combined else ()), "split"])
+    combined, weighted = any(case.combine for _, case in cases), any(case.weight != 1 for _, case in cases)
+    writer.writerow(["patient", "session", *channels, LESIONS, *(("lesions2", "combine") if combined else ()),
+                     *(["weight"] * weighted), "split"])
     for part, case in cases:
         files = [case.images.get(channel) for channel in channels] + [case.lesions] + [case.lesions2] * combined
         paths = (file.resolve() if file else "" for file in files)
-        writer.writerow([case.patient, case.session, *paths, *[case.combine or ""] * combined, part])
+        writer.writerow([case.patient, case.session, *paths, *[case.combine or ""] * combined, *[case.weight] * weighted, part])
     replace_file(Path(path), text.getvalue().encode())
 
 

@@ -127,3 +127,36 @@ def test_the_real_folders(real_data):
     assert names(layouts.discover(real_data / "mslesseg", require_lesions=True)) == ["P14_T1", "P14_T2", "P14_T3"]
     with pytest.raises(InputError, match="case P14_T1: the channel t2 is missing"):
         layouts.discover(real_data / "mslesseg", channels=("flair", "t2"))
+
+
+@pytest.fixture
+def two_cohorts(tmp_path):
+    """A folder of open_ms scans and a manifest whose patient is drawn twice as often."""
+    for number in (1, 2):
+        make(tmp_path / "hospital" / f"patient{number:02d}", "flair.nii.gz", "lesions.nii.gz")
+    manifest(tmp_path / "phantoms", "patient,flair,split,weight\npatient01,a.nii,validation,2\n", "a.nii")
+    return tmp_path
+
+
+def test_a_manifest_takes_in_other_cohorts(two_cohorts):
+    path = manifest(two_cohorts, "path,patient,flair,split,weight\nhospital,H,,train,\"1,5\"\nphantoms,,,,3\n,own,o.nii,test,\n",
+                    "o.nii")
+    cases = {case.name: case for case in layouts.discover(path)}
+    assert {name: (case.patient, case.split, case.weight) for name, case in cases.items()} == {
+        "H-patient01": ("H-patient01", "train", 1.5), "H-patient02": ("H-patient02", "train", 1.5),
+        "patient01": ("patient01", "validation", 6.0), "own": ("own", "test", 1.0)}
+    assert cases["H-patient02"].lesions == two_cohorts / "hospital" / "patient02" / "lesions.nii.gz"
+    assert cases["patient01"].images == {"flair": two_cohorts / "phantoms" / "a.nii"}
+
+
+@pytest.mark.parametrize("rows, words", [
+    ("path\nhospital\nhospital", "two cases are named patient01"),
+    ("path\nnowhere", "nowhere: no such file or folder"),
+    ("path\nmanifest.csv", "line 2: .*manifest.csv is a manifest with a column path itself"),
+    ("path,flair\nhospital,a.nii", "line 2: the path is 'hospital', but scans"),
+    ("path,weight\nhospital,0", "line 2: the weight is '0', but it must be a number above 0"),
+    ("path,weight\nhospital,often", "the weight is 'often'"), ("path,weight\nhospital,inf", "the weight is 'inf'")])
+def test_cohorts_that_cannot_be_taken_in_are_refused(two_cohorts, rows, words):
+    path = manifest(two_cohorts, rows + "\n")
+    with pytest.raises(InputError, match=words):
+        layouts.discover(path)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -78,18 +80,22 @@ def test_half_a_split_and_one_without_training_are_refused():
         splits.split_cases([case("A", split="test")], PAPER, 0)
 
 
-def test_a_saved_split_is_a_manifest_that_reads_back_as_it_is(tmp_path):
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_saved_split_is_a_manifest_that_reads_back_as_it_is(tmp_path, weighted):
     for patient in range(7):
         (tmp_path / "data" / f"P{patient}_T1").mkdir(parents=True)
         for name in ("flair", "lesions"):
             (tmp_path / "data" / f"P{patient}_T1" / f"{name}.nii.gz").touch()
-    split = splits.split_cases(layouts.discover(tmp_path / "data"), PAPER, 3)
+    found = layouts.discover(tmp_path / "data")
+    if weighted:
+        found[2] = replace(found[2], weight=2.5)
+    split = splits.split_cases(found, PAPER, 3)
     splits.save(split, tmp_path / "manifest.csv")
     again = splits.split_cases(layouts.discover(tmp_path, "manifest"), PAPER, seed=99)
     for part in layouts.SPLITS:
         saved, read = getattr(split, part), getattr(again, part)
-        assert [(c.name, c.patient, c.session, c.images, c.lesions) for c in saved] == \
-            [(c.name, c.patient, c.session, c.images, c.lesions) for c in read]
+        assert [(c.name, c.patient, c.session, c.images, c.lesions, c.weight) for c in saved] == \
+            [(c.name, c.patient, c.session, c.images, c.lesions, c.weight) for c in read]
 
 
 @settings(max_examples=60, deadline=None)

@@ -24,6 +24,7 @@ class Case:
     split: str | None           # train, validation or test, where the source says so
     lesions2: Path | None = None    # another rater's mask of the same scan, where the reference is made of both
     combine: str | None = None      # how: union or intersection; none: not yet chosen (see `raters`)
+    weight: float = 1.0         # how often a training draws it, relative to the others
 
     def absolute(self) -> "Case":
         """The same case for a process that works in another folder."""

@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 from synergynet_tf.data.layouts import bids, isbi2015, manifest, mslesseg, msseg2016, nnunet, open_ms, single
 from synergynet_tf.data.layouts.case import SPLITS, Case
+from synergynet_tf.data.layouts.manifest import Part
 from synergynet_tf.data.layouts.raters import choose_raters
 from synergynet_tf.errors import InputError
 
-Finder = Callable[[Path], list[Case] | None]
+Finder = Callable[[Path], list[Case | Part] | None]
 LAYOUTS: dict[str, Finder] = {
     "manifest": manifest.find, "mslesseg": mslesseg.find, "open_ms": open_ms.find, "isbi2015": isbi2015.find,
     "msseg2016": msseg2016.find, "nnunet": nnunet.find, "bids": bids.find, "case": single.find}
@@ -63,13 +64,10 @@ def find(path: str | Path, layout: str = "auto") -> list[Case]:
     Raises:
         InputError: no such path or layout, no case, more than one layout applies, a table or folder that cannot be read.
     """
-    path = Path(path).expanduser()
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder; check data.path")
-    try:
-        return sorted(_found(path, layout), key=lambda case: case.name)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the folder's permissions") from None
+    cases = []
+    for found in _found(Path(path).expanduser(), layout):
+        cases += found.taken(_found(found.path, "auto")) if isinstance(found, Part) else [found]
+    return sorted(cases, key=lambda case: case.name)
 
 
 def faults(cases: Sequence[Case], channels: Sequence[str], require_lesions: bool = False) -> Iterator[Fault]:
@@ -79,7 +77,16 @@ def faults(cases: Sequence[Case], channels: Sequence[str], require_lesions: bool
     yield from _check_splits(cases)
 
 
-def _found(path: Path, layout: str) -> list[Case]:
+def _found(path: Path, layout: str) -> list[Case | Part]:
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; check data.path")
+    try:
+        return _of_layout(path, layout)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the folder's permissions") from None
+
+
+def _of_layout(path: Path, layout: str) -> list[Case | Part]:
     if layout != "auto":
         if layout not in LAYOUTS:
             raise InputError(f"data.layout is {layout!r}, but the layouts are auto, {', '.join(LAYOUTS)}")
