@@ -3,7 +3,7 @@
 The rule for what a command writes, tried before it begins:
 
 - `keep_apart`: a folder that a command fills is none of its inputs, holds none, and lies in none that is searched for scans.
-- `claim`: a file that it writes is none of its inputs, and is absent or was written by us and not changed since.
+- `claim`: a file that it writes is no input, lies in no folder that is searched, and is absent, or as we wrote it before.
 
 We know what we wrote from `.synergynet`, a list in each folder that was claimed: `replace_file` enters there what it writes.
 """
@@ -81,12 +81,12 @@ def keep_apart(option: str, folder: Path, inputs: Iterable[Path]) -> None:
 
 
 def claim(option: str, outputs: Iterable[Path], inputs: Iterable[Path] = (), growing: Iterable[Path] = ()) -> None:
-    """Refuse to begin where a file that a command would write is an input, or lies there and is not ours; else lay claim to it.
+    """Refuse to begin where a file that a command would write is an input, or lies in one, or lies there and is not ours.
 
     Args:
         option: what named the place, for the message.
         outputs: files that `replace_file` will write; their folders are made.
-        inputs: files, as for `keep_apart`.
+        inputs: as for `keep_apart`.
         growing: folders to be filled, and files that are added to: ours whatever they hold, once they were claimed.
 
     Raises:
@@ -95,10 +95,12 @@ def claim(option: str, outputs: Iterable[Path], inputs: Iterable[Path] = (), gro
     outputs, growing = list(outputs), list(growing)
     read = {_identity(path): path for path in inputs if path.exists()}
     known = {folder: _entered(folder) for folder in dict.fromkeys(path.parent for path in (*outputs, *growing))}
+    searched = {folder: read[place] for folder in known for place in _around(folder) if place in read}
     for path in (*outputs, *growing):
-        source = read.get(_identity(path)) if os.path.lexists(path) else None
+        source = read.get(_identity(path)) or searched.get(path.parent)
         if source is not None:
-            raise InputError(f"{path}: would be written, but it is the input {source}; name another place with {option}")
+            raise InputError(f"{path}: would be written, but {source} is read, which it is or lies in; "
+                             f"name another place with {option}")
         if not _is_free(path, known[path.parent]):
             raise InputError(f"{path}: lies there already, and was not written by this program, or was changed since; "
                              f"move it away, or name another place with {option}")

@@ -61,8 +61,15 @@ def test_an_input_is_no_output_whatever_it_is_called(out, monkeypatch):
     (out / "hard").hardlink_to(out / "a")
     monkeypatch.chdir(out)
     for name in (out / "a", out / "link", out / "hard", out / ".." / "out" / "a", files.Path("a")):
-        with pytest.raises(InputError, match="would be written, but it is the input"):
+        with pytest.raises(InputError, match="would be written, but .* is read"):
             files.claim("--out", [out / "a"], [name])
+
+
+def test_no_output_lies_in_a_folder_that_is_searched(out, tmp_path):
+    for folder in (out, tmp_path):
+        with pytest.raises(InputError, match="which it is or lies in"):
+            files.claim("--out", [out / "a"], [folder])
+    files.claim("--out", [tmp_path / "a"], [out])
 
 
 def test_what_grows_is_ours_once_it_was_claimed(out):

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from synergynet_tf import cli
 from synergynet_tf.config import Config
 from synergynet_tf.files import replace_file
+from synergynet_tf.report.png import save_png
 
 from .gamma_scan import Scan
 from .objective import METRICS, Objective
@@ -163,7 +164,7 @@ def draw_gamma(path: Path, found: Scan, objective: Objective, trials: Sequence[T
         if name == "gamma" and points:
             panel.scatter(*zip(*points), color="#dd8452", zorder=3, label="trials, each trained with its gamma")
         panel.legend(fontsize=8)
-    figure.savefig(path, dpi=110, format="png")
+    save_png(figure, path, 110)
 
 
 def draw_parallel(path: Path, trials: Sequence[Trial], space: Space, objective: Objective) -> None:
@@ -185,7 +186,7 @@ def draw_parallel(path: Path, trials: Sequence[Trial], space: Space, objective: 
         panel.text(x, -0.02, low, ha="center", va="top", fontsize=8)
         panel.text(x, 1.02, high, ha="center", va="bottom", fontsize=8)
     figure.colorbar(ScalarMappable(scale, colormaps["viridis"]), ax=panel, label=objective.name)
-    figure.savefig(path, dpi=110, format="png")
+    save_png(figure, path, 110)
 
 
 def _ends(parameter: Parameter, space: Space) -> tuple[str, str]:

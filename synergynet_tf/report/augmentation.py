@@ -14,6 +14,7 @@ from synergynet_tf.augmentation import LIMITS, SWITCHES
 from synergynet_tf.config import Config
 from synergynet_tf.data import augment, crops, donors, draws, pipeline
 from synergynet_tf.report.figures import REFERENCE, viewpoint
+from synergynet_tf.report.png import save_png
 
 if TYPE_CHECKING:
     from synergynet_tf.data.cache import CachedCase
@@ -57,7 +58,7 @@ def augmentation_sheet(path: Path, cases: "Sequence[CachedCase]", config: Config
     for panel, patch in zip(panels.ravel(), patches):
         at = level if patch.level is None else patch.level
         _draw(panel, patch.title, patch.image[:, :, at], patch.instances[:, :, at], patch.window or window)
-    figure.savefig(path, dpi=80, format="png")
+    save_png(figure, path, 80)
 
 
 def _alone(config: Config) -> list[tuple[str, dict]]:

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 
 from synergynet_tf.metrics.scores import summarise_sizes
 from synergynet_tf.report.comparison import Systems
+from synergynet_tf.report.png import save_png
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#f0e442")     # Okabe and Ito
 FOUND, FALSE, MISSED = (0.16, 0.72, 0.55), (1.0, 0.55, 0.0), (0.85, 0.25, 0.95)     # lesion voxels, by what became of them
@@ -40,7 +41,7 @@ def dice_by_load(path: Path, systems: Systems) -> None:
             panel.plot(ends, np.polyval(np.polyfit(np.log(volume), dsc, 1), np.log(ends)), color=colour, linewidth=2)
     panel.set(xscale="log", xlabel="lesion volume of the scan, ml", ylabel="DSC", ylim=(-0.02, 1.02))
     panel.legend(fontsize=8)
-    _save(figure, path)
+    save_png(figure, path, DOTS_PER_INCH)
 
 
 def slices(path: Path, rows: Sequence[SliceRow]) -> None:
@@ -63,7 +64,7 @@ def slices(path: Path, rows: Sequence[SliceRow]) -> None:
             for colour, label in ((FOUND, "found"), (FALSE, "false"), (MISSED, "missed"))]
     figure.legend(handles=keys, loc="lower center", ncols=3, frameon=False, labelcolor="white")
     figure.subplots_adjust(left=0.01, right=0.99, top=0.95, bottom=0.06, wspace=0.03, hspace=0.12)
-    _save(figure, path)
+    save_png(figure, path, DOTS_PER_INCH)
 
 
 def precision_recall_curves(path: Path, curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
@@ -74,7 +75,7 @@ def precision_recall_curves(path: Path, curves: Mapping[str, tuple[np.ndarray, n
     panel.set(xlabel="recall (sensitivity)", ylabel="precision (PPV)", xlim=(0, 1), ylim=(0, 1.02))
     if curves:
         panel.legend(fontsize=8)
-    _save(figure, path)
+    save_png(figure, path, DOTS_PER_INCH)
 
 
 def rate_by_size(path: Path, systems: Systems) -> None:
@@ -88,7 +89,7 @@ def rate_by_size(path: Path, systems: Systems) -> None:
         panel.set_xticks(range(len(summary)), summary)
     panel.set(ylabel="LTPR", ylim=(0, 1.02), xlabel="lesion size")
     panel.legend(fontsize=8)
-    _save(figure, path)
+    save_png(figure, path, DOTS_PER_INCH)
 
 
 def learning_curves(path: Path, logs: Mapping[str, Sequence[dict[str, Any]]]) -> None:
@@ -105,7 +106,7 @@ def learning_curves(path: Path, logs: Mapping[str, Sequence[dict[str, Any]]]) ->
     for panel in (loss, dsc):
         if panel.get_legend_handles_labels()[0]:
             panel.legend(fontsize=8)
-    _save(figure, path)
+    save_png(figure, path, DOTS_PER_INCH)
 
 
 def _curve(panel: Any, ends: Sequence[dict[str, Any]], name: str, colour: str,
@@ -138,7 +139,3 @@ def _figure(size: tuple[float, float]) -> tuple[Figure, Any]:
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.subplots()
-
-
-def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, dpi=DOTS_PER_INCH, format="png")

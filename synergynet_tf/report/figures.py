@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy import ndimage
 
+from synergynet_tf.report.png import save_png
+
 PREDICTED, REFERENCE = "#ff9f1c", "#2ec4b6"     # orange and teal: told apart by colour-blind readers, and on grey
 STAGE_COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52")
 NORMAL = "XYZ"
@@ -49,7 +51,7 @@ def segmentation_figure(path: Path, flair: np.ndarray, mask: np.ndarray, referen
         lines.append(Line2D([], [], color=REFERENCE, label="reference"))
     figure.legend(handles=lines, loc="lower center", ncols=len(lines), frameon=False, labelcolor="white")
     figure.suptitle(title, color="white")
-    figure.savefig(path, dpi=110, format="png")
+    save_png(figure, path, 110)
 
 
 def viewpoint(flair: np.ndarray, mask: np.ndarray, reference: np.ndarray | None = None) -> tuple[int, int, int]:
@@ -112,7 +114,7 @@ def loss_curves(entries: list[dict[str, Any]], png_path: Path) -> None:
     for panel in (total, parts):
         if all(np.min(line.get_ydata(), initial=np.inf) > 0 for line in panel.lines):
             panel.set_yscale("log")
-    figure.savefig(png_path, dpi=110, format="png")
+    save_png(figure, png_path, 110)
 
 
 def _epoch_means(entries: list[dict[str, Any]], at: list[int]) -> tuple[list[float], list[float]]:

@@ -1,5 +1,4 @@
 """A picture of each prepared raw scan, to see at a glance whether its brain was found and lies where MNI152's does."""
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from synergynet_tf.data.raw import record
 from synergynet_tf.data.raw.grid import MNI
 from synergynet_tf.data.raw.record import Record
 from synergynet_tf.data.raw.registration import template_brain
-from synergynet_tf.files import replace_file
+from synergynet_tf.report.png import save_png
 
 FOUND, TEMPLATE = "#ff9f1c", "#2ec4b6"
 SLICES = (0.25, 0.45, 0.65, 0.85)       # of the brain's height
@@ -37,9 +36,7 @@ def quality_picture(folder: Path, known: Record) -> Path:
     panels[0, 0].set_title("own space, brain mask", color=FOUND, fontsize=10)
     panels[1, 0].set_title("MNI, template's brain" if on_template else "prepared, brain", color=TEMPLATE, fontsize=10)
     figure.suptitle(folder.name, color="white")
-    content = io.BytesIO()
-    figure.savefig(content, dpi=90, format="png")
-    replace_file(folder / PICTURE, content.getvalue())
+    save_png(figure, folder / PICTURE, 90)
     return folder / PICTURE
 
 

@@ -1,5 +1,4 @@
 """A sheet of all cases of a cohort, to be looked at before a training: pages of PNG, framed by what a check has found."""
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,8 +8,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from synergynet_tf.data.check import ERROR, WARNING, CaseCheck, Problem
-from synergynet_tf.files import replace_file
 from synergynet_tf.report.figures import REFERENCE
+from synergynet_tf.report.png import save_png
 
 COLUMNS, ROWS = 3, 8        # cases across and down a page
 WIDTH = 5.0                 # inches of a case
@@ -34,9 +33,7 @@ def thumbnail_sheets(folder: Path, checks: Sequence[CaseCheck], problems: Sequen
     paths = []
     for number, page in enumerate(pages, start=1):
         path = folder / (f"{stem}.png" if len(pages) == 1 else f"{stem}-{number}-of-{len(pages)}.png")
-        content = io.BytesIO()
-        _page(page, problems, (columns, rows), number, len(pages)).savefig(content, dpi=100, format="png")
-        replace_file(path, content.getvalue())
+        save_png(_page(page, problems, (columns, rows), number, len(pages)), path, 100)
         paths.append(path)
     return paths
 
