@@ -1,4 +1,5 @@
-"""Packaging. `tuning` and `export` lie at the top of the repository and are installed inside synergynet_tf."""
+"""Which packages there are; pyproject.toml has the rest. `tuning` and `export` lie at the top of the repository and are installed
+inside synergynet_tf."""
 import pathlib
 import re
 
@@ -15,28 +16,5 @@ for folder, installed in NESTED.items():
     packages += [installed, *(f"{installed}.{name}" for name in inside)]
     package_dir[installed] = folder
 
-setup(
-    name="synergynet-tf",
-    version=VERSION,
-    description="SynergyNet: multiple-sclerosis lesion segmentation in 3D FLAIR brain MRI, in TensorFlow/Keras",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
-    long_description_content_type="text/markdown",
-    license="Apache-2.0",
-    python_requires=">=3.10,<3.14",
-    packages=packages,
-    package_dir=package_dir,
-    package_data={"synergynet_tf": ["presets/*.yaml", "report/templates/*"]},
-    install_requires=[
-        "tensorflow>=2.15,<2.22",
-        "numpy", "scipy", "nibabel", "nilearn", "scikit-learn", "connected-components-3d",
-        "keras-tuner", "jsonargparse[signatures]>=4.49", "rich", "matplotlib", "jinja2", "tensorboard",
-    ],
-    extras_require={
-        "prepare": ["SimpleITK>=2.3,<3"],
-        "deepbet": ["SimpleITK>=2.3,<3", "deepbet>=1.0,<2"],        # brings PyTorch
-        "test": ["pytest", "pytest-xdist", "hypothesis", "medpy", "ruff"],
-        "bench": ["torch==2.13.0", "monai>=1.6", "torchio>=1.2", "medpy"],       # what the benchmarks compare with
-        "cluster": ["ray>=2.9,<3"],
-        "serving": ["tensorflow-serving-api>=2.15,<2.22", "grpcio"],
-    },
-)
+setup(version=VERSION, packages=packages, package_dir=package_dir,
+      package_data={"synergynet_tf": ["presets/*.yaml", "report/templates/*"]})

@@ -1,10 +1,8 @@
-"""The shape of the package: which part may import which, what stays light, what a wheel holds."""
+"""The shape of the package: which part may import which, and what stays light."""
 import ast
 import pathlib
-import shutil
 import subprocess
 import sys
-import zipfile
 
 import pytest
 
@@ -76,21 +74,3 @@ def test_help_answers(command):
     shown = subprocess.run([sys.executable, "-m", f"synergynet_tf.{command}", "--help"], capture_output=True, text=True, cwd=ROOT)
     assert shown.returncode == 0, shown.stderr
     assert "usage" in shown.stdout
-
-
-def test_a_wheel_installs_one_name(tmp_path):
-    source = tmp_path / "source"        # a copy: setuptools leaves its build folder beside what it builds
-    for folder in ("synergynet_tf", "tuning", "export"):
-        shutil.copytree(ROOT / folder, source / folder)
-    for file in ("setup.py", "pyproject.toml", "README.md"):
-        shutil.copy(ROOT / file, source)
-    subprocess.run([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(source)],
-                   check=True, capture_output=True)
-    wheel, = tmp_path.glob("*.whl")
-    names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"synergynet_tf"}
-    for expected in ("train.py", "tuning/__init__.py", "export/__init__.py", "presets/paper.yaml", "presets/quickstart.yaml",
-                     "presets/strong.yaml", "presets/experiment.yaml", "presets/unet.yaml", "presets/mask_rcnn.yaml",
-                     *(f"report/templates/{file.name}" for file in (PACKAGE / "report/templates").iterdir())):
-        assert f"synergynet_tf/{expected}" in names
-    assert not any(name.startswith("synergynet_tf/tests") for name in names)

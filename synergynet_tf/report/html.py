@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).with_name("templates")
-ASSETS = ("style.css", "tables.js", "viewer.js", "NIIVUE_LICENSE.txt")
+ASSETS = ("style.css", "tables.js", "viewer.js", "VIEWER_LICENSES.txt")
 VIEWER = "niivue.umd.js"
 FOLDERS = ("assets", "cases", "figures", "pictures", "volumes")
 

@@ -90,7 +90,7 @@ def test_pages_are_sound_and_link_to_nothing_outside(cohort, patient):
                     assert target.is_file() and folder.resolve() in target.parents, (path, link)
                     reached.add(target)
         unused = {path.resolve() for path in folder.rglob("*") if path.is_file()} - reached
-        assert {path.name for path in unused} == {"NIIVUE_LICENSE.txt"}
+        assert {path.name for path in unused} == {"VIEWER_LICENSES.txt"}
 
 
 def test_nothing_is_fetched_from_the_network(cohort, patient):
