@@ -1,8 +1,7 @@
 """Settings of the augmentation beyond the paper's jitter and rotation: with every probability at 0 it is the paper's."""
 from dataclasses import dataclass
-from typing import Any
 
-from synergynet_tf.errors import InputError
+from synergynet_tf.settings import Settings
 
 UNFOLDED = 0.4      # of the spacing: below it a cubic B-spline field cannot fold (Choi and Lee 2000, "Injectivity conditions")
 LIMITS = {          # the widest range that each transform takes
@@ -14,7 +13,7 @@ MOST_PASTED = 8     # lesions
 
 
 @dataclass(frozen=True)
-class AugmentConfig:
+class AugmentConfig(Settings):
     """For each transform the probability that a patch meets it, and the range from which its strength is drawn evenly."""
 
     flip: float = 0.0                           # left-right
@@ -42,20 +41,15 @@ class AugmentConfig:
     paste_range: tuple[int, int] = (1, 4)                   # how many
     paste_border: tuple[float, float] = (1.0, 3.0)          # voxels over which a lesion's edge blends in; 1 is a hard edge
 
-    def __post_init__(self):
-        for name in SWITCHES:
-            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "it must be a probability, 0 to 1")
+    GROUP, LIMITS = "augment", dict.fromkeys(SWITCHES, (0, 1)) | {"elastic_spacing": (4, 128)}
+
+    def check(self) -> None:
+        """Each range is one, within its limits, and space does not fold."""
         ranges = {f"{name}_range": limits for name, limits in LIMITS.items()}
         for name, (low, high) in (ranges | {"paste_range": (1, MOST_PASTED), "paste_border": (1.0, 4.0)}).items():
             span = getattr(self, name)
-            _require(len(span) == 2 and low <= span[0] <= span[1] <= high, name, span,
-                     f"it must be two numbers, the smaller first, within {low:g} to {high:g}")
-        _require(4 <= self.elastic_spacing <= 128, "elastic_spacing", self.elastic_spacing, "it must be 4 to 128 voxels")
-        _require(self.elastic_range[1] <= UNFOLDED * self.elastic_spacing, "elastic_range", self.elastic_range,
-                 f"beyond {UNFOLDED} x augment.elastic_spacing ({self.elastic_spacing:g}) space would fold; lower it to "
-                 f"{UNFOLDED * self.elastic_spacing:g} or less")
-
-
-def _require(condition: bool, name: str, value: Any, rule: str) -> None:
-    if not condition:
-        raise InputError(f"augment.{name} is {value!r}, but {rule}")
+            self.require(low <= span[0] <= span[1] <= high, name,
+                         f"it must be two numbers, the smaller first, within {low:g} to {high:g}")
+        self.require(self.elastic_range[1] <= UNFOLDED * self.elastic_spacing, "elastic_range",
+                     f"beyond {UNFOLDED} x augment.elastic_spacing ({self.elastic_spacing:g}) space would fold; lower it to "
+                     f"{UNFOLDED * self.elastic_spacing:g} or less")

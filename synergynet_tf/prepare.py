@@ -32,7 +32,7 @@ With --raw the scans may be as they left the scanner, with skull, in any orienta
 @command
 def main(argv: list[str] | None = None) -> None:
     """Entry point; see DESCRIPTION."""
-    config, own = cli.parse(argv, DESCRIPTION, _add_arguments)
+    config, own = cli.parse(argv, DESCRIPTION, _add_arguments, groups={"steps": RawConfig})
     if config.data.path is None:
         raise InputError("data.path is not set: name a folder of scans or a CSV manifest with --data.path")
     if own.raw and own.check:
@@ -143,7 +143,6 @@ def _add_arguments(parser) -> None:
     parser.add_argument("--out", metavar="DIR", help="with --check: write check.csv and a sheet of all cases, check.png, there")
     parser.add_argument("--raw", metavar="DIR", help="bring raw scans to the network's space, in this folder, which training "
                         "and prediction then take; finished steps are kept there")
-    parser.add_class_arguments(RawConfig, "steps")
     parser.add_argument("--require-lesions", action="store_true", help="refuse cases without a reference mask")
     parser.add_argument("--workers", type=int, help="processes; default: one a core, or one in all for a few cases")
     parser.add_argument("--preview", metavar="FILE.png", help="draw what the augmentation makes of a patch: each transform alone "

@@ -3,9 +3,11 @@ import functools
 import re
 from typing import Any
 
-# YAML 1.1 takes 1e-3 for text, for want of a dot; 1.2 and everyone who types a learning rate take it for a number.
-FLOAT = re.compile(r"""[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|\.[0-9_]+(?:[eE][-+]?[0-9]+)?
-                       |[0-9][0-9_]*[eE][-+]?[0-9]+|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)""", re.X)
+# YAML 1.1 takes 1e-3 for text, 1:30 for ninety and 010 for eight; 1.2, and everyone who types a number, do not.
+NUMBERS = {"int": re.compile(r"[-+]?(?:0|[1-9][0-9]*)$"),
+           "float": re.compile(r"""[-+]?(?:[0-9]+\.[0-9]*(?:[eE][-+]?[0-9]+)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?
+                                   |[0-9]+[eE][-+]?[0-9]+|\.(?:inf|Inf|INF))$|\.(?:nan|NaN|NAN)$""", re.X)}
+OTHERS = ("bool", "merge", "null", "value", "yaml")     # kinds of YAML 1.1 that stay; its timestamps are text
 DEEPEST = 50        # lists and mappings in one another
 
 
@@ -51,9 +53,30 @@ def _loader() -> type:
                 seen.add(key.value)
             return super().construct_mapping(node, deep=deep)
 
-    resolvers = {first: [(tag, pattern) for tag, pattern in own if tag not in ("tag:yaml.org,2002:float",
-                                                                               "tag:yaml.org,2002:timestamp")]
-                 for first, own in yaml.SafeLoader.yaml_implicit_resolvers.items()}
-    Loader.yaml_implicit_resolvers = resolvers
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789."))
+    _resolve_numbers(Loader)
     return Loader
+
+
+def dump(value: Any) -> str:
+    """A YAML text that `load`, and other readers of YAML 1.1 and 1.2, take for the same value."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """SafeDumper that writes the text 1e-3 in quotes, and a list twice instead of a mark to it."""
+
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    for kind, pattern in NUMBERS.items():       # beside those of 1.1, so that no reader takes a text for a number
+        Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{kind}", pattern, list("-+0123456789."))
+    return yaml.dump(value, Dumper=Dumper, sort_keys=False)
+
+
+def _resolve_numbers(loader: type) -> None:
+    """Have a loader take for numbers what `NUMBERS` says."""
+    tag = "tag:yaml.org,2002:"
+    loader.yaml_implicit_resolvers = {
+        first: [(kind, pattern) for kind, pattern in own if kind.removeprefix(tag) in OTHERS]
+        for first, own in loader.yaml_implicit_resolvers.items()}
+    for kind, pattern in NUMBERS.items():
+        loader.add_implicit_resolver(tag + kind, pattern, list("-+0123456789."))

@@ -1,10 +1,11 @@
 """The configuration: the paper's numbers, exact round trips, checks when made, the command line on top."""
 import dataclasses
 import json
+import random
 
 import pytest
 
-from synergynet_tf import cli
+from synergynet_tf import arguments, cli
 from synergynet_tf.augmentation import SWITCHES, AugmentConfig
 from synergynet_tf.config import (
     Config,
@@ -43,7 +44,7 @@ def test_dictionary_and_json_round_trip():
 
 
 def test_a_field_that_does_not_exist_is_named():
-    with pytest.raises(InputError, match=r"loss\.alpha9.*alpha1"):
+    with pytest.raises(InputError, match=r"loss\.alpha9; did you mean loss\.alpha"):
         Config.from_dict({"loss": {"alpha9": 1.0}})
 
 
@@ -79,7 +80,7 @@ def test_frozen():
     (lambda: PhantomConfig(seed=-1), "phantoms.seed"),
     (lambda: DetectorConfig(proposals=3000), "detector.proposals"),
     (lambda: DetectorConfig(negative_iou=0.6), "detector.negative_iou"),
-    (lambda: AugmentConfig(flip=1.1), "augment.flip is 1.1, but it must be a probability"),
+    (lambda: AugmentConfig(flip=1.1), "augment.flip is 1.1, but it must be 0 to 1"),
     (lambda: AugmentConfig(modality_dropout=float("nan")), "augment.modality_dropout"),
     (lambda: AugmentConfig(gamma_range=(1.5, 0.7)), "augment.gamma_range.*the smaller first, within 0.2 to 5"),
     (lambda: AugmentConfig(scale_range=(0.1, 1.0)), "augment.scale_range"),
@@ -117,6 +118,29 @@ def test_presets_are_combined():
     (["--preset", "nnunet"], "presets are experiment, mask_rcnn, paper, quickstart, strong, unet"),
     (["--train.batch", "many"], "train.batch"),
     (["--train.batches", "2"], "batches"),
+    (["--train.batch", "1.5"], "train.batch is 1.5, but it must be a whole number"),
+    (["--train.batch", "1:30"], "train.batch is '1:30'"),
+    (["--train.batch", "010"], "train.batch is '010'"),
+    (["--train.batch", "1" + "0" * 5000], "train.batch is"),
+    (["--train.seed", "4294967296"], "train.seed is 4294967296, but it must be 0 to 4294967295"),
+    (["--train.learning_rate", "nan"], "train.learning_rate is 'nan', but it must be a finite number"),
+    (["--train.learning_rate", ".inf"], "train.learning_rate is inf"),
+    (["--train.learning_rate", "1e-320"], "train.learning_rate is 1e-320"),
+    (["--train.lerning_rate", "1"], "no setting --train.lerning_rate; did you mean train.learning_rate"),
+    (["--learning_rate", "1"], "no argument --learning_rate; did you mean train.learning_rate"),
+    (["--trian.batch", "1"], "no setting --trian.batch; did you mean train.batch"),
+    (["--detektor", "{stride: 2}"], "no argument --detektor; did you mean detector"),
+    (["--data.channels", "flair", "t2"], "t2 stands alone; a list is typed with commas"),
+    (["--data.channels", "&a [*a]"], "data.channels.*anchors"),
+    (["--data.channels", "[flair,../../x]"], "data.channels.*a name is of letters"),
+    (["--data.split", "[.6,.4]"], "data.split is .*a list of 3"),
+    (["--data.path="], "data.path is ''"), (["--data.path", "a\0b"], "data.path is"),
+    (["--data.path", "--train.seed", "1"], "--data.path is given without a value"),
+    (["--data", "scans.yaml"], "data is 'scans.yaml', but it must be a mapping"),
+    (["--infer.coverage", "hole"], "infer.coverage is 'hole', but it must be one of whole, windows, centre"),
+    (["--infer.overlap", "0.99"], "infer.overlap is 0.99, but it must be 0 to 0.9"),
+    (["--unet.widths", "[16,32,64,1000000000]"], "unet.widths is .*each must be 1 to 4096"),
+    (["--config", ""], "--config is ''"), (["--preset"], "--preset is given without a value"),
     (["--fusion.gamma", "2"], "fusion.gamma is 2"),
     (["--config", "absent.yaml"], "absent.yaml"),
 ])
@@ -129,3 +153,70 @@ def test_bad_command_lines_give_one_line(arguments, message):
 def test_arguments_of_the_command_itself():
     _, own = cli.parse(["--out", "here"], "test", lambda parser: parser.add_argument("--out"))
     assert own.out == "here"
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("train:\n  batches: 2\n", "no setting train.batches; did you mean train.batch"),
+    ("trian:\n  batch: 2\n", "no group of settings 'trian'; did you mean train"),
+    ("train:\n  batch: 0\n", "train.batch is 0, but it must be 1 to 4096"),
+    ("train:\n  batch: true\n", "train.batch is True"),
+    ("train: 5\n", "train is 5, but it must be a mapping of system, epochs"),
+    ("train:\n  batch: 1\n  batch: 2\n", "line 3: batch is named twice"),
+    ("train: {class_path: os.system}\n", "no setting train.class_path"),
+    ("a: &a [*a]\n", "anchors"), ("", "the settings are None"), ("- 1\n", "the settings are .1., but"),
+    ("train:\n\t- 1\n", "line 2"),
+    ("data: {path: [1]}\n", "data.path is .1., but it must be text or null"), ("\0", "unacceptable"), ("? x\n: [", "line"),
+    ("1: {}\n", "no group of settings 1"), ("train: {1: 2}\n", "no setting train.1"),
+])
+def test_a_file_that_holds_no_settings_is_named(tmp_path, text, message):
+    file = tmp_path / "own.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        cli.parse(["--config", str(file)], "test")
+    assert str(caught.value).startswith(str(file)) and "\n" not in str(caught.value)
+
+
+def test_lists_are_typed_as_is_natural():
+    for text in ("[flair,t2]", "flair,t2", "flair, t2", '["flair", "t2"]'):
+        assert cli.parse(["--data.channels", text], "test")[0].data.channels == ("flair", "t2")
+    assert cli.parse(["--data.split=.6,.2,.2", "--train.epochs=1,2,3,4"], "test")[0].train.epochs == (1, 2, 3, 4)
+    assert cli.parse(["--train", "{epochs: [1,2,3,4], batch: 2}", "--train.batch", "3"], "test")[0].train.batch == 3
+
+
+def test_home_is_found_in_every_path(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "own.yaml").write_text("data: {path: ~/scans}\n")
+    config, own = cli.parse(["--config=~/own.yaml", "--data.cache=~/c", "--phantoms.anatomy=~/a", "--out=~/b"], "test",
+                            lambda parser: parser.add_argument("--out", type=arguments.path))
+    assert (config.data.path, config.data.cache, config.phantoms.anatomy, own.out) == (
+        f"{tmp_path}/scans", f"{tmp_path}/c", f"{tmp_path}/a", tmp_path / "b")
+
+
+STRANGE = ("null", "true", "nan", ".inf", "-1", "0", "1", "2", "0.5", "1e-3", "1e308", "9" * 30, "", "x", "[]", "[1]",
+           "[1,2,3,4]", "[0.5,0.3,0.2]", "flair,t2", "64,64,64", "{a: 1}", "[[1,2]]", "16", "~/x", "1_0", "ä", "&a", "'1'",
+           "1:30", "none", "unet", "first")
+
+
+def test_random_settings_are_refused_or_come_back_unchanged(tmp_path):
+    rng, names = random.Random(0), [f"{group}.{f}" for group, fields in Config().asdict().items() for f in fields]
+    accepted = 0
+    for _ in range(500):
+        given = [f"--{rng.choice(names)}={rng.choice(STRANGE)}" for _ in range(rng.choice((1, 1, 1, 2, 3)))]
+        try:
+            config, _ = cli.parse(given, "test")
+        except InputError as error:
+            assert "\n" not in str(error), given
+            continue
+        accepted += 1
+        assert Config.from_dict(json.loads(json.dumps(config.asdict(), allow_nan=False))) == config, given
+        cli.save(config, tmp_path / "config.yaml")
+        assert cli.parse(["--config", str(tmp_path / "config.yaml")], "test")[0] == config, given
+    assert accepted > 50
+
+
+def test_a_stored_configuration_must_be_whole():
+    values = Config().asdict()
+    assert Config.from_dict(values, complete=True) == Config()
+    del values["augment"]
+    with pytest.raises(InputError, match="no group augment"):
+        Config.from_dict(values, complete=True)

@@ -3,13 +3,14 @@ import dataclasses
 from dataclasses import dataclass, field
 
 from synergynet_tf.errors import InputError
+from synergynet_tf.settings import Settings
 
 METRICS = ("dsc", "ap", "ltpr", "lfpr", "sn")       # the paper's five (paper, 3)
 OBJECTIVES = ("dsc", "ltpr-lfpr", "weighted")
 
 
 @dataclass(frozen=True)
-class Weights:
+class Weights(Settings):
     """Of the five metrics in the objective `weighted`; LFPR, of which less is better, is subtracted."""
 
     dsc: float = 1.0
@@ -18,12 +19,11 @@ class Weights:
     lfpr: float = 1.0
     sn: float = 1.0
 
-    def __post_init__(self):
-        values = dataclasses.asdict(self)
-        for name, value in values.items():
-            if not 0 <= value < float("inf"):
-                raise InputError(f"weights.{name} is {value}, but it must be a finite number, 0 or more")
-        if not any(values.values()):
+    GROUP, LIMITS = "weights", dict.fromkeys(METRICS, (0, 1e6))
+
+    def check(self) -> None:
+        """There is something to weigh."""
+        if not any(dataclasses.asdict(self).values()):
             raise InputError("all weights are 0, but one must be above 0; set weights.dsc for one")
 
 

@@ -69,7 +69,8 @@ def main(argv: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if argv is None else list(argv)
     named = [argument.split("=")[0] for argument in arguments if argument.startswith("--")]
     chosen = set(named) & {"--data.path", "--config", "--preset", "--gamma-scan"}
-    config, own = cli.parse(arguments if chosen else [*SMALL, *arguments], DESCRIPTION, _add_arguments)
+    config, own = cli.parse(arguments if chosen else [*SMALL, *arguments], DESCRIPTION, _add_arguments,
+                            groups={"weights": Weights, "space": Space})
     objective = Objective(own.objective, own.weights)
     if own.gamma_scan:
         for name in named:
@@ -88,8 +89,6 @@ def _add_arguments(parser: Any) -> None:
     parser.add_argument("--max-trials", type=int, default=default.max_trials, help="of random and bayesian; those of hyperband "
                         "follow from the epochs of stage 4 (default: %(default)s)")
     parser.add_argument("--objective", default="dsc", help=f"of the validation cases: {', '.join(OBJECTIVES)} (default: dsc)")
-    parser.add_class_arguments(Weights, "weights")
-    parser.add_class_arguments(Space, "space")
     parser.add_argument("--warm-start", nargs="?", const=OWN, metavar="RUN", help="train stages 1 to 3 once, and start every "
                         "trial there; with RUN: from the last.npz of that run, which stands at the end of stage 3")
     parser.add_argument("--gamma-scan", metavar="RUN", help="train nothing; scan gamma and the threshold of a trained run")

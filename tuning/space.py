@@ -1,11 +1,12 @@
 """The search space: which settings are searched, and between which values; the others keep the configuration's value."""
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from synergynet_tf.config import Config
+from synergynet_tf.config import Config, DetectorConfig
 from synergynet_tf.errors import InputError
+from synergynet_tf.settings import Settings
+from synergynet_tf.typed import shown
 
 if TYPE_CHECKING:
     from keras_tuner import HyperParameters
@@ -14,7 +15,7 @@ Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Space:
+class Space(Settings):
     """Lowest and highest value of each searched setting; null: not searched, the configuration's own value is kept.
 
     The alphas are searched log-uniformly within a factor of 4 about the paper's values (paper, 2.3), gamma uniformly (eq. 1).
@@ -34,15 +35,18 @@ class Space:
     proposal_nms: tuple[float, float] | None = None                 # detector.infer_nms_iou
     detection_nms: tuple[float, float] | None = None                # detector.final_nms_iou
 
-    def __post_init__(self):
+    GROUP = "space"
+
+    def check(self) -> None:
+        """Each range is one, within what its setting takes, and something is searched."""
         for parameter in PARAMETERS:
             given = getattr(self, parameter.name)
             if given is not None and parameter.name != "anchor_sets":
                 _check_range(parameter, given)
-        sets = self.anchor_sets
-        if sets is not None and (len(set(sets)) < 2 or any(not sizes or min(sizes) <= 0 for sizes in sets)):
-            raise InputError(f"space.anchor_sets is {sets!r}, but two different sets of positive sizes are needed; "
-                             "to fix it, leave it null and set detector.anchor_sizes")
+        sets, (low, high) = self.anchor_sets, DetectorConfig.LIMITS["anchor_sizes"]
+        if sets is not None and (len(set(sets)) < 2 or any(not sizes or min(sizes) < low or max(sizes) > high for sizes in sets)):
+            raise InputError(f"space.anchor_sets is {shown(sets)}, but two different sets of sizes, {low} to {high}, are "
+                             "needed; to fix it, leave it null and set detector.anchor_sizes")
         if not searched(self):
             raise InputError("space searches nothing: every setting is null; give at least one a range, space.gamma for one")
 
@@ -57,25 +61,28 @@ class Parameter(NamedTuple):
     name: str           # the field of `Space`
     group: str          # of `Config`
     field: str
-    log: bool           # searched by its logarithm
-    lowest: float       # what the configuration takes
-    highest: float
+    log: bool = False   # searched by its logarithm
 
     @property
     def key(self) -> str:
         """The setting's own name, e.g. fusion.gamma."""
         return f"{self.group}.{self.field}"
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """What the configuration takes."""
+        return Config.groups()[self.group].LIMITS[self.field]
+
 
 PARAMETERS = (
-    Parameter("gamma", "fusion", "gamma", False, 0, 1),
-    *(Parameter(f"alpha{i}", "loss", f"alpha{i}", True, 0, math.inf) for i in range(1, 7)),
-    Parameter("learning_rate", "train", "learning_rate", True, 0, math.inf),
-    Parameter("small_box_voxels", "lesions", "small_box_voxels", True, 0, math.inf),
-    Parameter("anchor_sets", "detector", "anchor_sizes", False, 0, math.inf),
-    Parameter("score_threshold", "detector", "score_threshold", False, 0, 1),
-    Parameter("proposal_nms", "detector", "infer_nms_iou", False, 0, 1),
-    Parameter("detection_nms", "detector", "final_nms_iou", False, 0, 1),
+    Parameter("gamma", "fusion", "gamma"),
+    *(Parameter(f"alpha{i}", "loss", f"alpha{i}", log=True) for i in range(1, 7)),
+    Parameter("learning_rate", "train", "learning_rate", log=True),
+    Parameter("small_box_voxels", "lesions", "small_box_voxels", log=True),
+    Parameter("anchor_sets", "detector", "anchor_sizes"),
+    Parameter("score_threshold", "detector", "score_threshold"),
+    Parameter("proposal_nms", "detector", "infer_nms_iou"),
+    Parameter("detection_nms", "detector", "final_nms_iou"),
 )
 
 
@@ -120,14 +127,13 @@ def apply(config: Config, values: dict[str, Any]) -> Config:
 
 
 def _check_range(parameter: Parameter, given: Range) -> None:
-    low, high = given
-    least = "above 0" if parameter.log else "0 or more"
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+    (low, high), (lowest, highest) = given, parameter.limits
+    if not low < high:
         raise InputError(f"space.{parameter.name} is {list(given)}, but the first value must be below the second; "
                          f"to fix it, set it to null and give {parameter.key}")
-    if low < parameter.lowest or high > parameter.highest or (parameter.log and low <= 0):
-        most = "" if math.isinf(parameter.highest) else f" and {parameter.highest:g} or less"
-        raise InputError(f"space.{parameter.name} is {list(given)}, but {parameter.key} must be {least}{most}; narrow the range")
+    if low < lowest or high > highest or (parameter.log and low <= 0):
+        least = f"above 0 to {highest:g}" if parameter.log and lowest == 0 else f"{lowest:g} to {highest:g}"
+        raise InputError(f"space.{parameter.name} is {list(given)}, but {parameter.key} must be {least}; narrow the range")
 
 
 def _anchor_text(sizes: tuple[float, ...]) -> str:

@@ -58,7 +58,7 @@ def test_what_is_null_is_not_searched_and_keeps_the_configurations_value():
 
 @pytest.mark.parametrize("change, told", [
     ({"gamma": (0.5, 0.5)}, "space.gamma is [0.5, 0.5], but the first value must be below the second"),
-    ({"gamma": (0.0, 1.5)}, "fusion.gamma must be 0 or more and 1 or less"),
+    ({"gamma": (0.0, 1.5)}, "fusion.gamma must be 0 to 1"),
     ({"alpha6": (0.0, 5.0)}, "loss.alpha6 must be above 0"),
     ({"learning_rate": (1e-3, float("inf"))}, "space.learning_rate"),
     ({"anchor_sets": ((7.0, 9.0),)}, "space.anchor_sets"),

@@ -1,0 +1,67 @@
+"""What the arguments of commands are: types for `add_argument`, so that each is checked before anything is done.
+
+Each takes its own values too: jsonargparse gives them back to be checked.
+"""
+import argparse
+import math
+import os
+import pathlib
+from collections.abc import Callable
+
+from synergynet_tf.errors import InputError
+from synergynet_tf.settings import expanded
+
+
+class ArgumentError(InputError, argparse.ArgumentTypeError):
+    """An argument that cannot be used: the parser puts its name in front."""
+
+
+def path(text: str | os.PathLike) -> pathlib.Path:
+    """A file or folder, with the user's home in place of ~."""
+    try:
+        return pathlib.Path(expanded(os.fspath(text), "it"))
+    except InputError:
+        raise ArgumentError(f"{text!r} is no path; name a file or folder") from None
+
+
+def named_path(text: str | tuple[str, pathlib.Path]) -> tuple[str, pathlib.Path]:
+    """NAME=FOLDER; the name is of a folder that is made."""
+    if isinstance(text, tuple):
+        return text
+    name, equals, folder = text.partition("=")
+    if not (name.strip() and equals and folder) or pathlib.PurePath(name).name != name or name.startswith("."):
+        raise ArgumentError(f"{text!r} is not NAME=FOLDER")
+    return name, path(folder)
+
+
+def whole(low: int, high: int = 10 ** 6) -> Callable[[str | int], int]:
+    """Whole numbers from `low` to `high`."""
+
+    def parse(text: str | int) -> int:
+        text = str(text)
+        if not text.removeprefix("-").isdecimal() or len(text) > 20 or not low <= int(text) <= high:
+            raise ArgumentError(f"{text[:80]!r} is not a whole number, {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def number(low: float, high: float = math.inf, above: bool = False) -> Callable[[str | float], float]:
+    """Finite numbers from `low` to `high`; `above`: without `low` itself."""
+
+    def parse(text: str | float) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (low <= value <= high and math.isfinite(value)) or (above and value == low):
+            limits = f"{low:g} to {high:g}" if math.isfinite(high) else f"of {low:g} or more"
+            raise ArgumentError(f"{str(text)[:80]!r} is not a number {f'above {low:g}' if above else limits}")
+        return value
+
+    return parse
+
+
+share = number(0, 1)
+volume = number(0)          # mm3
+workers = whole(1, 4096)

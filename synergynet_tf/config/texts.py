@@ -1,0 +1,125 @@
+"""Settings as they are typed: fields on the command line, YAML files, and both brought to what the groups take."""
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from synergynet_tf import stored, typed, yamls
+from synergynet_tf.config import nearest, require_known
+from synergynet_tf.errors import InputError
+from synergynet_tf.settings import Settings, hints
+
+Groups = Mapping[str, type[Settings]]
+
+
+def part(arguments: Sequence[str], groups: Groups) -> tuple[list[tuple[str, str]], list[str]]:
+    """Part a command line in (name, text) of --preset, --config and settings, and what is the command's own, both in order.
+
+    Raises InputError where one of the former is without a value.
+    """
+    taken, rest, given = [], [], iter(arguments)
+    for argument in given:
+        name, equals, text = argument.partition("=")
+        key = name.removeprefix("--")
+        if name == key or not (key in ("preset", "config", *groups) or "." in key):
+            rest.append(argument)
+            continue
+        if not equals:
+            text = next(given, "--")
+            if text.startswith("--"):
+                raise InputError(f"{name} is given without a value; write {name}=VALUE")
+        taken.append((key, text))
+    return taken, rest
+
+
+class Given:
+    """What was given, the later over the earlier.
+
+    Args:
+        groups: what can be given, by the names of the groups.
+    """
+
+    def __init__(self, groups: Groups):
+        self._groups = groups
+        self.values: dict[str, dict[str, Any]] = {}
+        self._files: dict[str, Path] = {}       # where a setting came from, if from a file
+
+    def take(self, name: str, text: str) -> None:
+        """Take a setting `group.field`, or a group, as typed on the command line. Raises InputError if it is not one."""
+        group, _, field = name.partition(".")
+        if group not in self._groups or (field and field not in hints(self._groups[group])):
+            raise InputError(f"there is no setting --{name}{nearest(name, self._groups)}")
+        if field:
+            self._set(group, field, _loaded(text, hints(self._groups[group])[field], name))
+        else:
+            values = {group: _value(text, name)}
+            require_known(values, self._groups)
+            for field, value in (values[group] or {}).items():
+                self._set(group, field, value)
+
+    def take_file(self, path: Path, kind: str) -> None:
+        """Take the settings of a YAML file. Raises InputError where it cannot be read, or holds anything else."""
+        remedy = "correct it; a run's own config.yaml shows every setting"
+        values = stored.read_yaml(path, kind, remedy, Any)
+        try:
+            require_known(values, self._groups)
+            for group, fields in values.items():
+                for field, value in (fields or {}).items():
+                    self._set(group, field, value)
+                    self._files[f"{group}.{field}"] = path
+        except InputError as error:
+            raise InputError(f"{path}: {error}; {remedy}") from None
+
+    def build(self) -> dict[str, Settings]:
+        """The groups, with defaults for what was not given. Raises InputError, which names the file that a value came from."""
+        try:
+            return {name: group(**self.values.get(name, {})) for name, group in self._groups.items()}
+        except InputError as error:
+            raise self._located(error) from None
+
+    def typed(self) -> list[str]:
+        """All of it as arguments of a command line."""
+        return [f"--{group}.{name}={'null' if value is None else value}" for group, fields in self.values.items()
+                for name, value in fields.items()]
+
+    def _set(self, group: str, field: str, value: Any) -> None:
+        hint = hints(self._groups[group])[field]
+        value = _tuples(_split(value) if _is_list(hint) else value)
+        typed.require(value, hint, f"{group}.{field}")
+        self.values.setdefault(group, {})[field] = value
+        self._files.pop(f"{group}.{field}", None)
+
+    def _located(self, error: InputError) -> InputError:
+        path = self._files.get(str(error).split(" ")[0])
+        return InputError(f"{path}: {error}") if path else error
+
+
+def _loaded(text: str, hint: Any, name: str) -> Any:
+    """What the text of a field stands for: text stays as it was typed, but for the word null where there may be nothing."""
+    kinds = get_args(hint) if get_origin(hint) is not Literal else ()
+    if hint is str or str in kinds or (get_origin(hint) is Literal and isinstance(get_args(hint)[0], str)):
+        if _is_list(hint):
+            return _value(text, name)
+        return None if text == "null" and type(None) in kinds else text
+    return _value(text, name)
+
+
+def _value(text: str, name: str) -> Any:
+    try:
+        return yamls.load(text)
+    except ValueError as error:
+        raise InputError(f"--{name} is {typed.shown(text)}, which cannot be read ({error}); write it otherwise") from None
+
+
+def _is_list(hint: Any) -> bool:
+    return get_origin(hint) is tuple or any(get_origin(own) is tuple for own in get_args(hint))
+
+
+def _split(value: Any) -> Any:
+    """A list where its values were written with commas alone, or where there is one."""
+    if isinstance(value, str):
+        return [yamls.load(own) for own in value.split(",")]
+    return [value] if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(own) for own in value) if isinstance(value, list) else value
