@@ -9,6 +9,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from .checks import checked
+from .gunzip import unpack
 from .header import Header, from_bytes, mask_header, read_header
 
 TYPES = {2: tf.uint8, 4: tf.int16, 8: tf.int32, 16: tf.float32, 64: tf.float64, 256: tf.int8, 512: tf.uint16, 768: tf.uint32,
@@ -51,12 +52,6 @@ def write_mask(mask: Tensor, scan: Scan) -> Tensor:
     stored = _flip(mask, scan.flipped)
     stored = tf.transpose(stored, tf.math.invert_permutation(2 - scan.axes))
     return to_string(tf.concat([mask_header(scan.header), tf.reshape(stored, [-1])], 0))
-
-
-def unpack(content: Tensor, name: str, limit: int) -> Tensor:
-    """The bytes themselves, gunzipped where they are gzip data; at most `limit` of them."""
-    return tf.cond(tf.equal(tf.strings.substr(content, 0, 2), b"\x1f\x8b"), lambda: _gunzip(content, name, limit),
-                   lambda: checked(content, tf.strings.length(content) <= limit, f"{name}: the file is too large"))
 
 
 def to_string(content: Tensor) -> Tensor:
@@ -105,26 +100,6 @@ def check_same_grid(first: Scan, second: Scan, name: str) -> Scan:
 def voxel_ml(scan: Scan) -> Tensor:
     """The volume of a voxel in ml, float64."""
     return tf.abs(tf.linalg.det(scan.affine[:3, :3])) / 1000
-
-
-def _gunzip(content: Tensor, name: str, limit: int) -> Tensor:
-    """Unpacked bytes. The file's last four bytes tell their number beforehand, so that no memory is asked for in vain."""
-    length = tf.strings.length(content)
-    content = checked(content, length >= 18, f"{name}: truncated: only", length, "bytes of gzip data; send the whole file")
-    tail = tf.ensure_shape(tf.io.decode_raw(tf.strings.substr(content, length - 4, 4), tf.uint8), [4])
-    stated = tf.cast(tf.bitcast(tail, tf.uint32), tf.int64)
-    content = checked(content, stated <= limit, f"{name}: gzip data that unpack to", stated, f"bytes, but {limit} are taken; "
-                      "send a smaller scan, or the whole file where this one is cut off")
-    unpacked = _unpacked_or_empty(content)
-    found = tf.strings.length(unpacked)
-    return checked(unpacked, tf.cast(found, tf.int64) == stated, f"{name}: corrupt or truncated gzip data:", found, "bytes of",
-                   stated, "could be unpacked; send the whole file")
-
-
-def _unpacked_or_empty(content: Tensor) -> Tensor:
-    """Damaged data raise DataLoss, of which a server makes an internal error; a dataset can leave such an element out."""
-    data = tf.data.Dataset.from_tensors(content).map(lambda packed: tf.io.decode_compressed(packed, "GZIP"))
-    return data.ignore_errors().reduce(tf.constant(b""), lambda _, unpacked: unpacked)
 
 
 def _voxels(content: Tensor, header: Header, name: str) -> Tensor:

@@ -68,6 +68,12 @@ def test_a_clear_error(toy_signatures, make_file, change, message):
     assert message in error.value.message
 
 
+def test_gzip_data_as_predict_takes_them(toy_signatures, predict, make_file, tmp_path):
+    content, path = make_file("members.nii").read_bytes(), tmp_path / "members.nii.gz"
+    path.write_bytes(gzip.compress(content[:9000]) + gzip.compress(content[9000:]) + bytes(512))
+    assert send(toy_signatures[0], path.read_bytes())["mask_bytes"][0] == predict(path)[0]
+
+
 def test_a_gzip_bomb_is_not_unpacked(toy_signatures):
     signatures, _, _ = toy_signatures
     with pytest.raises(tf.errors.InvalidArgumentError, match="unpack to 200000000 bytes"):
