@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from synergynet_tf.errors import InputError
+from synergynet_tf.errors import InputError, reason, unwritable
 
 LEDGER = ".synergynet"          # a line a file: [name, size, time in ns, digest], or [name] of a folder, or a file that grows
 TEMPORARY = ".synergynet-*.tmp"
@@ -41,8 +41,7 @@ def replace_file(path: Path, content: bytes) -> None:
                 _enter(path, [about.st_size, about.st_mtime_ns, _digest(content)])
             os.replace(unfinished, path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error}); "
-                         "choose a folder that exists, may be written and has room") from None
+        raise unwritable(path, error) from None
 
 
 def make_folder(path: Path, option: str) -> None:
@@ -56,8 +55,8 @@ def make_folder(path: Path, option: str) -> None:
         with temporary(path / "probe"):
             pass
     except OSError as error:
-        raise InputError(f"{option} is {path}, but it cannot be made or written ({error.strerror}): "
-                         "name another folder") from None
+        what, remedy = reason(error)
+        raise InputError(f"{option} is {path}, but it cannot be made or written ({what}): {remedy}") from None
 
 
 def keep_apart(option: str, folder: Path, inputs: Iterable[Path]) -> None:
@@ -112,7 +111,7 @@ def claim(option: str, outputs: Iterable[Path], inputs: Iterable[Path] = (), gro
                 if path.parent == folder and [] not in known[folder].get(path.name, []):
                     _enter(path, [])
         except OSError as error:
-            raise InputError(f"{folder / LEDGER}: cannot be written ({error.strerror}); "
+            raise InputError(f"{folder / LEDGER}: cannot be written ({reason(error)[0]}); "
                              f"name another place with {option}") from None
 
 
@@ -157,7 +156,8 @@ def digest(path: Path) -> str:
     try:
         return _digest(path.read_bytes())
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from None
+        what, remedy = reason(error)
+        raise InputError(f"{path}: cannot be read ({what}); {remedy}") from None
 
 
 def _digest(content: bytes) -> str:

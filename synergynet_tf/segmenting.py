@@ -9,7 +9,7 @@ from typing import Any
 from synergynet_tf.config import Config
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.preprocess import LoadedCase
-from synergynet_tf.errors import InputError
+from synergynet_tf.errors import InputError, reason
 from synergynet_tf.inference import outputs
 from synergynet_tf.inference.budget import described
 from synergynet_tf.inference.predictor import CasePrediction, Predictor
@@ -111,4 +111,4 @@ def _draw(prediction: CasePrediction, path: pathlib.Path, title: str) -> None:
         segmentation_figure(path, loaded.image[..., flair], prediction.segmentation.mask, loaded.lesions, loaded.grid.spacing,
                             title)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error}); choose a folder that has room") from None
+        raise InputError(f"{path}: cannot be written ({reason(error)[0]}); choose a folder that has room") from None

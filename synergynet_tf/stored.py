@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from synergynet_tf import typed
-from synergynet_tf.errors import InputError
+from synergynet_tf.errors import InputError, reason
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,25 +46,33 @@ def read_json(path: Path, kind: str, remedy: str, hint: Any = Any) -> Any:
     Raises:
         InputError: it is absent, not to be read, no JSON, or another value.
     """
-    with _reading(path, kind, remedy):
-        value = json.loads(_text(path), parse_constant=_refuse)
-        typed.require(value, hint, "")
-        return value
+    with reading(path, kind, remedy):
+        return parse_json(_text(path), hint)
 
 
-def read_jsonl(path: Path, kind: str, remedy: str, hint: Any = Any) -> list[Any]:
-    """The values of a file with a JSON value a line; a last line without an end, which a killed writer leaves, is left out.
+def parse_json(text: str | bytes, hint: Any = Any) -> Any:
+    """The value of a JSON text. Raises ValueError (or RecursionError) where it is none, or not as `hint` says."""
+    value = json.loads(text, parse_constant=_refuse)
+    typed.require(value, hint, "")
+    return value
 
-    Not a number is taken here: a log has what happened. Args and Raises are those of `read_json`.
+
+def read_jsonl(path: Path, kind: str, remedy: str, hint: Any = Any, mark: str = "") -> list[Any]:
+    """The values of a file with a JSON value a line.
+
+    A killed writer may leave its last line torn: such a line is passed over at the end, and before a line that begins with
+    `mark`, which the writer that went on has put there. Args and Raises are otherwise those of `read_json`.
     """
-    with _reading(path, kind, remedy):
-        values = []
-        for number, line in enumerate(_text(path).split("\n")[:-1], start=1):
+    with reading(path, kind, remedy):
+        values, lines = [], _text(path).split("\n")
+        for number, line in enumerate(lines, start=1):
             try:
-                values.append(json.loads(line))
-                typed.require(values[-1], hint, "")
+                if line:
+                    values.append(parse_json(line, hint))
             except (ValueError, RecursionError) as error:
-                raise ValueError(f"line {number}: {error}") from None
+                torn = number == len(lines) or (mark and lines[number].startswith(mark))
+                if not torn:
+                    raise ValueError(f"line {number}: {error}") from None
         return values
 
 
@@ -75,7 +83,7 @@ def read_yaml(path: Path, kind: str, remedy: str, hint: Any = dict) -> Any:
     """
     from synergynet_tf.yamls import load
 
-    with _reading(path, kind, remedy):
+    with reading(path, kind, remedy):
         value = load(_bytes(path))
         typed.require(value, hint, "")
         return value
@@ -91,7 +99,7 @@ def read_npz(path: Path, kind: str, remedy: str, arrays: Mapping[str, Stored] | 
     Raises:
         InputError: it is absent, not to be read, no archive, damaged, or without one of the arrays.
     """
-    with _reading(path, kind, remedy):
+    with reading(path, kind, remedy):
         _require_regular(path)
         with zipfile.ZipFile(path) as archive:
             _require_room(archive, path.stat().st_size)
@@ -103,7 +111,7 @@ def read_npz(path: Path, kind: str, remedy: str, arrays: Mapping[str, Stored] | 
 
 def read_sums(path: Path, kind: str, remedy: str) -> dict[str, str]:
     """The SHA-256 sums of a file as `sha256sum` writes it, by name. Args and Raises are those of `read_json`."""
-    with _reading(path, kind, remedy):
+    with reading(path, kind, remedy):
         sums: dict[str, str] = {}
         for number, line in enumerate(_text(path).splitlines(), start=1):
             match = SUM.fullmatch(line)
@@ -115,17 +123,18 @@ def read_sums(path: Path, kind: str, remedy: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _reading(path: Path, kind: str, remedy: str) -> Iterator[None]:
-    """Turn whatever is raised into one InputError."""
+def reading(path: Path, kind: str, remedy: str) -> Iterator[None]:
+    """For the length of a `with`, turn whatever is raised into the one InputError of a file that is not as it should be."""
     try:
         yield
     except FileNotFoundError:
         raise InputError(f"{path}: no such {kind}; {remedy}") from None
     except OSError as error:
-        raise InputError(f"{path}: the {kind} cannot be read ({error.strerror or error}); {remedy}") from None
+        what, own = reason(error)
+        raise InputError(f"{path}: the {kind} cannot be read ({what}); {own}, or {remedy}") from None
     except Exception as error:      # of a dozen kinds from the parsers, and each says that the content is wrong
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: not a readable {kind} ({reason[:REASON]}); {remedy}") from None
+        what = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: not a readable {kind} ({what[:REASON]}); {remedy}") from None
 
 
 def _require_regular(path: Path) -> None:

@@ -69,6 +69,8 @@ def described(hint: Any) -> str:
         return " or ".join(described(part) for part in inner)
     if origin is tuple and Ellipsis not in inner:
         return f"a list of {len(inner)}, each {described(inner[0])}"
+    if dataclasses.is_dataclass(hint):
+        return f"a mapping of {', '.join(field.name for field in dataclasses.fields(hint))}"
     if origin in (list, tuple):
         return f"a list, each {described(inner[0])}"
     return WORDS.get(type(None) if hint is None else origin or hint, "a mapping")

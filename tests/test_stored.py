@@ -93,6 +93,7 @@ def test_json_lines(tmp_path):
     assert stored.read_jsonl(path, "log", "", HINT) == [{"stage": 1, "loss": 2.5}, {"stage": 2, "loss": 3}]
     path.write_text('{"stage": 1, "loss": 2.5}\n{"stage": 2, "lo\n{"stage": 3, "loss": 1}\n')
     refused(stored.read_jsonl, path, HINT, match="line 2")
+    assert [value["stage"] for value in stored.read_jsonl(path, "log", "", HINT, '{"stage": 3')] == [1, 3]
 
 
 @pytest.mark.parametrize(("content", "match"), [

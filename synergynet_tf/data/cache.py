@@ -28,7 +28,7 @@ from synergynet_tf.config import Config
 from synergynet_tf.data.instances import LesionTable, check_room, label_lesions, lesion_table
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.preprocess import load_case
-from synergynet_tf.errors import InputError
+from synergynet_tf.errors import InputError, reason
 from synergynet_tf.files import digest, replace_file
 from synergynet_tf.processes import cores, pool
 
@@ -154,7 +154,7 @@ def _build(case: Case, folder: Path, config: Config) -> None:
                 shutil.rmtree(folder)
                 os.rename(unfinished, folder)
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror or error}); "
+        raise InputError(f"{folder}: cannot be written ({reason(error)[0]}); "
                          "name a folder with room as data.cache") from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -167,7 +167,7 @@ def _folders(cases: Sequence[Case], config: Config, root: Path) -> list[Path]:
         if not os.access(root, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        raise InputError(f"{root}: cannot be made or written ({error.strerror}); name another folder as data.cache") from None
+        raise InputError(f"{root}: cannot be made or written ({reason(error)[0]}); name another folder as data.cache") from None
     for leftover in root.glob(f".*{UNFINISHED}"):
         with contextlib.suppress(FileNotFoundError):        # another command may be sweeping too
             if time.time() - leftover.stat().st_mtime > LEFTOVER_S:

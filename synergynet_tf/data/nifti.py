@@ -12,7 +12,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 
-from synergynet_tf.errors import InputError
+from synergynet_tf.errors import InputError, reason
 from synergynet_tf.files import replace_file
 
 log = logging.getLogger(__name__)
@@ -188,7 +188,7 @@ def _content(path: Path) -> bytes:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; check the path") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}); give a NIfTI file") from None
+        raise InputError(f"{path}: cannot be read ({reason(error)[0]}); give a NIfTI file") from None
     if content[:2] != b"\x1f\x8b":
         return content
     try:

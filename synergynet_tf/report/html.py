@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 import synergynet_tf
-from synergynet_tf.errors import InputError
+from synergynet_tf.errors import InputError, reason
 from synergynet_tf.files import replace_file
 from synergynet_tf.report.comparison import Cell, Table, cell_text
 from synergynet_tf.report.volumes import TOGETHER, Scan, flair_text, masks_text, picture
@@ -125,7 +125,7 @@ def _start(folder: Path) -> None:
             (folder / part).mkdir(parents=True, exist_ok=True)
         (folder / "index.html").unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from None
+        raise InputError(f"{folder}: cannot be written ({reason(error)[0]}); choose another folder") from None
     replace_file(folder / "assets" / VIEWER, source.read_bytes())
     for name in ASSETS:
         replace_file(folder / "assets" / name, (TEMPLATES / name).read_bytes())

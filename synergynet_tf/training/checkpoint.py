@@ -7,20 +7,23 @@ import dataclasses
 import io
 import json
 import pathlib
-import zipfile
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
+from synergynet_tf import typed
 from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError
 from synergynet_tf.files import replace_file
+from synergynet_tf.stored import Stored, parse_json, read_npz, reading
 from synergynet_tf.training.stages import PARTS
 from synergynet_tf.training.systems import system_of
 
 FORMAT = 1
+META = {"format": int, "keras": int, "config": dict, "progress": dict}
+REMEDY = "use another one of the run, or train first and name the folder of that run"
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,12 @@ class Progress:
     epochs: int = 0
     best: float | None = None       # validation score of the best checkpoint so far
     replicas: int = 1               # that shared each step
+
+    def __post_init__(self):
+        typed.require(vars(self), Progress, "progress")
+        for name, low, high in (("stage", 1, 4), ("epochs", 0, 10 ** 6), ("replicas", 1, 10 ** 6)):
+            if not low <= getattr(self, name) <= high:
+                raise InputError(f"progress.{name} is {getattr(self, name)}, but it must be {low} to {high}")
 
 
 def named_weights(model: keras.Model) -> dict[str, Any]:
@@ -78,13 +87,9 @@ class Checkpoint:
     def restore_weights(self, model: keras.Model, averaged: bool = False) -> None:
         """Assign the weights to `model`; the averaged ones if asked for and present."""
         group = "average" if averaged and any(name.startswith("average/") for name in self.arrays) else "weights"
-        for name, variable in named_weights(model).items():
-            value = self.arrays.get(f"{group}/{name}")
-            if value is None or value.shape != tuple(variable.shape):
-                found = "absent" if value is None else f"of shape {value.shape}"
-                raise InputError(f"{self.path}: {name} is {found}, the network wants {tuple(variable.shape)}; "
-                                 "use the configuration that the checkpoint was trained with")
-            variable.assign(value)
+        values = {name: self._fitting(f"{group}/{name}", variable) for name, variable in named_weights(model).items()}
+        for name, variable in named_weights(model).items():     # all or none
+            variable.assign(values[name])
 
     def restore_optimizer(self, optimizer: Any) -> None:
         """Assign the optimizer's state; its variables must have been made for the same stage.
@@ -94,30 +99,38 @@ class Checkpoint:
         if self.keras != _keras():
             raise InputError(f"{self.path}: was written under Keras {self.keras} and cannot be resumed under Keras {_keras()} "
                              "(its weights can be used for prediction); resume it where it began")
-        for i, variable in enumerate(optimizer.variables):
-            variable.assign(self.arrays[f"optimizer/{i:04d}"])
+        values = [self._fitting(f"optimizer/{i:04d}", variable) for i, variable in enumerate(optimizer.variables)]
+        for variable, value in zip(optimizer.variables, values):
+            variable.assign(value)
 
     def average(self, model: keras.Model) -> list[np.ndarray] | None:
         """The averaged weights in the order of `named_weights`, if the run keeps them."""
-        names = [f"average/{name}" for name in named_weights(model)]
-        return [self.arrays[name] for name in names] if names[0] in self.arrays else None
+        if not any(name.startswith("average/") for name in self.arrays):
+            return None
+        return [self._fitting(f"average/{name}", variable) for name, variable in named_weights(model).items()]
+
+    def _fitting(self, name: str, variable: Any) -> np.ndarray:
+        """An array for a variable. Raises InputError where it is absent, or of another shape or kind, or not finite."""
+        value, wanted = self.arrays.get(name), tuple(variable.shape)
+        if value is None or value.shape != wanted:
+            found = "absent" if value is None else f"of shape {value.shape}"
+            raise InputError(f"{self.path}: {name.removeprefix('weights/')} is {found}, the network wants {wanted}; "
+                             "use the configuration that the checkpoint was trained with")
+        if value.dtype.kind not in "fiu" or not np.isfinite(value).all():
+            raise InputError(f"{self.path}: {name} holds values that are no finite numbers; {REMEDY}")
+        return value
 
 
 def load(path: pathlib.Path) -> Checkpoint:
     """Read a checkpoint. Raises InputError when it is absent, damaged, of another format or no checkpoint at all."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        meta = json.loads(arrays.pop("meta").tobytes())
+    arrays = read_npz(path, "checkpoint", REMEDY, {"meta": Stored("u", (None,))})
+    with reading(path, "checkpoint", REMEDY):
+        meta = parse_json(arrays.pop("meta").tobytes(), META)
         if meta["format"] != FORMAT:
-            raise InputError(f"{path}: format {meta['format']}, this version reads {FORMAT}; use the version that wrote it")
-        return Checkpoint(path, meta["keras"], Config.from_dict(meta["config"]), Progress(**meta["progress"]), arrays)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such checkpoint; train first, or name the folder of a run") from None
-    except InputError:
-        raise
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not a readable checkpoint ({error}); use another one of the run") from None
+            raise InputError(f"its format is {meta['format']}, this version reads {FORMAT}: use the version that wrote it")
+        typed.require(meta["progress"], Progress, "progress")
+        config = Config.from_dict(meta["config"], complete=True)
+        return Checkpoint(path, meta["keras"], config, Progress(**meta["progress"]), arrays)
 
 
 def load_run(run: pathlib.Path, which: str = "best") -> tuple[keras.Model, Config]:

@@ -1,25 +1,57 @@
-"""What a run tells: a JSONL log, TensorBoard, and a line for each epoch."""
+"""What a run tells: a JSONL log, TensorBoard, and a line for each epoch.
+
+The log only ever grows. A run that goes on from a checkpoint writes where it goes on, `{"resumed": ...}`; of the records before
+this line those beyond the checkpoint are not the run's, for they come again, and a line that a kill has torn is nobody's.
+"""
+import contextlib
+import errno
 import json
+import math
+import os
 import pathlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import tensorflow as tf
 from rich.console import Console
 
-from synergynet_tf.files import replace_file
+from synergynet_tf.errors import disk_full, unwritable
+from synergynet_tf.stored import read_jsonl
 from synergynet_tf.training.stages import Stage
 
 LOG = "log.jsonl"
 
 
+@dataclass(frozen=True)
+class Record:
+    """A line of the log."""
+
+    stage: int
+    epoch: int                  # of the stage, from 0
+    step: int                   # of the run
+    loss: float
+    parts: dict[str, float]
+    validation: dict[str, float] = field(default_factory=dict)     # where the record ends an epoch
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """The line where a run goes on: stage and whole epochs of its checkpoint."""
+
+    resumed: list[int]
+
+
 def read_log(path: pathlib.Path) -> list[dict[str, Any]]:
-    """The records of a log; a last line cut off by a kill is left out."""
-    records = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+    """The records of a log that are the run's, in order; none where there is no log. Raises InputError where it is damaged."""
+    records: list[dict[str, Any]] = []
+    lines = read_jsonl(path, "log", "move it away", Record | Resumed, '{"resumed"') if path.exists() else ()
+    for line in lines:
+        if "resumed" in line:
+            records = [record for record in records if [record["stage"], record["epoch"]] < line["resumed"]]
+        else:
+            records.append(line)
     return records
 
 
@@ -28,8 +60,11 @@ class History:
 
     Args:
         run: the run folder; none: nothing is written, another process of the run does.
-        done: (stage, epochs) that the checkpoint holds; later records of a killed run are dropped, since they come again.
+        done: (stage, epochs) that the checkpoint holds.
         console: where the lines go.
+
+    Raises:
+        InputError: the log that lies there is damaged, or cannot be written.
     """
 
     def __init__(self, run: pathlib.Path | None, done: tuple[int, int], console: Console):
@@ -37,28 +72,43 @@ class History:
         if not run:
             return
         self._path, self._console = run / LOG, console
-        kept = [r for r in read_log(self._path) if (r["stage"], r["epoch"]) < (done[0], done[1])]
-        replace_file(self._path, "".join(json.dumps(r) + "\n" for r in kept).encode())
-        self._file = open(self._path, "a", encoding="utf-8")    # noqa: SIM115 (closed by `close`)
+        read_log(self._path)        # what is damaged is said now, not when the run has ended
+        with _writing(self._path):
+            self._file = open(self._path, "ab+")    # noqa: SIM115 (closed by `close`)
+            self._file.seek(-min(self._file.tell(), 1), os.SEEK_END)
+            last = self._file.read()
+        if last:
+            self._append({"resumed": list(done)}, "" if last == b"\n" else "\n")
         self._board = tf.summary.create_file_writer(str(run / "tensorboard"))
 
     def record(self, stage: Stage, epoch: int, step: int, loss: float, parts: dict[str, float],
                validation: dict[str, float] | None = None, seconds: float | None = None) -> None:
-        """Append one record. `step` counts from the run's start, `epoch` from the stage's; `validation` ends an epoch."""
+        """Append one record. `step` counts from the run's start, `epoch` from the stage's; `validation` ends an epoch.
+
+        Raises InputError when the log cannot be written, on a full disk for one.
+        """
         if not self._file:
             return
         entry = {"stage": stage.number, "epoch": epoch, "step": step, "loss": loss, "parts": parts}
         if validation is not None:
-            entry |= {"validation": validation, "seconds": seconds}
-        self._file.write(json.dumps(entry) + "\n")
-        self._file.flush()
-        with self._board.as_default(step=step):
+            finite = {name: value for name, value in validation.items() if math.isfinite(value)}
+            entry |= {"validation": finite, "seconds": seconds}
+        self._append(entry)
+        with _writing(self._path.with_name("tensorboard")), self._board.as_default(step=step):
             tf.summary.scalar("loss", loss)
             for group, values in (("train", parts), ("validation", validation or {})):
                 for name, value in values.items():
                     tf.summary.scalar(f"{group}/{name}", value)
         if validation is not None:
             self._say(stage, epoch, loss, validation, seconds)
+
+    def _append(self, entry: dict[str, Any], before: str = "") -> None:
+        """Add a line, after what ends one that a kill has torn. What ends an epoch outlasts a power cut too."""
+        with _writing(self._path):
+            self._file.write(f"{before}{json.dumps(entry)}\n".encode())
+            self._file.flush()
+            if "validation" in entry or "resumed" in entry:
+                os.fsync(self._file.fileno())
 
     def _say(self, stage: Stage, epoch: int, loss: float, validation: dict[str, float], seconds: float) -> None:
         shown = "  ".join(f"{name} {value:.4f}" for name, value in validation.items())
@@ -68,5 +118,19 @@ class History:
     def close(self) -> None:
         """Flush and close the files."""
         if self._file:
-            self._file.close()
-            self._board.close()
+            with _writing(self._path):
+                self._file.close()
+            with _writing(self._path.with_name("tensorboard")):
+                self._board.close()
+
+
+@contextlib.contextmanager
+def _writing(path: pathlib.Path) -> Iterator[None]:
+    """Turn what goes wrong with a file into its InputError; TensorFlow's writer has exceptions of its own."""
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(path, error) from None
+    except tf.errors.OpError as error:
+        code = errno.ENOSPC if disk_full(error.message) else 0
+        raise unwritable(path, OSError(code, error.message.splitlines()[0])) from None

@@ -17,6 +17,7 @@ from synergynet_tf.data.cache import CachedCase
 from synergynet_tf.data.phantom.atlas import template_atlas
 from synergynet_tf.errors import InputError
 from synergynet_tf.files import replace_file
+from synergynet_tf.stored import Stored, read_npz, reading
 
 GRID = (60, 72, 60)             # cells of the spatial maps over the box of a brain: about 2.3 mm each
 PRIOR_SIGMA = 1.5               # cells, smoothing of the lesion frequency
@@ -25,6 +26,9 @@ BELIEF_SIGMA = 1.0              # voxels, of the smoothed belief map
 BELIEF_MAX = 8.0                # standard deviations: beyond, brighter is no more lesion-like
 BACKGROUND = 20_000             # voxels of each training brain that stand for all without lesion
 THRESHOLDS = np.arange(0.02, 0.99, 0.02)
+COVARIATES = 6
+ARRAYS = {"prior": Stored("f", GRID), "scale": Stored("f", (2, COVARIATES)), "weights": Stored("f", (COVARIATES + 1,)),
+          "threshold": Stored("f", ())}
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +58,12 @@ class LPA:
 
 def load(path: pathlib.Path) -> LPA:
     """Read what `save` wrote. Raises InputError when it is absent or damaged."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return LPA(file["prior"], file["scale"], file["weights"], float(file["threshold"]))
-    except (OSError, EOFError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: not a readable model ({error}); fit it again") from None
+    remedy = "delete it: it is fitted again"
+    file = read_npz(path, "model", remedy, ARRAYS)
+    with reading(path, "model", remedy):
+        if not (file["scale"][1] > 0).all() or not 0 < file["threshold"] < 1:
+            raise ValueError("its scale must be above 0, its threshold between 0 and 1")
+    return LPA(file["prior"], file["scale"], file["weights"], float(file["threshold"]))
 
 
 def fit(cases: Sequence[CachedCase], seed: int = 0) -> LPA:

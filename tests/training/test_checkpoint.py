@@ -106,7 +106,7 @@ def test_a_failing_write_leaves_the_old_checkpoint(model, tmp_path, monkeypatch)
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("synergynet_tf.files.os.replace", full)
-    with pytest.raises(InputError, match="No space left"):
+    with pytest.raises(InputError, match="the disk is full"):
         checkpoint.save(tmp_path / "last.npz", model, CONFIG, Progress(1, 2))
     assert checkpoint.load(tmp_path / "last.npz").progress == Progress(1, 1)
     assert not list(tmp_path.glob(".*"))

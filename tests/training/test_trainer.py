@@ -1,5 +1,4 @@
 """A whole run: what it leaves, how it resumes, how it stops when a loss is not finite."""
-import json
 import pathlib
 import random
 import signal
@@ -150,7 +149,7 @@ def _command(run, arguments):
 
 
 def _epochs(run):
-    return sum("validation" in json.loads(line) for line in (run / LOG).read_text().splitlines()) if (run / LOG).exists() else 0
+    return sum("validation" in record for record in read_log(run / LOG))
 
 
 def _without_seconds(record):

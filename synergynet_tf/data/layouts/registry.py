@@ -13,7 +13,7 @@ from synergynet_tf.data.layouts import bids, isbi2015, manifest, mslesseg, msseg
 from synergynet_tf.data.layouts.case import SPLITS, Case
 from synergynet_tf.data.layouts.manifest import Part
 from synergynet_tf.data.layouts.raters import choose_raters
-from synergynet_tf.errors import InputError
+from synergynet_tf.errors import InputError, reason
 
 Finder = Callable[[Path], list[Case | Part] | None]
 LAYOUTS: dict[str, Finder] = {
@@ -83,7 +83,7 @@ def _found(path: Path, layout: str) -> list[Case | Part]:
     try:
         return _of_layout(path, layout)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the folder's permissions") from None
+        raise InputError(f"{path}: cannot be read ({reason(error)[0]}); check the folder's permissions") from None
 
 
 def _of_layout(path: Path, layout: str) -> list[Case | Part]:

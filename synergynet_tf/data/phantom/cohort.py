@@ -10,7 +10,7 @@ import numpy as np
 from synergynet_tf.config import PhantomConfig
 from synergynet_tf.data.phantom.atlas import anatomy_files
 from synergynet_tf.data.phantom.patient import Session, make_patient
-from synergynet_tf.errors import InputError
+from synergynet_tf.errors import InputError, reason
 from synergynet_tf.processes import pool
 
 _COLUMNS = ("patient", "session", "flair", "t2", "lesions", "split")
@@ -27,7 +27,7 @@ def check_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         filled = any(folder.iterdir())
     except OSError as error:
-        raise InputError(f"{folder} cannot be used as a folder ({error.strerror}); name another one") from error
+        raise InputError(f"{folder} cannot be used as a folder ({reason(error)[0]}); name another one") from error
     if filled:
         raise InputError(f"{folder} is not empty; name a folder that is empty or does not exist")
     probe = folder / f".probe.{os.getpid()}"
@@ -35,7 +35,7 @@ def check_folder(folder: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise InputError(f"{folder} is not writable ({error.strerror}); name another one") from error
+        raise InputError(f"{folder} is not writable ({reason(error)[0]}); name another one") from error
 
 
 def _write_volume(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
@@ -114,7 +114,7 @@ def generate_cohort(folder: Path, config: PhantomConfig, workers: int | None = N
         else:
             rows = _in_processes(folder, config, counts, workers, report)
     except OSError as error:
-        raise InputError(f"{folder}: {error.strerror or error}; free space or name another folder") from error
+        raise InputError(f"{folder}: {reason(error)[0]}; free space or name another folder") from error
     return _write_manifest(folder, sorted(rows))
 
 

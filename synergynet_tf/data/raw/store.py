@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from synergynet_tf.errors import InputError
+from synergynet_tf.errors import InputError, reason
 from synergynet_tf.files import replace_file
 
 Arrays = dict[str, np.ndarray]
@@ -36,7 +36,7 @@ class StepStore:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"{self._folder}: cannot be made ({error.strerror}); name another folder") from None
+            raise InputError(f"{self._folder}: cannot be made ({reason(error)[0]}); name another folder") from None
         replace_file(path, content.getvalue())
         return arrays
 
