@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from synergynet_tf.data.layouts import Case
     from synergynet_tf.data.splits import Split
     from synergynet_tf.replicas import Replicas
+    from synergynet_tf.training.checkpoint import Checkpoint
 
 DESCRIPTION = """Train SynergyNet in the paper's four stages.
 
@@ -41,6 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     chosen = any(a.split("=")[0] in ("--data.path", "--config", "--preset", "--resume") for a in arguments)
     config, own = cli.parse(arguments, DESCRIPTION, _add_arguments, preset=None if chosen else "quickstart")
     run, replicas = pathlib.Path(own.run), None
+    init = _weights(pathlib.Path(own.init)) if own.init else None
     if own.resume:
         _refuse_settings(arguments)
         replicas = begin_replicas(own.strategy)
@@ -49,16 +51,25 @@ def main(argv: list[str] | None = None) -> None:
         replicas = begin_replicas(own.strategy)
     else:
         _make_run_folder(run)
-    _train(config, run, own.resume, own.strategy, replicas)
+    _train(config, run, own.resume, own.strategy, replicas, init=init)
 
 
 def _add_arguments(parser) -> None:
     parser.add_argument("--run", default="runs/synergynet", help="run folder, made by this command (default: %(default)s)")
     parser.add_argument("--resume", action="store_true",
                         help="go on from the run folder's last checkpoint, with the configuration it holds")
+    parser.add_argument("--init", metavar="RUN",
+                        help="begin with the best weights of that run instead of random ones; train.epochs [0,0,0,N] then trains "
+                        "the whole network for N epochs")
     parser.add_argument("--strategy", choices=["one", "mirrored", "multiworker"], default="one",
                         help="one device, all GPUs of this machine, or those of several processes that TF_CONFIG or Slurm "
                         "name (default: %(default)s); each takes train.batch patches a step")
+
+
+def _weights(run: pathlib.Path) -> "Checkpoint":
+    from synergynet_tf.training import checkpoint
+
+    return checkpoint.load(run / "best.npz")
 
 
 def _resumed_config(run: pathlib.Path) -> Config:
@@ -101,10 +112,11 @@ def train_run(config: Config, run: pathlib.Path, console: "Console") -> None:
 
 
 def _train(config: Config, run: pathlib.Path, resume: bool, strategy: str = "one", replicas: "Replicas | None" = None,
-           console: "Console | None" = None) -> None:
+           console: "Console | None" = None, init: "Checkpoint | None" = None) -> None:
     """Train into a run folder.
 
     Args:
+        init: another run's, to begin with its weights; not with `resume`.
         replicas: those of `strategy`, where it has begun; of several processes the chief begins it when the cases are prepared,
             and the others with it.
     """
@@ -129,7 +141,10 @@ def _train(config: Config, run: pathlib.Path, resume: bool, strategy: str = "one
     from synergynet_tf.training.trainer import Trainer
 
     try:
-        Trainer(config, train, validation, run, make_scorer(validation, config, replicas), resume, console, replicas).fit()
+        trainer = Trainer(config, train, validation, run, make_scorer(validation, config, replicas), resume, console, replicas)
+        if init:
+            trainer.begin_with(init)
+        trainer.fit()
     except tf.errors.ResourceExhaustedError:
         raise InputError(f"a step with patch.size {config.patch.size} and train.batch {config.train.batch} does not fit into "
                          "memory; lower one of them, or set train.recompute or train.precision") from None

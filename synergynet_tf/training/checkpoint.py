@@ -91,6 +91,27 @@ class Checkpoint:
         for name, variable in named_weights(model).items():     # all or none
             variable.assign(values[name])
 
+    def begin(self, model: keras.Model) -> list[str]:
+        """Assign the weights, averaged where they are kept, of the parts that both networks have: for a training of its own.
+
+        Returns the names of these parts. Raises InputError where there are none, or where one is built otherwise here.
+        """
+        group = "average/" if any(name.startswith("average/") for name in self.arrays) else "weights/"
+        theirs = {name.removeprefix(group): value for name, value in self.arrays.items() if name.startswith(group)}
+        own = named_weights(model)
+        parts = [part for part in PARTS if all(any(_part(name) == part for name in names) for names in (own, theirs))]
+        if not parts:
+            raise InputError(f"{self.path}: no part of this network is in it; begin with another run, or from nothing")
+        shared = [name for name in {**own, **theirs} if _part(name) in parts]
+        for name in shared:
+            here, there = (tuple(weights[name].shape) if name in weights else "absent" for weights in (own, theirs))
+            if here != there:
+                raise InputError(f"{self.path}: {name} is {there} in it and {here} in this network; set data.channels, unet, "
+                                 "detector and mask as in that run's config.yaml, or begin from nothing")
+        for name in shared:
+            own[name].assign(theirs[name])
+        return parts
+
     def restore_optimizer(self, optimizer: Any) -> None:
         """Assign the optimizer's state; its variables must have been made for the same stage.
 
@@ -144,6 +165,10 @@ def load_run(run: pathlib.Path, which: str = "best") -> tuple[keras.Model, Confi
     model = system_of(checkpoint.config).build(checkpoint.config)
     checkpoint.restore_weights(model, averaged=True)
     return model, checkpoint.config
+
+
+def _part(name: str) -> str:
+    return name.split("/")[0]
 
 
 def _keras() -> int:

@@ -21,7 +21,7 @@ from synergynet_tf.processes import giving_back
 from synergynet_tf.replicas import Replicas, require_possible
 from synergynet_tf.training import checkpoint, graphs
 from synergynet_tf.training.average import WeightAverage
-from synergynet_tf.training.checkpoint import Progress
+from synergynet_tf.training.checkpoint import Checkpoint, Progress
 from synergynet_tf.training.determinism import make_deterministic
 from synergynet_tf.training.history import History
 from synergynet_tf.training.optimizer import make_optimizer
@@ -71,6 +71,13 @@ class Trainer:
             self._progress = self._saved.progress
         self._average = self._start_average()
         self._history = History(run if self._replicas.chief else None, (self._progress.stage, self._progress.epochs), console)
+
+    def begin_with(self, given: Checkpoint) -> None:
+        """Take over the weights of another run before the first step. Raises InputError as `Checkpoint.begin`."""
+        parts = given.begin(self.model)
+        self._average = self._start_average()
+        if self._replicas.chief:
+            self._console.print(f"begins with the weights of {given.path}: {', '.join(parts)}", highlight=False, soft_wrap=True)
 
     def _require_same_replicas(self) -> None:
         begun, here = self._saved.progress.replicas, self._replicas.count
