@@ -1,98 +1,124 @@
 """Segment scans on a TF Serving host: `python -m export.client flair.nii.gz --url http://HOST:8501 -o mask.nii.gz`."""
 import argparse
 import gzip
+import os
 import pathlib
-import random
+import stat
 import sys
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import TextIO
 
 from synergynet_tf import progress
 from synergynet_tf.errors import InputError, command
-from synergynet_tf.files import replace_file
+from synergynet_tf.files import claim, replace_file
 
-from .transport import Answer, Transport, Unavailable, connect
+from .answers import Answer, check, grid_of
+from .batch import Patience, aside, at_once
+from .http_exchange import Unavailable
+from .transport import Transport, connect
 
 DESCRIPTION = """Segment scans on a server that holds an exported network."""
 EPILOG = """One FLAIR file with -o FILE, or any number with --out DIR, where each becomes <name>_mask.nii.gz. While the server
-is away or busy a request is tried again, ever more slowly, until --patience is over. A scan that the server refuses
-is named on stderr, and the others are still segmented. The exit status is 0 if all were, 2 if any was not."""
-FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0        # seconds between two tries
+is away or busy a request is tried again, ever more slowly, until --patience is over. A scan that the server refuses, or
+answers wrongly, is named on stderr, and the others are still segmented: a mask is written once it is known to be one of
+the scan. The exit status is 0 if all were, 2 if any was not. docs/serving.md says what travels, and to whom."""
 COMPRESSION = 4                             # of gzip, as `predict` writes
 SUFFIXES = (".nii.gz", ".nii")
-
-T = TypeVar("T")
+LARGEST = 2 ** 30                           # bytes of a scan's file: a request in base64 is near what a server takes then
+LONGEST = 7 * 24 * 3600                     # seconds that may be asked for
+MOST_PARALLEL = 64                          # the server's queue holds 128
+LONGEST_NAME = 255                          # bytes of a file's name
+LOADING = ("START", "LOADING")              # states of a version that will answer
 
 
 @command
 def main(argv: list[str] | None = None) -> None:
     """Entry point; see DESCRIPTION."""
     given = _parser().parse_args(argv)
+    _check_numbers(given)
     server = connect(given.url, given.grpc, given.model, given.timeout)
     if given.health:
-        _print_health(server, given.model)
+        aside(lambda: _print_health(server, given.model))
         return
     jobs = _jobs(given)
-    patiently(server.states, given.patience)        # an absent server or model is told before files are read
-    failed = segment_all(server, jobs, given)
+    claim("-o" if given.mask else "--out", jobs.values(), _inputs(given))
+    patience = Patience(given.patience, lambda line: _show(line, sys.stderr))
+    aside(lambda: patience.ask(lambda: _require_available(server, given.model)))    # an absent one is told before files are read
+    failed = segment_all(server, patience, jobs, given.t2, given.parallel)
     if failed:
         raise InputError(f"{failed} of {len(jobs)} scans could not be segmented")
 
 
-def segment_all(server: Transport, jobs: dict[pathlib.Path, pathlib.Path], given: argparse.Namespace) -> int:
-    """Send the scans, `given.parallel` at a time, and write each mask as it comes; how many failed."""
+def segment_all(server: Transport, patience: Patience, jobs: Mapping[pathlib.Path, pathlib.Path], t2: pathlib.Path | None,
+                parallel: int) -> int:
+    """Send the scans, `parallel` at a time, and write each mask as it comes; how many failed.
+
+    Whatever goes wrong with a scan is the error of that scan. Raises InputError where there is no other.
+    """
     from rich.console import Console
 
     failed, console = 0, Console(stderr=True)
-    with progress.bar("segmenting", len(jobs), console=console) as advance, ThreadPoolExecutor(given.parallel) as pool:
-        running = {pool.submit(_segment_one, server, scan, mask, given): scan for scan, mask in jobs.items()}
-        for done in as_completed(running):
-            scan = running[done]
+    with progress.bar("segmenting", len(jobs), console=console) as advance:
+        for scan, answer in at_once(lambda scan: _segment_one(server, patience, scan, t2), jobs, parallel):
             try:
-                answer = done.result()
-            except InputError as error:
+                if isinstance(answer, Exception):
+                    raise answer
+                _write(jobs[scan], answer)
+            except Exception as error:
                 failed += 1
+                said = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
                 if len(jobs) == 1:
-                    raise
-                print(f"error: {scan}: {error}", file=sys.stderr)
-            else:
-                print(f"{jobs[scan]}: {answer.lesions} lesion{'' if answer.lesions == 1 else 's'}, {answer.volume_ml:.2f} ml",
-                      flush=True)
+                    raise InputError(f"{scan}: {said}") from None
+                _show(f"error: {scan}: {said}", sys.stderr)
             advance()
     return failed
 
 
-def patiently(ask: Callable[[], T], patience: float, sleep: Callable[[float], Any] = time.sleep,
-              clock: Callable[[], float] = time.monotonic) -> T:
-    """What `ask` answers, asked again while it raises Unavailable.
-
-    Waits grow from FIRST_WAIT to LONGEST_WAIT seconds, twofold, each times 0.5 to 1 by chance, so that clients which lost one
-    server do not come back at once.
-
-    Raises:
-        InputError: it was still unavailable after `patience` seconds.
-    """
-    begin, wait = clock(), FIRST_WAIT
-    while True:
-        try:
-            return ask()
-        except Unavailable as error:
-            left = patience - (clock() - begin)
-            if left <= 0:
-                raise InputError(f"{error}; the server did not answer within {patience:g} s: is it running, "
-                                 "and is --url right?") from None
-            sleep(min(wait * random.uniform(0.5, 1), left))
-            wait = min(2 * wait, LONGEST_WAIT)
-
-
-def _segment_one(server: Transport, scan: pathlib.Path, mask: pathlib.Path, given: argparse.Namespace) -> Answer:
-    files = {"flair": scan.read_bytes()} | ({"t2": given.t2.read_bytes()} if given.t2 else {})
-    answer = patiently(lambda: server.segment(files), given.patience)
-    packed = gzip.compress(answer.mask, COMPRESSION, mtime=0) if mask.name.endswith(".gz") else answer.mask
-    replace_file(mask, packed)
+def _segment_one(server: Transport, patience: Patience, scan: pathlib.Path, t2: pathlib.Path | None) -> Answer:
+    files = {"flair": _content(scan)} | ({"t2": _content(t2)} if t2 else {})
+    grid = grid_of(files["flair"])
+    answer = patience.ask(lambda: server.segment(files, grid.limit))
+    check(answer, grid)
     return answer
+
+
+def _write(mask: pathlib.Path, answer: Answer) -> None:
+    replace_file(mask, gzip.compress(answer.mask, COMPRESSION, mtime=0) if mask.name.endswith(".gz") else answer.mask)
+    lines = [f"{mask}: {answer.lesions} lesion{'' if answer.lesions == 1 else 's'}, {answer.volume_ml:.2f} ml",
+             *(f"  {note}" for note in answer.notes)]
+    for line in lines:
+        _show(line, sys.stdout)
+
+
+def _content(path: pathlib.Path) -> bytes:
+    """The bytes of a scan's file, which may be gone or another since it was named."""
+    try:
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode) or about.st_size > LARGEST:
+            raise InputError(f"{path}: {about.st_size} bytes, but a file of at most {LARGEST} is sent; give a NIfTI file")
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _show(line: str, stream: TextIO) -> None:
+    """Print a line as this terminal can show it: a file's name may hold any bytes."""
+    plain = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
+    encoding = stream.encoding or "utf-8"
+    print(plain.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+
+
+def _check_numbers(given: argparse.Namespace) -> None:
+    """Raises InputError."""
+    for name, value, least in (("timeout", given.timeout, 0.1), ("patience", given.patience, 0)):
+        if not least <= value <= LONGEST:
+            raise InputError(f"--{name} is {value:g}, but it must be {least:g} to {LONGEST:g} seconds")
+    if not 1 <= given.parallel <= MOST_PARALLEL:
+        raise InputError(f"--parallel is {given.parallel}, but it must be 1 to {MOST_PARALLEL}")
+
+
+def _inputs(given: argparse.Namespace) -> list[pathlib.Path]:
+    return [*given.scan, *([given.t2] if given.t2 else [])]
 
 
 def _jobs(given: argparse.Namespace) -> dict[pathlib.Path, pathlib.Path]:
@@ -104,20 +130,24 @@ def _jobs(given: argparse.Namespace) -> dict[pathlib.Path, pathlib.Path]:
     if (given.mask or given.t2) and len(given.scan) > 1:
         raise InputError(f"{'-o' if given.mask else '--t2'} goes with one scan, but {len(given.scan)} are given; "
                          "use --out DIR, one call for each patient where there is a T2")
-    for path in [*given.scan, *([given.t2] if given.t2 else [])]:
+    for path in _inputs(given):
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; name the files in it, as {path}/*.nii.gz")
         if not path.is_file():
             raise InputError(f"{path}: no such file; check the path")
     if given.mask:
         if not given.mask.name.endswith(SUFFIXES):
             raise InputError(f"{given.mask}: a mask is written as .nii.gz or .nii; change the name")
         return {given.scan[0]: given.mask}
-    given.out.mkdir(parents=True, exist_ok=True)
-    jobs: dict[pathlib.Path, pathlib.Path] = {}
+    jobs = {scan: given.out / f"{_case(scan)}_mask.nii.gz" for scan in given.scan}
+    sources: dict[pathlib.Path, pathlib.Path] = {}
     for scan in given.scan:
-        mask = given.out / f"{_case(scan)}_mask.nii.gz"
-        if mask in jobs.values():
-            raise InputError(f"{scan}: another scan would be written as {mask} too; send them into different folders")
-        jobs[scan] = mask
+        mask = jobs[scan]
+        if mask in sources:
+            raise InputError(f"{scan}: {sources[mask]} would be written as {mask} too; send them into different folders")
+        if len(os.fsencode(mask.name)) > LONGEST_NAME:
+            raise InputError(f"{mask}: the name is longer than {LONGEST_NAME} bytes, which no file can have; rename {scan}")
+        sources[mask] = scan
     return jobs
 
 
@@ -127,35 +157,48 @@ def _case(scan: pathlib.Path) -> str:
     return (scan.resolve().parent.name if stem.lower() == "flair" else stem) or stem
 
 
+def _require_available(server: Transport, model: str) -> dict[str, str]:
+    """The states of a model's versions, of which one answers. Raises Unavailable while one is loaded, else InputError."""
+    states = server.states()
+    if "AVAILABLE" not in states.values():
+        if set(LOADING) & set(states.values()):
+            raise Unavailable(f"{model}: no version is available yet, one is being loaded")
+        raise InputError(f"{model}: no version is available; look at the server's log")
+    return states
+
+
 def _print_health(server: Transport, model: str) -> None:
     try:
         states = server.states()
+        for version, state in sorted(states.items()):
+            _show(f"{model} version {version}: {state}", sys.stdout)
+        _require_available(server, model)
+        _show(f"takes: {', '.join(server.channels())}", sys.stdout)
     except Unavailable as error:
         raise InputError(f"{error}: the server does not answer; is it running, and is --url right?") from None
-    for version, state in sorted(states.items()):
-        print(f"{model} version {version}: {state}")
-    if "AVAILABLE" not in states.values():
-        raise InputError(f"{model}: no version is available; look at the server's log")
-    print(f"takes: {', '.join(server.channels())}")
+
+
+def _path(text: str) -> pathlib.Path:
+    return pathlib.Path(text).expanduser()
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m export.client", description=DESCRIPTION, epilog=EPILOG,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scan", nargs="*", type=pathlib.Path, metavar="FLAIR", help="NIfTI files, .nii or .nii.gz")
+    parser.add_argument("scan", nargs="*", type=_path, metavar="FLAIR", help="NIfTI files, .nii or .nii.gz")
     parser.add_argument("--url", default="http://localhost:8501",
                         help="http://HOST:8501, or with --grpc HOST:8500 (default: %(default)s)")
     parser.add_argument("--grpc", action="store_true", help="protocol buffers in place of JSON: a third less to send")
     parser.add_argument("--model", default="synergynet", help="the model's name on the server (default: %(default)s)")
-    parser.add_argument("-o", dest="mask", type=pathlib.Path, metavar="FILE", help="where the mask of one scan goes")
-    parser.add_argument("--out", type=pathlib.Path, metavar="DIR", help="folder for the masks; made if absent")
-    parser.add_argument("--t2", type=pathlib.Path, metavar="FILE",
-                        help="the T2 scan that goes with one FLAIR, if the model takes T2")
+    parser.add_argument("-o", dest="mask", type=_path, metavar="FILE", help="where the mask of one scan goes")
+    parser.add_argument("--out", type=_path, metavar="DIR", help="folder for the masks; made if absent")
+    parser.add_argument("--t2", type=_path, metavar="FILE", help="the T2 scan that goes with one FLAIR, if the model takes T2")
     parser.add_argument("--parallel", type=int, default=2, metavar="N",
                         help="requests under way at once: one is computed, the others wait (default: %(default)s)")
-    parser.add_argument("--timeout", type=float, default=600, metavar="S", help="of one request, seconds (default: %(default)s)")
+    parser.add_argument("--timeout", type=float, default=600, metavar="S",
+                        help="of one request, from its first byte to the answer's last, seconds (default: %(default)s)")
     parser.add_argument("--patience", type=float, default=300, metavar="S",
-                        help="how long a request is tried again while the server is away, seconds (default: %(default)s)")
+                        help="how long a server that is away or busy is asked again, seconds (default: %(default)s)")
     parser.add_argument("--health", action="store_true", help="only ask whether the model is loaded, and what it takes")
     return parser
 

@@ -1,0 +1,161 @@
+"""What a server may answer to a scan: every part is checked before anything is written.
+
+A mask is a NIfTI file on exactly the scan's grid that holds 0 and 1, and the number and the volume of its lesions are those that
+it shows. Whatever is not so, by mistake or by intent, is an InputError.
+"""
+import gzip
+import io
+import math
+import zlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from synergynet_tf import typed
+from synergynet_tf.errors import InputError
+
+if TYPE_CHECKING:
+    import nibabel as nib
+    import numpy as np
+
+HEADER, FIRST_VOXEL = 348, 352      # bytes
+MOST_VOXELS = 2 ** 30               # of a scan: its mask would not fit into a message
+MOST_EXTENSIONS = 2 ** 24           # bytes before the voxels, as the graph takes them
+GZIP_RATIO = 1032                   # gzip makes data no smaller than this
+UINT8 = 2                           # NIfTI's code of that type
+VOLUME_TOLERANCE = 1e-4             # relative; the server's is a float32
+CONNECTIVITIES = (6, 18, 26)        # one of them is the network's
+NOTES, LINE = 2 ** 14, 400           # letters of the notes, and of one, at most
+
+
+class Answer(NamedTuple):
+    """What the server says of a scan."""
+
+    mask: bytes             # of an uncompressed NIfTI file
+    lesions: int
+    volume_ml: float
+    notes: tuple[str, ...]  # what was mended in the scan, a line each
+
+
+class Grid(NamedTuple):
+    """Where a scan's voxels are, and how long the file of its mask can be."""
+
+    shape: tuple[int, ...]
+    affine: "np.ndarray"    # float64 [4, 4], as the header has it
+    voxel_ml: float
+    limit: int              # bytes
+
+
+def malformed(what: str) -> InputError:
+    """The error for an answer that is not as it should be."""
+    return InputError(f"a malformed answer: {what}; is the server TF Serving with an exported network?")
+
+
+def one_line(text: str, most: int) -> str:
+    """A text from outside as one line of `most` letters that does nothing to a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in " ".join(text[:2 * most].split()))[:most]
+
+
+def require(value: Any, hint: Any) -> None:
+    """Raise InputError unless a part of an answer is what `typed.require` asks for."""
+    try:
+        typed.require(value, hint, "")
+    except InputError as error:
+        raise malformed(str(error)) from None
+
+
+def answer_of(parts: Mapping[str, Any]) -> Answer:
+    """An answer from the outputs of the signature by name. Raises InputError where one is absent or not of its type."""
+    require(parts, {"mask_bytes": bytes, "lesion_count": int, "lesion_volume_ml": float})
+    notes = parts.get("notes", "")
+    require(notes, str)
+    lines = tuple(one_line(line, LINE) for line in notes[:NOTES].splitlines() if line.strip())
+    return Answer(parts["mask_bytes"], parts["lesion_count"], float(parts["lesion_volume_ml"]), lines)
+
+
+def grid_of(scan: bytes) -> Grid:
+    """The grid of a scan, from the bytes of its file; no more than the header is unpacked. Raises InputError."""
+    try:
+        content = gzip.GzipFile(fileobj=io.BytesIO(scan)).read(HEADER) if scan[:2] == b"\x1f\x8b" else scan[:HEADER]
+    except (EOFError, OSError, zlib.error):
+        raise InputError("corrupt or truncated gzip data; replace the file") from None
+    header = _header(content)
+    if header is None:
+        raise InputError("not a NIfTI file (NIfTI-1, in one part); convert it to .nii.gz")
+    shape, begin = header.get_data_shape(), float(header["vox_offset"])
+    voxels, begin = math.prod(shape), min(max(begin, 0), MOST_EXTENSIONS) if math.isfinite(begin) else 0
+    if not 0 < voxels <= MOST_VOXELS:
+        raise InputError(f"{' x '.join(map(str, shape))} voxels, but a scan of at most {MOST_VOXELS} in all is sent")
+    if begin + voxels * header.get_data_dtype().itemsize > (GZIP_RATIO if scan[:2] == b"\x1f\x8b" else 1) * len(scan):
+        raise InputError(f"truncated: {len(scan)} bytes cannot hold {' x '.join(map(str, shape))} voxels; replace the file")
+    affine = header.get_best_affine()
+    return Grid(shape, affine, _voxel_ml(affine), voxels + 2 * (FIRST_VOXEL + int(begin)))    # a short extension is filled up
+
+
+def check(answer: Answer, grid: Grid) -> None:
+    """Raise InputError unless the mask is one of the scan, and the numbers are the mask's."""
+    header = _header(answer.mask[:HEADER])
+    if header is None:
+        raise malformed("the mask is no NIfTI file")
+    if header.get_data_shape() != grid.shape or (header.get_best_affine() != grid.affine).any():
+        raise malformed("the mask is not on the scan's grid")
+    voxels = _voxels(answer.mask, header, grid)
+    count = int(voxels.sum())
+    volume = count * grid.voxel_ml
+    if not math.isclose(answer.volume_ml, volume, rel_tol=VOLUME_TOLERANCE, abs_tol=1e-9):
+        raise malformed(f"'lesion_volume_ml' is {answer.volume_ml:g}, but the mask has {volume:g} ml")
+    if answer.lesions not in _lesions(voxels.reshape(grid.shape[:3], order="F")):
+        raise malformed(f"'lesion_count' is {answer.lesions}, which is not the mask's")
+
+
+def _voxels(mask: bytes, header: "nib.Nifti1Header", grid: Grid) -> "np.ndarray":
+    """The voxels of a mask as stored, bool [n]. Raises InputError where they are not 0 and 1, or not what the file ends with."""
+    import numpy as np
+
+    begin, slope, inter = (float(header[name]) for name in ("vox_offset", "scl_slope", "scl_inter"))
+    plain = (int(header["datatype"]), slope, inter) == (UINT8, 1, 0)
+    if not plain or not FIRST_VOXEL <= begin < len(mask) or begin + math.prod(grid.shape) != len(mask):
+        raise malformed("the mask's header is not that of as many bytes, a byte each voxel")
+    voxels = np.frombuffer(mask, np.uint8, offset=int(begin))
+    if voxels.max() > 1:
+        raise malformed(f"the mask holds {voxels.max()}, but 0 and 1 alone mean something")
+    return voxels.astype(bool)
+
+
+def _lesions(mask: "np.ndarray") -> set[int]:
+    """The numbers of lesions that a mask, bool [X, Y, Z], can be said to have."""
+    import cc3d
+    import numpy as np
+
+    held = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    if not held[0].size:
+        return {0}
+    box = np.ascontiguousarray(mask[tuple(slice(places[0], places[-1] + 1) for places in held)])
+    return {cc3d.connected_components(box, connectivity=each, return_N=True)[1] for each in CONNECTIVITIES}
+
+
+def _header(content: bytes) -> "nib.Nifti1Header | None":
+    """The header of a NIfTI-1 file in one part, mended as nibabel and the graph mend it; none if it is no such file."""
+    import nibabel as nib
+    from nibabel.imageglobals import LoggingOutputSuppressor
+
+    if len(content) < HEADER or content[HEADER - 4:] != b"n+1\0":
+        return None
+    try:
+        with LoggingOutputSuppressor():
+            header = nib.Nifti1Header(content)
+            header.get_data_dtype(), header.get_best_affine(), header.get_data_shape()
+    except (nib.spatialimages.HeaderDataError, nib.filebasedimages.ImageFileError, ValueError, KeyError):
+        return None
+    return header
+
+
+def _voxel_ml(affine: "np.ndarray") -> float:
+    """The volume of a voxel, in whatever unit the header is. Raises InputError where it is none."""
+    import numpy as np
+
+    from synergynet_tf.data.judgement import power_of_thousand
+
+    power = power_of_thousand(np.linalg.norm(affine[:3, :3], axis=0))
+    if power is None:
+        raise InputError("the header's affine is no grid of voxels; correct it")
+    return abs(float(np.linalg.det(affine[:3, :3]))) * 1000.0 ** (3 * power - 1)

@@ -1,0 +1,114 @@
+"""Requests to TF Serving by gRPC: protocol buffers over HTTP/2."""
+import os
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+from synergynet_tf.errors import InputError
+from synergynet_tf.startup import import_tensorflow
+
+from .address import Address, is_known, is_loopback
+from .answers import Answer, answer_of, malformed, one_line
+from .http_exchange import Unavailable
+from .transport import DESCRIPTION, ROOM, SIGNATURE, channels_of, refused
+
+PASSING = ("UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED")      # worth another try
+TOO_LONG, NOT_GRPC = "message larger than max", ("HTTP/2", "http1")      # what gRPC says under these states, and no trying mends
+INT32, FLOAT, STRING = 3, 1, 7                                           # TensorFlow's codes of types
+OUTPUTS = {"mask_bytes": STRING, "lesion_count": INT32, "lesion_volume_ml": FLOAT, "notes": STRING}
+PLACES = {INT32: ("int_val", "<i"), FLOAT: ("float_val", "<f")}          # where a tensor has its numbers: or packed, as this
+
+
+class Grpc:
+    """Needs tensorflow-serving-api."""
+
+    def __init__(self, address: Address, model: str, timeout: float):
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")      # what fails is raised, and said once
+        import_tensorflow()                                 # the protocol buffers do, with remarks
+        try:
+            import grpc
+            from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+        except ImportError:
+            raise InputError("--grpc needs tensorflow-serving-api; install synergynet-tf[serving], or use REST") from None
+        self._address, self._model, self._timeout, self._known = address, model, timeout, False
+        self._grpc = grpc
+        self._predict, self._models = prediction_service_pb2_grpc.PredictionServiceStub, model_service_pb2_grpc.ModelServiceStub
+
+    def segment(self, files: Mapping[str, bytes], limit: int) -> Answer:
+        from tensorflow_serving.apis import predict_pb2
+
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name, request.model_spec.signature_name = self._model, SIGNATURE
+        for channel, content in files.items():
+            tensor = request.inputs[f"{channel}_bytes"]
+            tensor.dtype = STRING
+            tensor.tensor_shape.dim.add(size=1)
+            tensor.string_val.append(content)
+        outputs = self._call(lambda channel: self._predict(channel).Predict, request, limit + ROOM).outputs
+        parts = {name: _value(outputs[name], kind) for name, kind in OUTPUTS.items() if name in outputs}
+        return answer_of(parts | {"notes": parts.get("notes", b"").decode("utf-8", "replace")})
+
+    def states(self) -> dict[str, str]:
+        from tensorflow_serving.apis import get_model_status_pb2
+
+        request = get_model_status_pb2.GetModelStatusRequest()
+        request.model_spec.name = self._model
+        names = get_model_status_pb2.ModelVersionStatus.State.DESCRIPTOR.values_by_number
+        entries = self._call(lambda channel: self._models(channel).GetModelStatus, request).model_version_status
+        return {str(entry.version): names[entry.state].name if entry.state in names else "UNKNOWN" for entry in entries}
+
+    def channels(self) -> tuple[str, ...]:
+        from google.protobuf.message import DecodeError
+        from tensorflow_serving.apis import get_model_metadata_pb2
+
+        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+        request.model_spec.name = self._model
+        found, answer = get_model_metadata_pb2.SignatureDefMap(), self._call(
+            lambda channel: self._predict(channel).GetModelMetadata, request).metadata
+        try:
+            if "signature_def" not in answer or not answer["signature_def"].Unpack(found):
+                raise malformed("it holds no signatures")
+        except DecodeError:
+            raise malformed("its signatures cannot be read") from None
+        return channels_of({name: list(signature.inputs) for name, signature in found.signature_def.items()})
+
+    def _call(self, method: Any, request: Any, limit: int = DESCRIPTION) -> Any:
+        """Ask over a channel of its own, since the length of an answer is bounded by channel."""
+        options = {"grpc.max_send_message_length": -1, "grpc.max_receive_message_length": limit,     # -1: a scan has megabytes
+                   "grpc.enable_http_proxy": int(not is_loopback(self._address.host)), "grpc.enable_retries": 0,
+                   "grpc.service_config_disable_resolution": 1}
+        try:
+            with self._grpc.insecure_channel(self._address.place, options=list(options.items())) as channel:
+                answer = method(channel)(request, timeout=self._timeout)
+        except self._grpc.RpcError as error:
+            raise self._refused(error.code().name, error.details() or "") from None
+        except ValueError:          # a message above 2 GB
+            raise InputError("the scan is larger than a request can be") from None
+        self._known = True
+        return answer
+
+    def _refused(self, code: str, details: str) -> Exception:
+        said = f"{code}: {one_line(details, 400)}"
+        if TOO_LONG in details:
+            return malformed(f"{said}; or the server takes only shorter requests")
+        if "deserializing" in details:
+            return malformed(said)
+        if code not in PASSING:
+            return refused(self._address, self._model, said, code == "NOT_FOUND")
+        if any(word in details for word in NOT_GRPC):
+            return InputError(f"{self._address}: the answer is not gRPC ({said}); is --url the gRPC port?")
+        if code == "UNAVAILABLE" and not self._known and not is_known(self._address.host):
+            return InputError(f"{self._address}: no such host; is --url right?")
+        return Unavailable(f"{self._address}: {said}")
+
+
+def _value(tensor: Any, kind: int) -> Any:
+    """The one value of a tensor of shape [1]; none other is made, whatever size it says it has. Raises InputError."""
+    wide = [dim.size for dim in tensor.tensor_shape.dim]
+    values = list(tensor.string_val if kind == STRING else getattr(tensor, PLACES[kind][0]))
+    if kind != STRING and len(tensor.tensor_content) == 4:
+        values = list(struct.unpack(PLACES[kind][1], tensor.tensor_content))
+    if tensor.dtype != kind or wide not in ([1], []) or len(values) != 1:
+        raise malformed(f"an output is of type {tensor.dtype} and shape {wide} with {len(values)} values, but one value of type "
+                        f"{kind} is needed")
+    return values[0]
