@@ -30,6 +30,12 @@ class InputError(ValueError):
     """What a user gave cannot be used. The message is one line: the file or field, both values, the remedy."""
 
 
+def printable(text: str) -> str:
+    """A text that any line, table or figure can take: control characters, and what of a file's name is no text, are escaped."""
+    escaped = (letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode() for letter in text)
+    return "".join(escaped)
+
+
 def reason(error: OSError) -> tuple[str, str]:
     """What the system says is wrong with a file, and what to do."""
     other = error.strerror or str(error) or type(error).__name__
@@ -42,9 +48,29 @@ def unwritable(path: object, error: OSError) -> InputError:
     return InputError(f"{path}: cannot be written ({what}); {remedy}")
 
 
+def of_case(name: str, error: Exception) -> InputError:
+    """What is said of a case that failed, whatever failed: an InputError as it is, anything else with the case and a remedy."""
+    if isinstance(error, InputError):
+        return error
+    said = (str(error).strip().splitlines() or [""])[0][:300]
+    if isinstance(error, MemoryError):
+        return InputError(f"case {name}: does not fit into memory{said and f' ({said})'}; end other programs, or use fewer "
+                          "--workers, or a machine with more")
+    if isinstance(error, OSError):
+        what, remedy = reason(error)
+        return InputError(f"case {name}: {error.filename or 'a file'}: {what}; {remedy}")
+    return InputError(f"case {name}: {type(error).__name__}: {said}; this was not foreseen: please report it, with the "
+                      "scan's header")
+
+
 def disk_full(message: str) -> bool:
     """Whether a message of another library's own exceptions speaks of a full disk."""
     return any(os.strerror(code) in message for code in (errno.ENOSPC, errno.EDQUOT))
+
+
+def print_error(message: str) -> None:
+    """Say on stderr, in one line, what cannot be used."""
+    print(f"error: {printable(message)}", file=sys.stderr)
 
 
 def command(main: Callable[[list[str] | None], None]) -> Callable[[list[str] | None], int]:
@@ -53,14 +79,17 @@ def command(main: Callable[[list[str] | None], None]) -> Callable[[list[str] | N
     @functools.wraps(main)
     def run(argv: list[str] | None = None) -> int:
         """The exit status."""
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")       # a name that this terminal cannot show ends nothing
         try:
             main(argv)
         except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print_error(str(error))
             return 2
         except OSError as error:        # a full disk, a folder without rights: where no part says it better
             what, remedy = reason(error)
-            print(f"error: {error.filename or 'a file'}: {what}; {remedy}", file=sys.stderr)
+            print_error(f"{error.filename or 'a file'}: {what}; {remedy}")
             return 2
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)

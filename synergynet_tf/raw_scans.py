@@ -1,12 +1,11 @@
 """`prepare --raw`: what the command does with raw scans, around `data.raw.pipeline`."""
 import pathlib
-import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from synergynet_tf import progress
 from synergynet_tf.config import Config
-from synergynet_tf.errors import InputError
+from synergynet_tf.errors import InputError, of_case, print_error
 from synergynet_tf.files import make_folder
 from synergynet_tf.processes import cores
 
@@ -24,24 +23,26 @@ def prepare_raw(config: Config, own: Namespace) -> None:
 
     from synergynet_tf.data.raw import cases, pipeline
 
-    found = cases.find(config.data.path, config.data.layout, config.data.raters)
+    found, wrong = cases.find(config.data.path, config.data.layout, config.data.raters)
     out = pathlib.Path(own.raw)
     make_folder(out, "--raw")
-    workers = min(own.workers or max(1, cores() // 2), len(found))     # two cores a scan: SimpleITK's threads use them
-    failed, console = [], Console()
+    workers = min(own.workers or max(1, cores() // 2), len(found) or 1)     # two cores a scan: SimpleITK's threads use them
+    failed, console, total = [fault.case.name for fault in wrong], Console(), len(found) + len(wrong)
+    for fault in wrong:
+        print_error(fault.message)
     with progress.bar("preparing raw scans", len(found)) as advance:
         for case, result in pipeline.prepare_cases(found, out, own.steps, workers):
             error = result if isinstance(result, InputError) else _picture(case, out, result)
             if error:
                 failed.append(case.name)
-                print(f"error: {_named(case, error)}", file=sys.stderr)
+                print_error(_named(case, error))
             else:
                 console.print(f"{case.name}: {out / case.name}", markup=False, highlight=False, soft_wrap=True)
             pipeline.write_manifest(out, failed)
             advance(what=f"prepared {case.name}")
     if failed:
-        raise InputError(f"{len(failed)} of {len(found)} raw scans could not be prepared: {', '.join(sorted(failed))}; "
-                         f"{out} holds the others")
+        others = f"; {out} holds the others" if len(failed) < total else ""
+        raise InputError(f"{len(failed)} of {total} raw scans could not be prepared: {', '.join(sorted(failed))}{others}")
     console.print(f"{len(found)} cases are in {out}; look at each one's qc.png, then: train --data.path {out}, or predict {out}",
                   markup=False, highlight=False, soft_wrap=True)
 
@@ -57,8 +58,8 @@ def _picture(case: "Case", out: pathlib.Path, known: "Record") -> InputError | N
         return None
     try:
         raw.quality_picture(folder, known)
-    except InputError as error:
-        return error
+    except Exception as error:      # the picture alone is lost
+        return of_case(case.name, error)
     return None
 
 

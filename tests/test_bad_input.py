@@ -91,6 +91,7 @@ def unknown_type(data):
 
 
 def rename(cohort):
+    (cohort / "patient01" / "flair.nii.gz").rename(cohort / "patient01" / "scan.nii.gz")
     (cohort / "patient01").rename(cohort / "someone")
 
 

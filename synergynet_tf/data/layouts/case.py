@@ -2,14 +2,20 @@
 import dataclasses
 import os
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from synergynet_tf.errors import InputError
 
 SPLITS = ("train", "validation", "test")
 SUFFIXES = (".nii.gz", ".nii")
-LESIONS = "lesions"
+LESIONS, SECOND = "lesions", "lesions2"
+RESULTS = ("_mask", "_probability", "_mask_native")     # what `predict` adds to the name of a case: never scans
 COMBINATIONS = ("union", "intersection")
+SUSPECTS = ("mask", "masks", "lesion", "lesion_mask", "label", "labels", "seg", "segmentation", "gt", "ground_truth", "consensus",
+            "consensus_gt", "reference", "manual")      # of channels: more probably the reference mask under another name
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class Case:
     lesions2: Path | None = None    # another rater's mask of the same scan, where the reference is made of both
     combine: str | None = None      # how: union or intersection; none: not yet chosen (see `raters`)
     weight: float = 1.0         # how often a training draws it, relative to the others
+    doubtful: dict[str, tuple[Path, ...]] = field(default_factory=dict)     # what has several files, and so is none of the above
 
     def absolute(self) -> "Case":
         """The same case for a process that works in another folder."""
@@ -33,29 +40,71 @@ class Case:
         return dataclasses.replace(self, images=images, lesions=lesions, lesions2=lesions2)
 
 
+def key(name: str) -> str:
+    """A name as all file systems tell names apart: without case, accents and letters in one."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def stem(path: Path) -> str:
+    """A file's name without its NIfTI suffix, in whatever case that is written."""
+    return next((path.name[:-len(suffix)] for suffix in SUFFIXES if key(path.name).endswith(suffix)), path.name)
+
+
+def is_scan(path: Path) -> bool:
+    """Whether a name is a NIfTI file's, and not one that the system hides (._flair.nii.gz); a link to nowhere may be one too."""
+    return (not path.name.startswith(".") and key(path.name).endswith(SUFFIXES)
+            and (path.is_file() or path.is_symlink() and not path.exists()))
+
+
+def scans(folder: Path) -> dict[str, list[Path]]:
+    """The NIfTI files of a folder by `key` of their `stem`: more than one where names differ by suffix or case alone."""
+    found: dict[str, list[Path]] = {}
+    readable = folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)
+    for path in sorted(folder.iterdir()) if readable else ():
+        if is_scan(path):
+            found.setdefault(key(stem(path)), []).append(path)
+    return found
+
+
+def named(files: Mapping[str, Sequence[Path]], channels: Mapping[str, str], prefix: str = "") -> dict[str, list[Path]]:
+    """Of what `scans` found, the files `<prefix><stem>` by channel; `channels` gives the channel, or `LESIONS`, of each stem."""
+    found = {channel: files.get(key(prefix + name), []) for name, channel in channels.items()}
+    return {channel: list(paths) for channel, paths in found.items() if paths}
+
+
+def plain(files: Mapping[str, Sequence[Path]]) -> dict[str, Sequence[Path]]:
+    """Of what `scans` found, that which is called as its channel is: all but results of `predict`."""
+    return {name: paths for name, paths in files.items() if not name.endswith(RESULTS)}
+
+
+def only(paths: Sequence[Path], what: str) -> Path | None:
+    """The one file of several candidates, if any. Raises InputError where there are more; all are named."""
+    if len(paths) > 1:
+        raise InputError(several(what, paths))
+    return paths[0] if paths else None
+
+
+def several(what: str, paths: Sequence[Path]) -> str:
+    """What is said where more than one file could be something."""
+    return f"{len(paths)} files could be {what} ({', '.join(map(str, paths))}); keep one, or name the files in a manifest"
+
+
 def first_file(folder: Path, stems: Iterable[str]) -> Path | None:
-    """The first NIfTI file of these names, without suffix, that the folder has; .nii.gz goes before .nii."""
-    paths = (folder / (stem + suffix) for stem in stems for suffix in SUFFIXES)
-    return next((path for path in paths if path.is_file()), None)
-
-
-def scans(folder: Path) -> dict[str, Path]:
-    """The NIfTI files of a folder by name without suffix; .nii.gz goes before .nii."""
-    return {file.name.removesuffix(suffix): file for suffix in reversed(SUFFIXES)
-            for file in sorted(folder.iterdir()) if file.name.endswith(suffix) and file.is_file()}
-
-
-def named_scans(folder: Path, channels: Mapping[str, str], prefix: str = "") -> dict[str, Path]:
-    """The NIfTI files `<prefix><stem>` of a folder by channel; `channels` gives the channel, or `LESIONS`, of each stem."""
-    found = ((channel, first_file(folder, (prefix + stem,))) for stem, channel in channels.items())
-    return {channel: path for channel, path in found if path is not None}
+    """The first NIfTI file of these names, without suffix, that the folder has. Raises InputError where two have that name."""
+    files = scans(folder)
+    return next((only(files[key(name)], f"{name} in {folder}") for name in stems if key(name) in files), None)
 
 
 def subfolders(path: Path, pattern: str | re.Pattern) -> list[Path]:
-    """The folders in a folder whose whole name matches, sorted; none where `path` is no folder."""
+    """The folders in a folder whose whole name matches, sorted, without hidden ones and links back to the folder or above it."""
     if not path.is_dir():
         return []
-    return sorted(folder for folder in path.iterdir() if re.fullmatch(pattern, folder.name) and folder.is_dir())
+    found = (folder for folder in path.iterdir() if re.fullmatch(pattern, folder.name, re.DOTALL) and folder.is_dir())
+    return sorted(folder for folder in found if not folder.name.startswith(".") and not _leads_back(folder))
+
+
+def _leads_back(folder: Path) -> bool:
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
 
 
 def open_subfolders(path: Path, pattern: str = r".*") -> list[Path]:
@@ -63,7 +112,10 @@ def open_subfolders(path: Path, pattern: str = r".*") -> list[Path]:
     return [folder for folder in subfolders(path, pattern) if os.access(folder, os.R_OK | os.X_OK)]
 
 
-def case_of(patient: str, session: str, files: Mapping[str, Path]) -> Case:
-    """A case named <patient>_<session>, or <patient>, of files by channel, the reference mask being `LESIONS`."""
-    images = {channel: path for channel, path in files.items() if channel != LESIONS}
-    return Case(f"{patient}_{session}" if session else patient, patient, session, images, files.get(LESIONS), None)
+def case_of(patient: str, session: str, files: Mapping[str, Sequence[Path]]) -> Case:
+    """A case named <patient>_<session>, or <patient>, of candidates by channel, the reference masks being LESIONS and SECOND."""
+    sure = {name: paths[0] for name, paths in files.items() if len(paths) == 1}
+    images = {channel: path for channel, path in sure.items() if channel not in (LESIONS, SECOND)}
+    doubtful = {name: tuple(paths) for name, paths in files.items() if len(paths) > 1}
+    return Case(f"{patient}_{session}" if session else patient, patient, session, images, sure.get(LESIONS), None,
+                sure.get(SECOND), doubtful=doubtful)

@@ -1,9 +1,8 @@
 """The longitudinal challenge of ISBI 2015 (Carass et al., NeuroImage 2017): 5 patients to train on, 14 to be tested on."""
-import dataclasses
 import re
 from pathlib import Path
 
-from synergynet_tf.data.layouts.case import Case, case_of, first_file, named_scans, open_subfolders, subfolders
+from synergynet_tf.data.layouts.case import LESIONS, SECOND, Case, case_of, key, named, open_subfolders, scans, subfolders
 
 CHANNELS = {"flair_pp": "flair", "t2_pp": "t2", "pd_pp": "pd", "mprage_pp": "t1"}
 
@@ -19,13 +18,11 @@ def find(path: Path) -> list[Case] | None:
 
 def _patient(folder: Path) -> list[Case]:
     """The time points of one patient, by the number in their files' names."""
-    images, name = folder / "preprocessed", re.escape(folder.name)
-    if not images.is_dir():
-        return []
-    matches = (re.fullmatch(rf"{name}_(\d+)_({'|'.join(CHANNELS)})\.nii(\.gz)?", file.name) for file in images.iterdir())
+    images, masks = scans(folder / "preprocessed"), scans(folder / "masks")
+    matches = (re.fullmatch(rf"{re.escape(key(folder.name))}_(\d+)_({'|'.join(CHANNELS)})", name) for name in images)
     cases = []
     for session in sorted({match[1] for match in matches if match}):
-        case = case_of(folder.name, session, named_scans(images, CHANNELS, f"{folder.name}_{session}_"))
-        first, second = (first_file(folder / "masks", (f"{case.name}_mask{rater}",)) for rater in (1, 2))
-        cases.append(dataclasses.replace(case, lesions=first, lesions2=second))
+        name = f"{folder.name}_{session}_"
+        files = named(images, CHANNELS, name) | named(masks, {"mask1": LESIONS, "mask2": SECOND}, name)
+        cases.append(case_of(folder.name, session, files))
     return cases

@@ -2,14 +2,23 @@
 import csv
 import dataclasses
 import io
-import itertools
+import logging
 import math
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from synergynet_tf.data.layouts.case import COMBINATIONS, LESIONS, Case
-from synergynet_tf.errors import InputError
+from synergynet_tf.data.layouts.case import COMBINATIONS, LESIONS, SECOND, SUFFIXES, SUSPECTS, Case, key
+from synergynet_tf.errors import InputError, printable
+
+log = logging.getLogger(__name__)
+
+WORDS = ("patient", "session", "split", "combine", "weight", "path")    # columns that name no scans
+CHANNELS = ("flair", "t2", "t1", "pd", "t1gd")          # columns that do, whatever stands in them
+NOTHING = ("n/a", "na", "nan", "none", "-")             # cells of no file, as BIDS, pandas and people write them
+
+Line = tuple[int, list[str]]    # where it ends, and its cells
 
 
 class Part(NamedTuple):
@@ -33,10 +42,11 @@ class Part(NamedTuple):
 def find(path: Path) -> list[Case | Part] | None:
     """a CSV file (or a folder with manifest.csv) with columns patient, session, flair, t2, lesions, split.
 
-    Any other column is a channel, but lesions2 (another rater's mask), combine (union or intersection: how the two become
-    one), weight (how often a training draws the case, 1 if empty) and path. A row with a path has no scans: it stands for all
-    cases of that folder or manifest, and its patient, split and weight are for all of them (`Part`). All but patient and flair,
-    or path, may be absent or empty; paths are relative to the file's folder.
+    Any other column of NIfTI files is a channel, but lesions2 (another rater's mask), combine (union or intersection: how the
+    two become one), weight (how often a training draws the case, 1 if empty) and path. A row with a path has no scans: it stands
+    for all cases of that folder or manifest, and its patient, split and weight are for all of them (`Part`). All but patient and
+    flair, or path, may be absent or empty; paths are relative to the file's folder. Columns without NIfTI files are ignored, in
+    a line that names them.
     Raises InputError where the file cannot be read as such a table.
     """
     if path.is_dir():
@@ -47,47 +57,69 @@ def find(path: Path) -> list[Case | Part] | None:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Rows of a manifest that are not empty, with the line each ends at; header and cells stripped, columns in lower case."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        delimiter = max(",;\t", key=text.split("\n", 1)[0].count)      # spreadsheets of some countries write semicolons
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-        lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read ({error}); save it as CSV UTF-8") from None
-    columns = [column.lower() for column in lines[0][1]] if lines else []
-    named = [column for column in columns if column]
-    if not ({"patient", "flair"} <= set(named) or "path" in named) or len(set(named)) < len(named):
-        raise InputError(f"{path}: the columns are {', '.join(named) or 'none'}, but patient and flair (or path) are needed, "
-                         "and each name only once")
-    for line, cells in lines[1:]:
-        row = dict(itertools.zip_longest(columns, cells[:len(columns)], fillvalue=""))
-        if any(cells[len(columns):]) or row.pop("", ""):
-            raise InputError(f"{path}, line {line}: {len(cells)} cells, but {len(named)} columns have a name; "
+    """Rows of a manifest that are not empty, with the line each ends at; columns of use alone, in lower case."""
+    (_, head), *lines = _lines(path) or [(1, [])]
+    columns = _columns(path, [name.lower() for name in head], lines)
+    for line, cells in lines:
+        if any(cells[len(head):]):
+            raise InputError(f"{path}, line {line}: {len(cells)} cells, but {len(head)} columns have a name; "
                              "put cells that hold a comma in quotes")
+        row = {name: cells[place] if place < len(cells) else "" for name, place in columns.items()}
         if any(row.values()):
             yield line, row
 
 
+def _lines(path: Path) -> list[Line]:
+    """All lines, cells stripped. What is not UTF-8 is kept as Python keeps it in the names of files."""
+    try:
+        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+        delimiter = max(",;\t", key=text.split("\n", 1)[0].count)      # spreadsheets of some countries write semicolons
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        return [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except (OSError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read ({error}); save it as CSV UTF-8") from None
+
+
+def _columns(path: Path, head: Sequence[str], lines: Sequence[Line]) -> dict[str, int]:
+    """The columns of use by name, and where they stand; the others are named in the log."""
+    columns, ignored = {}, []
+    for place, name in enumerate(head):
+        values = [cells[place] for _, cells in lines if place < len(cells) and cells[place]]
+        if name in (*WORDS, *CHANNELS, LESIONS, SECOND) or name and any(key(value).endswith(SUFFIXES) for value in values):
+            if name in columns:
+                raise InputError(f"{path}: two columns are named {name}, but each name only once is allowed; rename one")
+            columns[name] = place
+        elif values:
+            ignored.append(name or f"number {place + 1}")
+    if not {"patient", "flair"} <= columns.keys() and "path" not in columns:
+        raise InputError(f"{path}: the columns are {printable(', '.join(filter(None, head)))[:200] or 'none'}, but patient and "
+                         "flair (or path) are needed; name them in the first line, and save the table as CSV UTF-8")
+    if ignored:
+        log.warning("%s: columns without NIfTI files are ignored: %s", path, printable(", ".join(ignored)))
+    if suspects := [name for name in columns if LESIONS not in columns and name in SUSPECTS]:
+        log.warning("%s: the column %s is read as a channel; if it holds the reference masks, call it lesions", path, suspects[0])
+    return columns
+
+
 def _case(path: Path, line: int, row: dict[str, str]) -> Case | Part:
-    patient, session, split, weight = (row.pop(name, "") for name in ("patient", "session", "split", "weight"))
-    other, lesions, lesions2, combine = (row.pop(name, "") for name in ("path", LESIONS, "lesions2", "combine"))
+    patient, session, split, combine, weight, other = (row.pop(name, "") for name in WORDS)
     times = _weight(path, line, weight)
-    images = {channel: path.parent / cell for channel, cell in row.items() if cell}
+    files = {name: path.parent / os.path.expanduser(cell) for name, cell in row.items() if cell and key(cell) not in NOTHING}
+    _check_encoding(path, line, (patient, session, other), files.values())
     if other:
-        if images or lesions or lesions2 or session:
+        if files or session:
             raise InputError(f"{path}, line {line}: the path is {other!r}, but scans or a session are named too; "
                              "give each a row of its own")
-        return Part(f"{path}, line {line}", path.parent / other, patient, split or None, times)
+        return Part(f"{path}, line {line}", path.parent / os.path.expanduser(other), patient, split or None, times)
     if not patient:
         raise InputError(f"{path}, line {line}: the patient is empty; name one, so that splits keep patients whole")
+    lesions, lesions2 = files.pop(LESIONS, None), files.pop(SECOND, None)
     if combine and (combine not in COMBINATIONS or not lesions or not lesions2):
         raise InputError(f"{path}, line {line}: combine is {combine!r} and the masks are {lesions or 'none'} and "
                          f"{lesions2 or 'none'}, but {' and '.join(COMBINATIONS)} combine two: "
                          "correct it, or leave combine empty")
-    name = f"{patient}_{session}" if session else patient
-    return Case(name, patient, session, images, path.parent / lesions if lesions else None, split or None,
-                path.parent / lesions2 if lesions2 else None, combine or None, times)
+    return Case(f"{patient}_{session}" if session else patient, patient, session, files, lesions, split or None, lesions2,
+                combine or None, times)
 
 
 def _weight(path: Path, line: int, cell: str) -> float:
@@ -99,3 +131,10 @@ def _weight(path: Path, line: int, cell: str) -> float:
         raise InputError(f"{path}, line {line}: the weight is {cell!r}, but it must be a number above 0; leave it empty for 1, "
                          "and take the row out where the case is not to be drawn")
     return weight
+
+
+def _check_encoding(path: Path, line: int, names: Sequence[str], files: Sequence[Path]) -> None:
+    """Raise InputError where a name is not UTF-8, or a file's is not and there is none of that name."""
+    for text in (*names, *(str(file) for file in files if not file.is_file())):
+        if any("\udc80" <= letter <= "\udcff" for letter in text):
+            raise InputError(f"{path}, line {line}: {printable(text)} is not UTF-8; save the table as CSV UTF-8")

@@ -1,7 +1,7 @@
 """MSLesSeg (Guarnera et al., Scientific Data 2025), in plain names or in those of its publication."""
 from pathlib import Path
 
-from synergynet_tf.data.layouts.case import LESIONS, Case, case_of, named_scans, scans, subfolders
+from synergynet_tf.data.layouts.case import LESIONS, Case, case_of, named, plain, scans, subfolders
 
 PUBLISHED = {"FLAIR": "flair", "T1": "t1", "T2": "t2", "MASK": LESIONS}
 
@@ -12,7 +12,7 @@ def find(path: Path) -> list[Case] | None:
     As published, the mask is P1_T1_MASK.nii.gz, and patients of the test part have one time point: test/P54/P54_FLAIR.nii.gz.
     The publication's division is not kept: name its train folder to leave its test part out.
     """
-    cases = [case_of(*folder.name.split("_"), scans(folder)) for folder in subfolders(path, r"P\d+_T\d+")]
+    cases = [case_of(*folder.name.split("_"), plain(scans(folder))) for folder in subfolders(path, r"P\d+_T\d+")]
     for part in (path, path / "train", path / "test"):
         for folder in subfolders(part, r"P\d+"):
             cases += _published(folder)
@@ -21,7 +21,7 @@ def find(path: Path) -> list[Case] | None:
 
 def _published(folder: Path) -> list[Case]:
     patient = folder.name
-    found = [("", named_scans(folder, PUBLISHED, f"{patient}_"))]
+    found = [("", named(scans(folder), PUBLISHED, f"{patient}_"))]
     for session in subfolders(folder, r"T\d+"):
-        found.append((session.name, named_scans(session, PUBLISHED, f"{patient}_{session.name}_")))
+        found.append((session.name, named(scans(session), PUBLISHED, f"{patient}_{session.name}_")))
     return [case_of(patient, session, files) for session, files in found if files]

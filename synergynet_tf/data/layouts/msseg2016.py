@@ -2,7 +2,7 @@
 import re
 from pathlib import Path
 
-from synergynet_tf.data.layouts.case import LESIONS, Case, case_of, named_scans, open_subfolders
+from synergynet_tf.data.layouts.case import LESIONS, Case, case_of, named, open_subfolders, scans
 
 PREPROCESSED = {"FLAIR_preprocessed": "flair", "T2_preprocessed": "t2", "T1_preprocessed": "t1", "DP_preprocessed": "pd",
                 "GADO_preprocessed": "t1gd"}
@@ -34,10 +34,10 @@ def _patients(folder: Path, prefix: str) -> list[Case]:
     return cases
 
 
-def _files(folder: Path) -> dict[str, Path]:
+def _files(folder: Path) -> dict[str, list[Path]]:
     """By channel; nothing where the folder is no patient's."""
-    files = (named_scans(folder / DATA, PREPROCESSED) or named_scans(folder, PREPROCESSED)
-             or (named_scans(folder, RAW) if named_scans(folder, {"3DFLAIR": "flair"}) else {})
-             or named_scans(folder / "Raw_Data", RAW_DATA))
-    consensus = named_scans(folder / "Masks", {"Consensus": LESIONS}) or named_scans(folder, {"Consensus": LESIONS})
+    own, masks = scans(folder), scans(folder / "Masks")
+    files = (named(scans(folder / DATA), PREPROCESSED) or named(own, PREPROCESSED)
+             or (named(own, RAW) if named(own, {"3DFLAIR": "flair"}) else {}) or named(scans(folder / "Raw_Data"), RAW_DATA))
+    consensus = named(masks, {"Consensus": LESIONS}) or named(own, {"Consensus": LESIONS})
     return files | consensus if files else {}

@@ -3,10 +3,11 @@ import json
 import re
 from pathlib import Path
 
-from synergynet_tf.data.layouts.case import LESIONS, Case, case_of, first_file
+from synergynet_tf.data.layouts.case import LESIONS, Case, case_of, key, scans, stem
 from synergynet_tf.errors import InputError
 
 CHANNELS = {"t1w": "t1", "t2w": "t2", "pdw": "pd", "t2-flair": "flair", "t2_flair": "flair"}     # other names: in lower case
+Files = dict[str, list[Path]]
 TIME_POINT = re.compile(r"(?P<patient>.+)_(?P<session>T\d+|ses-\w+)")
 
 
@@ -21,18 +22,18 @@ def find(path: Path) -> list[Case] | None:
     root, images = (path.parent, path) if path.name == "imagesTs" else (path, path / "imagesTr")
     if not images.is_dir() or not (root / "dataset.json").is_file():
         return None
-    channels = _channels(root / "dataset.json")
-    matches = (re.fullmatch(r"(.+)_\d{4}\.nii(\.gz)?", file.name) for file in images.iterdir())
-    labels = root / images.name.replace("images", "labels")
-    return [_case(name, images, labels, channels) for name in sorted({match[1] for match in matches if match})] or None
+    channels, files = _channels(root / "dataset.json"), scans(images)
+    labels = scans(root / images.name.replace("images", "labels"))
+    matches = (re.fullmatch(r"(.+)_\d{4}", stem(path), re.DOTALL) for paths in files.values() for path in paths)
+    return [_case(name, files, labels, channels) for name in sorted({match[1] for match in matches if match})] or None
 
 
-def _case(name: str, images: Path, labels: Path, channels: dict[int, str]) -> Case:
-    found = {channel: first_file(images, (f"{name}_{number:04d}",)) for number, channel in channels.items()}
-    found[LESIONS] = first_file(labels, (name,))
+def _case(name: str, images: Files, labels: Files, channels: dict[int, str]) -> Case:
+    found = {channel: images.get(key(f"{name}_{number:04d}"), []) for number, channel in channels.items()}
+    found[LESIONS] = labels.get(key(name), [])
     match = TIME_POINT.fullmatch(name)
     patient, session = (match["patient"], match["session"]) if match else (name, "")
-    return case_of(patient, session, {channel: file for channel, file in found.items() if file is not None})
+    return case_of(patient, session, found)
 
 
 def _channels(path: Path) -> dict[int, str]:
@@ -44,6 +45,9 @@ def _channels(path: Path) -> dict[int, str]:
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise InputError(f"{path}: names no channels ({type(error).__name__}: {error}); "
                          'it needs channel_names, as in {"0": "FLAIR", "1": "T2"}') from None
+    if len(set(channels.values())) < len(channels):
+        raise InputError(f"{path}: the channels are {', '.join(channels.values())}, but each name may stand once; "
+                         "correct channel_names")
     if "flair" not in channels.values():
         raise InputError(f"{path}: the channels are {', '.join(channels.values()) or 'none'}, but flair is needed; "
                          "correct channel_names")

@@ -3,7 +3,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from synergynet_tf.data.layouts.case import COMBINATIONS, Case
+from synergynet_tf.data.layouts.case import COMBINATIONS, LESIONS, SECOND, Case
 from synergynet_tf.errors import InputError
 
 RATERS = ("first", "second", *COMBINATIONS, "both")
@@ -28,7 +28,12 @@ def choose_raters(cases: Sequence[Case], raters: str) -> list[Case]:
 def _chosen(case: Case, raters: str) -> list[Case]:
     if case.combine is not None or (case.lesions is None and case.lesions2 is None):
         return [case]
-    needed = {"first": (case.lesions,), "second": (case.lesions2,)}.get(raters, (case.lesions, case.lesions2))
+    asked = {"first": (LESIONS,), "second": (SECOND,)}.get(raters, (LESIONS, SECOND))
+    if any(name in case.doubtful for name in asked):
+        return [case]       # refused by `registry.faults`, with both files
+    others = {name: paths for name, paths in case.doubtful.items() if name not in (LESIONS, SECOND)}
+    case = dataclasses.replace(case, doubtful=others)
+    needed = tuple({LESIONS: case.lesions, SECOND: case.lesions2}[name] for name in asked)
     if None in needed:
         there, lacking = ("first", "second") if case.lesions2 is None else ("second", "first")
         raise InputError(f"case {case.name}: there is only the {there} rater's mask ({case.lesions or case.lesions2}), but "

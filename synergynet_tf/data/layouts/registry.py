@@ -4,21 +4,29 @@ A layout is a function from a path to its cases, or None where it does not apply
 in `LAYOUTS`. The first line of its docstring is what users read about it. Nothing is opened here but tables: that the scans are
 sound is for `nifti` and `preprocess` to say.
 """
+import logging
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from synergynet_tf.data.layouts import bids, isbi2015, manifest, mslesseg, msseg2016, nnunet, open_ms, single
-from synergynet_tf.data.layouts.case import SPLITS, Case
+from synergynet_tf.data.layouts import bids, folders, isbi2015, manifest, mslesseg, msseg2016, nnunet, open_ms, single
+from synergynet_tf.data.layouts.case import LESIONS, SECOND, SPLITS, SUSPECTS, Case, is_scan, key, several
+from synergynet_tf.data.layouts.leftovers import leftovers
 from synergynet_tf.data.layouts.manifest import Part
 from synergynet_tf.data.layouts.raters import choose_raters
-from synergynet_tf.errors import InputError, reason
+from synergynet_tf.errors import InputError, printable, reason
+
+log = logging.getLogger(__name__)
 
 Finder = Callable[[Path], list[Case | Part] | None]
 LAYOUTS: dict[str, Finder] = {
     "manifest": manifest.find, "mslesseg": mslesseg.find, "open_ms": open_ms.find, "isbi2015": isbi2015.find,
-    "msseg2016": msseg2016.find, "nnunet": nnunet.find, "bids": bids.find, "case": single.find}
+    "msseg2016": msseg2016.find, "nnunet": nnunet.find, "bids": bids.find, "case": single.find,
+    "folders": folders.find}
+ALIKE = "are the same to disks that tell neither upper from lower case nor two ways to write an accent"
+LAST = "folders"        # applies to much: tried where no other does
 
 
 class Fault(NamedTuple):
@@ -36,30 +44,56 @@ def describe() -> str:
 
 def discover(path: str | Path, layout: str = "auto", channels: Sequence[str] = ("flair",),
              require_lesions: bool = False, raters: str | None = "first") -> list[Case]:
-    """Find the cases at a path, sorted by name.
+    """Find the cases at a path, sorted by name. What lies there and belongs to none of them is named in the log, in one line.
 
     Args:
         path: a folder or a CSV manifest.
         layout: the name of a layout, or auto: the one that applies; a manifest goes before the folder layouts.
-        channels: what every case must have, its files included.
+        channels: what every case must have, its files included. What is wrong with other channels is no matter.
         require_lesions: whether every case must have a reference mask.
         raters: whose mask is the reference where two have drawn one, see `choose_raters`; none: left open, for those who need
-            no reference.
+            no reference: nor are they told what is wrong with one, or with splits.
 
     Raises:
-        InputError: no such path or layout, no case, more than one layout applies, two cases of one name, a channel or a
-            reference mask missing, a table that cannot be read, a split that does not exist, a patient in two splits.
+        InputError: no such path or layout, no case, more than one layout applies, a table that cannot be read; or cases that
+            cannot be used, all of them named: two of one name, a channel or a reference mask missing or in doubt, a split that
+            does not exist, a patient in two splits.
     """
     cases = find(path, layout)
-    if raters is not None:
-        cases = sorted(choose_raters(cases, raters), key=lambda case: case.name)
-    for fault in faults(cases, channels, require_lesions):
-        raise InputError(fault.message)
-    return cases
+    good, wrong = usable(cases, channels, require_lesions, raters)
+    refused = list(dict.fromkeys(fault.case.name for fault in wrong))
+    if len(refused) > 1:
+        raise InputError(f"{len(refused)} of {len(cases)} cases cannot be used ({', '.join(refused)}); the first: "
+                         f"{wrong[0].message}")
+    if wrong:
+        raise InputError(wrong[0].message)
+    return good
+
+
+def usable(cases: Sequence[Case], channels: Sequence[str], require_lesions: bool = False,
+           raters: str | None = "first") -> tuple[list[Case], list[Fault]]:
+    """The cases that can be used, as `discover` gives them, and why the others cannot."""
+    ready, wrong = chosen(cases, raters)
+    wrong += faults(ready, channels, require_lesions, raters is not None)
+    refused = {id(fault.case) for fault in wrong}
+    return [case for case in ready if id(case) not in refused], wrong
+
+
+def chosen(cases: Sequence[Case], raters: str | None) -> tuple[list[Case], list[Fault]]:
+    """The cases with the reference that `raters` asks for, sorted by name, and the faults of those that have none such."""
+    ready, wrong = [], []
+    for case in cases:
+        try:
+            ready += choose_raters([case], raters) if raters is not None else [case]
+        except InputError as error:
+            wrong.append(Fault(case, "file", str(error)))
+    return sorted(ready, key=lambda case: case.name), wrong
 
 
 def find(path: str | Path, layout: str = "auto") -> list[Case]:
     """The cases at a path, sorted by name, as their layout gives them: neither checked nor their raters chosen.
+
+    What lies in a folder and belongs to none of them is named in the log. A manifest that is named says itself what belongs.
 
     Raises:
         InputError: no such path or layout, no case, more than one layout applies, a table or folder that cannot be read.
@@ -70,20 +104,32 @@ def find(path: str | Path, layout: str = "auto") -> list[Case]:
     return sorted(cases, key=lambda case: case.name)
 
 
-def faults(cases: Sequence[Case], channels: Sequence[str], require_lesions: bool = False) -> Iterator[Fault]:
-    """Everything for which `discover` refuses cases, sorted by name, whose raters are chosen; nothing is opened."""
+def faults(cases: Sequence[Case], channels: Sequence[str], require_lesions: bool = False,
+           training: bool = True) -> Iterator[Fault]:
+    """Everything for which `discover` refuses cases, sorted by name, whose raters are chosen; nothing is opened.
+
+    Args:
+        training: whether reference masks and splits are of use, so that those which are there must be sound.
+    """
     yield from _check_names(cases)
-    yield from _check_files(cases, channels, require_lesions)
-    yield from _check_splits(cases)
+    yield from _check_files(cases, channels)
+    if training:
+        yield from _check_masks(cases, require_lesions)
+        yield from _check_splits(cases)
 
 
 def _found(path: Path, layout: str) -> list[Case | Part]:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; check data.path")
     try:
-        return _of_layout(path, layout)
+        found = _of_layout(path, layout)
+        listed = layout == "manifest" or any(isinstance(case, Part) for case in found)
+        left = None if listed or not path.is_dir() else leftovers(path, found)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({reason(error)[0]}); check the folder's permissions") from None
+    if left:
+        log.warning("%s", left)
+    return found
 
 
 def _of_layout(path: Path, layout: str) -> list[Case | Part]:
@@ -92,46 +138,93 @@ def _of_layout(path: Path, layout: str) -> list[Case | Part]:
             raise InputError(f"data.layout is {layout!r}, but the layouts are auto, {', '.join(LAYOUTS)}")
         cases = LAYOUTS[layout](path)
         if not cases:
-            raise InputError(f"{path}: no case in the layout {layout} ({describe()}); correct data.path or data.layout")
+            raise InputError(f"{path}: no case in the layout {layout} ({LAYOUTS[layout].__doc__.splitlines()[0].rstrip('.')}); "
+                             "correct data.path or data.layout")
         return cases
     listed = manifest.find(path)
-    tried = [("manifest", listed)] if listed is not None else ((name, finder(path)) for name, finder in LAYOUTS.items())
+    tried = [("manifest", listed)] if listed is not None else (
+        (name, finder(path)) for name, finder in LAYOUTS.items() if name not in ("manifest", LAST))
     applying = {name: cases for name, cases in tried if cases is not None}
     if len(applying) > 1:
         raise InputError(f"{path}: more than one layout applies ({', '.join(applying)}); name one as data.layout")
-    cases = next(iter(applying.values()), [])
+    cases = next(iter(applying.values()), []) or (LAYOUTS[LAST](path) if not applying else [])
     if not cases:
-        raise InputError(f"{path}: no case found; the layouts are {describe()}")
+        raise InputError(f"{path}: no case found; {_what_lies_at(path)}")
     return cases
 
 
+def _what_lies_at(path: Path) -> str:
+    """What is there in place of cases, and what to type."""
+    if path.is_file():
+        return "a manifest without rows: add them" if path.suffix.lower() == ".csv" else \
+            "this file is neither a CSV manifest nor a folder of cases; name one of these"
+    inside = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+    loose = [entry for entry in inside if is_scan(entry)]
+    if loose:
+        return (f"{len(loose)} NIfTI files lie side by side ({_shown(loose)}): `predict` takes them by name (DIR/*.nii.gz); for "
+                "training name them in a manifest (columns patient,flair,lesions)")
+    there = f"there are {_shown(inside)}" if inside else "the folder is empty"
+    return (f"{there}; needed is PATIENT/flair.nii.gz, or manifest.csv (columns patient,flair,lesions), or what `prepare --help` "
+            f"says of {', '.join(name for name in LAYOUTS if name not in ('manifest', 'case', LAST))}")
+
+
+def _shown(entries: Sequence[Path]) -> str:
+    names = [printable(entry.name)[:20] for entry in entries[:3]]
+    return ", ".join(names) + (f" and {len(entries) - 3} more" if len(entries) > 3 else "")
+
+
 def _check_names(cases: Sequence[Case]) -> Iterator[Fault]:
+    named: dict[str, Case] = {}
+    patients: dict[str, str] = {}
     for case in cases:
-        if not re.fullmatch(r"\w[\w.\-]*", case.name):
-            yield Fault(case, "name", f"the case name {case.name!r} cannot name a file; use letters, digits, '_', '-' and '.' "
-                        "for patient and session")
-    for first, second in zip(cases, cases[1:]):
-        if first.name == second.name:
-            yield Fault(second, "name", f"two cases are named {first.name}: {_where(first)} and {_where(second)}; "
+        if not re.fullmatch(r"\w[\w.\-]*", unicodedata.normalize("NFC", case.name)):
+            yield Fault(case, "name", f"the case name {printable(repr(case.name))} cannot name a file; use letters, digits, '_', "
+                        "'-' and '.' for patient and session")
+        first = named.setdefault(key(case.name), case)
+        if first is not case and first.name == case.name:
+            yield Fault(case, "name", f"two cases are named {case.name}: {_where(first)} and {_where(case)}; "
                         "give each time point of a patient its own session")
+        patient = patients.setdefault(key(case.patient), case.patient)
+        if patient != case.patient:
+            yield Fault(case, "name", f"the patients {ascii(patient)} and {ascii(case.patient)} {ALIKE}; name them alike if they "
+                        "are one")
+        elif first.name != case.name:
+            yield Fault(case, "name", f"the cases {ascii(first.name)} and {ascii(case.name)} {ALIKE}; rename one")
 
 
-def _check_files(cases: Sequence[Case], channels: Sequence[str], require_lesions: bool) -> Iterator[Fault]:
+def _check_files(cases: Sequence[Case], channels: Sequence[str]) -> Iterator[Fault]:
     for case in cases:
         for channel in channels:
-            if channel not in case.images:
+            if channel in case.doubtful:
+                yield Fault(case, "file", f"case {case.name}: {several(channel, case.doubtful[channel])}")
+            elif channel not in case.images:
                 lacking = sum(channel not in other.images for other in cases)
                 yield Fault(case, "file", f"case {case.name}: the channel {channel} is missing (in {lacking} of {len(cases)} "
                             f"cases), only {', '.join(sorted(case.images)) or 'nothing'} is there; add the file, or leave "
                             f"{channel} out of data.channels")
             elif not case.images[channel].is_file():
-                yield Fault(case, "file", f"case {case.name}: the {channel} file {case.images[channel]} does not exist; "
-                            "correct its path")
-        if case.lesions is None and require_lesions:
-            yield Fault(case, "file", f"case {case.name}: no lesion mask, but one is needed here; add it, or leave the case out")
+                yield Fault(case, "file", f"case {case.name}: the {channel} file {_absent(case.images[channel])}")
+
+
+def _check_masks(cases: Sequence[Case], needed: bool) -> Iterator[Fault]:
+    for case in cases:
+        doubtful = [name for name in (LESIONS, SECOND) if name in case.doubtful]
+        for name in doubtful:
+            yield Fault(case, "file", f"case {case.name}: {several(name, case.doubtful[name])}")
+        if case.lesions is None and needed and not doubtful:
+            suspects = [channel for channel in case.images if channel in SUSPECTS]
+            remedy = f"is {suspects[0]} the reference? then call it lesions" if suspects else "add it, or leave the case out"
+            yield Fault(case, "file", f"case {case.name}: no lesion mask, but one is needed here; {remedy}")
         for mask in (case.lesions, case.lesions2):
             if mask is not None and not mask.is_file():
-                yield Fault(case, "file", f"case {case.name}: the lesions file {mask} does not exist; correct its path")
+                yield Fault(case, "file", f"case {case.name}: the lesions file {_absent(mask)}")
+
+
+def _absent(path: Path) -> str:
+    if path.is_symlink():
+        return (f"{path} does not exist: it is a link to {path.readlink()}, which is not there; fetch it (git annex get, datalad "
+                "get), or correct the link")
+    return f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; correct its path"
 
 
 def _check_splits(cases: Sequence[Case]) -> Iterator[Fault]:

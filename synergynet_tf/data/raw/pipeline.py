@@ -21,7 +21,7 @@ from synergynet_tf.data.raw.config import RawConfig
 from synergynet_tf.data.raw.grid import MNI, Grid, grid_of, resample, write
 from synergynet_tf.data.raw.record import Record
 from synergynet_tf.data.raw.store import Arrays, StepStore, key_of
-from synergynet_tf.errors import InputError
+from synergynet_tf.errors import InputError, of_case
 from synergynet_tf.files import digest, replace_file
 from synergynet_tf.processes import cores, pool
 
@@ -170,10 +170,8 @@ def _try(case: Case, folder: Path, config: RawConfig, threads: int) -> Record | 
     tools.use_threads(threads)
     try:
         return prepare_case(case, folder, config)
-    except InputError as error:
-        return error
-    except MemoryError:
-        return InputError(f"case {case.name}: does not fit into memory; use fewer --workers")
+    except Exception as error:      # whatever it is: the others are still to be prepared
+        return of_case(case.name, error)
 
 
 def _versions(config: RawConfig) -> dict[str, str]:

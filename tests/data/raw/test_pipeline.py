@@ -83,7 +83,7 @@ def test_a_lesion_keeps_its_volume_and_finds_back(raw, prepared):
 
 
 def test_nothing_is_done_twice(raw, prepared, monkeypatch):
-    (case,) = cases.find(raw)
+    (case,) = cases.find(raw)[0]
     before = {path: path.stat().st_mtime_ns for path in prepared.rglob("*")}
     for part, step in ((registration, "to_template"), (registration, "to_flair"), (bias, "log_field"), (skull, "brain")):
         monkeypatch.setattr(part, step, forbidden)
@@ -94,7 +94,7 @@ def test_nothing_is_done_twice(raw, prepared, monkeypatch):
 
 
 def test_a_stopped_run_goes_on_where_it_was(raw, prepared, tmp_path, monkeypatch):
-    (case,) = cases.find(raw)
+    (case,) = cases.find(raw)[0]
     matrices = {"register": np.array(record.read(prepared / case.name).template_to_flair), "align": np.eye(4)}
     with monkeypatch.context() as stopped:
         stopped.setattr(registration, "to_template", lambda *_: matrices["register"])
@@ -110,7 +110,7 @@ def test_a_stopped_run_goes_on_where_it_was(raw, prepared, tmp_path, monkeypatch
 
 
 def test_the_rigid_way_keeps_the_brain_s_size(raw, prepared, tmp_path, monkeypatch):
-    (case,) = cases.find(raw)
+    (case,) = cases.find(raw)[0]
     affine = np.array(record.read(prepared / case.name).template_to_flair)
     monkeypatch.setattr(registration, "to_template", lambda *_: affine)
     known = pipeline.prepare_case(case, tmp_path / case.name, RawConfig(register="rigid", align=False, bias=False))
@@ -120,7 +120,7 @@ def test_the_rigid_way_keeps_the_brain_s_size(raw, prepared, tmp_path, monkeypat
 
 
 def test_without_resampling_all_stays_on_the_flair_s_grid(stripped, tmp_path):
-    case = cases.find(stripped)[0]
+    case = cases.find(stripped)[0][0]
     pipeline.prepare_case(case, tmp_path / "out", LIGHT)
     given, written = nifti.read(case.images["flair"]), nifti.read(tmp_path / "out" / "flair.nii.gz")
     nifti.check_same_grid(given, written)
@@ -147,7 +147,7 @@ def test_bad_cases_are_listed_and_the_others_go_on(stripped, tmp_path, capsys):
 
 def test_two_processes_write_what_one_writes(stripped, tmp_path):
     for workers in (1, 2):
-        for _, result in pipeline.prepare_cases(cases.find(stripped), tmp_path / str(workers), LIGHT, workers):
+        for _, result in pipeline.prepare_cases(cases.find(stripped)[0], tmp_path / str(workers), LIGHT, workers):
             assert not isinstance(result, InputError)
     for name in ("p1", "p2"):
         one, two = ((tmp_path / workers / name / "flair.nii.gz").read_bytes() for workers in "12")
@@ -158,7 +158,7 @@ def test_a_manifest_s_patients_stay_together(stripped, tmp_path):
     with open(stripped / "manifest.csv", "w", newline="") as file:
         csv.writer(file).writerows([["patient", "session", "flair", "split"], ["eve", "1", "p1/flair.nii.gz", "train"],
                                     ["eve", "2", "p2/flair.nii.gz", "train"]])
-    for case, result in pipeline.prepare_cases(cases.find(stripped), tmp_path / "out", LIGHT):
+    for case, result in pipeline.prepare_cases(cases.find(stripped)[0], tmp_path / "out", LIGHT):
         assert result.patient == "eve", case
     pipeline.write_manifest(tmp_path / "out")
     found = layouts.discover(tmp_path / "out")
