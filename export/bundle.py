@@ -1,10 +1,10 @@
-"""What lies beside the SavedModel: the server's settings, the container, the model card, SHA-256 sums."""
+"""What lies beside the SavedModel: the model card and SHA-256 sums."""
 import csv
 import hashlib
 import json
 import pathlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from synergynet_tf import __version__
@@ -17,85 +17,12 @@ if TYPE_CHECKING:
 
 SUMS = "SHA256SUMS"
 CARD = "model_card.md"
-GRPC_PORT, REST_PORT = 8500, 8501
-
-MODELS = """model_config_list {{
-  config {{
-    name: "{name}"
-    base_path: "/bundle/{name}"
-    model_platform: "tensorflow"
-    # the newest version is served; list several here to serve them side by side
-    model_version_policy {{ latest {{ num_versions: 1 }} }}
-  }}
-}}
-"""
-BATCHING = """# A whole scan fills the processor and gigabytes of memory: one at a time, the others wait in the queue.
-# Scans differ in size, so they could not be joined into one batch either; a request holds one scan.
-max_batch_size { value: 1 }
-batch_timeout_micros { value: 0 }
-num_batch_threads { value: 1 }
-max_enqueued_batches { value: 128 }
-"""
-MONITORING = """prometheus_config {
-  enable: true
-  path: "/monitoring/prometheus/metrics"
-}
-"""
-DOCKERFILE = """# docker build -t {name}-serving . && docker run --rm -p {grpc}:{grpc} -p {rest}:{rest} {name}-serving
-# The image should be of TensorFlow {tensorflow} or later; without a network, load it with `docker load` first.
-ARG TAG={tensorflow}
-FROM tensorflow/serving:${{TAG}}
-# Convolutions by oneDNN on processors without AVX-512 VNNI too.
-ENV TF_ENABLE_ONEDNN_OPTS=1
-COPY . /bundle
-EXPOSE {grpc} {rest}
-ENTRYPOINT ["tensorflow_model_server"]
-CMD [{flags}]
-"""
-COMPOSE = """services:
-  {name}:
-    image: tensorflow/serving:${{TAG:-{tensorflow}}}
-    entrypoint: ["tensorflow_model_server"]
-    command:
-{flags}
-    ports: ["{grpc}:{grpc}", "{rest}:{rest}"]
-    volumes: ["./:/bundle:ro"]
-    environment: {{TF_ENABLE_ONEDNN_OPTS: "1"}}
-    mem_limit: 12g
-    restart: unless-stopped
-    healthcheck:        # the image has no curl: bash opens the port itself
-      test:
-        - CMD
-        - bash
-        - -c
-        - exec 3<>/dev/tcp/127.0.0.1/{rest} && printf 'GET /v1/models/{name} HTTP/1.0\\r\\n\\r\\n' >&3 && grep -q AVAILABLE <&3
-      interval: 30s
-      start_period: 120s
-"""
-FLAGS = ("--port={grpc}", "--rest_api_port={rest}", "--model_config_file=/bundle/models.config",
-         "--model_config_file_poll_wait_seconds=60", "--monitoring_config_file=/bundle/monitoring.config",
-         "--enable_batching=true", "--batching_parameters_file=/bundle/batching.config",
-         "--rest_api_timeout_in_ms=600000")     # a scan takes longer than the 30 s that REST waits unless told otherwise
 
 
-def write_server_files(out: pathlib.Path, name: str) -> None:
-    """Write what a server needs beside the models, and the sums of these files; they replace those of an earlier export."""
-    import tensorflow as tf
-
-    values = {"name": name, "grpc": GRPC_PORT, "rest": REST_PORT, "tensorflow": tf.__version__}
-    flags = [flag.format(**values) for flag in FLAGS]
-    dockerfile = DOCKERFILE.format(flags=", ".join(f'"{flag}"' for flag in flags), **values)
-    compose = COMPOSE.format(flags="\n".join(f"      - {flag}" for flag in flags), **values)
-    files = {"models.config": MODELS.format(**values), "batching.config": BATCHING, "monitoring.config": MONITORING,
-             "Dockerfile": dockerfile, "compose.yaml": compose}
-    for file, text in files.items():
-        replace_file(out / file, text.encode())
-    replace_file(out / SUMS, _sums(out, [out / file for file in files]))
-
-
-def write_sums(folder: pathlib.Path) -> None:
-    """Write the SHA-256 sums of all files in a folder, as `sha256sum -c` reads them."""
-    replace_file(folder / SUMS, _sums(folder, [path for path in folder.rglob("*") if path.is_file()]))
+def write_sums(folder: pathlib.Path, names: Iterable[str] = ()) -> None:
+    """Write the SHA-256 sums of files in a folder, by default of all in and below it, as `sha256sum -c` reads them."""
+    files = [folder / name for name in names] or [path for path in folder.rglob("*") if path.is_file()]
+    replace_file(folder / SUMS, _sums(folder, files))
 
 
 def damaged(folder: pathlib.Path) -> list[str]:

@@ -3,16 +3,18 @@ import argparse
 import dataclasses
 import errno
 import pathlib
+import re
 import shutil
 import sys
 import uuid
 from typing import TYPE_CHECKING, Any
 
 from synergynet_tf.errors import InputError, command
+from synergynet_tf.files import claim
 from synergynet_tf.predict import identity, overridden
 from synergynet_tf.startup import import_tensorflow
 
-from .settings import Limits
+from .settings import Container, Limits
 
 if TYPE_CHECKING:
     from synergynet_tf.config import Config
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 DESCRIPTION = """Export a trained network as a TF Serving bundle: one folder that is copied to the server's host."""
 EPILOG = """Written are DIR/<name>/<version>/, the SavedModel with its warm-up records, model card and SHA-256 sums, under
 the next free version, and beside it what a server needs: models.config, batching.config, monitoring.config,
-Dockerfile, compose.yaml. With several --run the exported network is their ensemble: the mean of their
+Dockerfile, .dockerignore, compose.yaml. With several --run the exported network is their ensemble: the mean of their
 probabilities.
 
 python -m export.verify DIR checks a bundle; docs/serving.md says how it is served."""
@@ -32,7 +34,8 @@ def main(argv: list[str] | None = None) -> None:
     """Entry point; see DESCRIPTION."""
     given = _parser().parse_args(argv)
     limits = Limits(given.max_side, given.max_voxels, given.max_window_voxels)
-    if not given.name.replace("-", "").replace("_", "").isalnum():
+    container = Container(given.listen, given.image_digest)
+    if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", given.name):
         raise InputError(f"--name is {given.name!r}, but it becomes part of an address: use letters, digits, - and _")
     import_tensorflow()
     from synergynet_tf.training.checkpoint import load_run
@@ -42,11 +45,11 @@ def main(argv: list[str] | None = None) -> None:
         model, config = load_run(run, given.weights)
         networks.append((model, overridden(config, given.coverage, given.gamma, given.threshold)))
     identities = [identity(run, given.weights) for run in given.run]
-    print(export_networks(networks, identities, given.out, given.name, limits, given.run))
+    print(export_networks(networks, identities, given.out, given.name, limits, given.run, container))
 
 
 def export_networks(networks: "list[tuple[Any, Config]]", identities: list[dict[str, str]], out: pathlib.Path, name: str,
-                    limits: Limits, runs: list[pathlib.Path]) -> pathlib.Path:
+                    limits: Limits, runs: list[pathlib.Path], container: Container | None = None) -> pathlib.Path:
     """Write the next version of a bundle.
 
     Args:
@@ -54,6 +57,7 @@ def export_networks(networks: "list[tuple[Any, Config]]", identities: list[dict[
         identities: what names each network (`predict.identity`), for the model card.
         out, name: the SavedModel becomes `out/name/VERSION`.
         runs: the networks' run folders, for the model card.
+        container: how it is run; none: the defaults.
 
     Returns:
         The version's folder.
@@ -62,7 +66,9 @@ def export_networks(networks: "list[tuple[Any, Config]]", identities: list[dict[
         InputError: the networks do not agree, or the folder cannot be written; nothing is left of it then.
     """
     from . import bundle
+    from .container import FILES, write_server_files
 
+    claim("--out", [out / file for file in (*FILES, bundle.SUMS)])
     base = out / name
     base.mkdir(parents=True, exist_ok=True)
     temporary = base / f".{uuid.uuid4().hex[:12]}.tmp"      # a server that watches the folder reads names of digits only
@@ -73,7 +79,8 @@ def export_networks(networks: "list[tuple[Any, Config]]", identities: list[dict[
         version = _publish(temporary, base)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    bundle.write_server_files(out, name)
+    write_server_files(out, name, container or Container())
+    bundle.write_sums(out, FILES)
     return version
 
 
@@ -132,6 +139,11 @@ def _parser() -> argparse.ArgumentParser:
             "a brain box of more voxels is seen in windows of infer.window, not in one pass: less memory")):
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=int, default=field.default, metavar="N",
                             help=f"{what} (default: %(default)s)")
+    parser.add_argument("--listen", default=Container.listen, metavar="ADDRESS",
+                        help="where the container's ports are open: 127.0.0.1 for the server's machine alone; 0.0.0.0 for every "
+                             "machine that reaches it, none of which is asked who it is (default: %(default)s)")
+    parser.add_argument("--image-digest", metavar="sha256:HEX",
+                        help="the image of tensorflow/serving to run, exactly (default: by the tag of this TensorFlow)")
     return parser
 
 
