@@ -36,8 +36,8 @@ class Address(NamedTuple):
 def parse(url: str, use_grpc: bool) -> Address:
     """The address that --url gives. Raises InputError for what cannot be one, or holds more than an address."""
     if "@" in url or "?" in url or "#" in url:      # not shown: it may be a password or a key
-        raise InputError("--url holds a user name, a password or a query (@, ? or #), which would be sent and logged in the "
-                         f"clear: give the address alone, {EXAMPLES[use_grpc]}")
+        raise InputError("--url holds a user name, a password or a query (@, ? or #), which others on this machine could read: "
+                         f"give the address alone, {EXAMPLES[use_grpc]}, and what a reverse proxy asks for by --authorization")
     shown = ascii(url)[1:-1]
     wanted = InputError(f"--url is {shown}, but {'with --grpc' if use_grpc else 'without --grpc'} it is {EXAMPLES[use_grpc]}")
     if use_grpc:

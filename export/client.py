@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from synergynet_tf import progress
-from synergynet_tf.errors import InputError, command
+from synergynet_tf.errors import InputError, command, reason
 from synergynet_tf.files import claim, replace_file
 
 from .answers import Answer, check, grid_of
@@ -27,7 +27,7 @@ SUFFIXES = (".nii.gz", ".nii")
 LARGEST = 2 ** 30                           # bytes of a scan's file: a request in base64 is near what a server takes then
 LONGEST = 7 * 24 * 3600                     # seconds that may be asked for
 MOST_PARALLEL = 64                          # the server's queue holds 128
-LONGEST_NAME = 255                          # bytes of a file's name
+LONGEST_NAME, LONGEST_LINE = 255, 8192      # bytes of a file's name, and of a header
 LOADING = ("START", "LOADING")              # states of a version that will answer
 
 
@@ -36,7 +36,8 @@ def main(argv: list[str] | None = None) -> None:
     """Entry point; see DESCRIPTION."""
     given = _parser().parse_args(argv)
     _check_numbers(given)
-    server = connect(given.url, given.grpc, given.model, given.timeout)
+    authorization = _line(given.authorization) if given.authorization else ""
+    server = connect(given.url, given.grpc, given.model, given.timeout, authorization)
     if given.health:
         aside(lambda: _print_health(server, given.model))
         return
@@ -98,7 +99,16 @@ def _content(path: pathlib.Path) -> bytes:
             raise InputError(f"{path}: {about.st_size} bytes, but a file of at most {LARGEST} is sent; give a NIfTI file")
         return path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+        what, remedy = reason(error)
+        raise InputError(f"{path}: cannot be read ({what}); {remedy}") from None
+
+
+def _line(path: pathlib.Path) -> str:
+    """The one line of a file, which is not shown. Raises InputError."""
+    line = _content(path)[:LONGEST_LINE].decode("latin-1").strip()
+    if not (line and line.isascii() and line.isprintable()):
+        raise InputError(f"{path}: must hold one line of plain letters, as `Bearer TOKEN` or `Basic ENCODED`")
+    return line
 
 
 def _show(line: str, stream: TextIO) -> None:
@@ -189,6 +199,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--url", default="http://localhost:8501",
                         help="http://HOST:8501, or with --grpc HOST:8500 (default: %(default)s)")
     parser.add_argument("--grpc", action="store_true", help="protocol buffers in place of JSON: a third less to send")
+    parser.add_argument("--authorization", type=_path, metavar="FILE",
+                        help="a file with one line, sent as the Authorization header to a reverse proxy by https: `Bearer TOKEN`")
     parser.add_argument("--model", default="synergynet", help="the model's name on the server (default: %(default)s)")
     parser.add_argument("-o", dest="mask", type=_path, metavar="FILE", help="where the mask of one scan goes")
     parser.add_argument("--out", type=_path, metavar="DIR", help="folder for the masks; made if absent")

@@ -35,8 +35,12 @@ class Reply(NamedTuple):
     location: str       # where it sends the client, if anywhere
 
 
-def exchange(address: Address, path: str, body: bytes | None, seconds: float, limit: int) -> Reply:
+def exchange(address: Address, path: str, body: bytes | None, seconds: float, limit: int, authorization: str = "") -> Reply:
     """Send GET, or POST of `body` as JSON, and read the answer, in `seconds` altogether.
+
+    Args:
+        limit: bytes of the answer's body; of a longer one no more than one more is read.
+        authorization: the header of that name, for a reverse proxy before the server; empty: none.
 
     Raises:
         Unavailable: no connection, or no whole answer in time.
@@ -46,6 +50,7 @@ def exchange(address: Address, path: str, body: bytes | None, seconds: float, li
     near = proxy[0] if proxy else address
     connection = http.client.HTTPConnection(near.host, near.port, timeout=min(seconds, CONNECT))
     headers = {"Content-Type": "application/json", "Connection": "close"} | _authorization(proxy)
+    headers |= {"Authorization": authorization} if authorization else {}
     target = f"{address.path}{path}"
     if proxy and address.scheme == "https":
         connection.set_tunnel(address.host, address.port, _authorization(proxy))

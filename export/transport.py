@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from synergynet_tf.errors import InputError
 
-from .address import Address, parse
+from .address import Address, is_loopback, parse
 from .answers import Answer, answer_of, malformed, one_line, require
 from .http_exchange import Reply, Unavailable, UnknownHost, exchange
 
@@ -37,8 +37,9 @@ class Transport(Protocol):
 class Rest:
     """JSON over HTTP, with files in base64."""
 
-    def __init__(self, address: Address, model: str, timeout: float):
-        self._address, self._model, self._timeout, self._known = address, model, timeout, False
+    def __init__(self, address: Address, model: str, timeout: float, authorization: str = ""):
+        self._address, self._model, self._timeout, self._authorization = address, model, timeout, authorization
+        self._known = False
 
     def segment(self, files: Mapping[str, bytes], limit: int) -> Answer:
         instance = {f"{channel}_bytes": {"b64": b64encode(content).decode()} for channel, content in files.items()}
@@ -72,7 +73,7 @@ class Rest:
     def _ask(self, path: str = "", question: Any = None, limit: int = DESCRIPTION) -> Any:
         body = None if question is None else json.dumps(question).encode()
         try:
-            reply = exchange(self._address, f"/v1/models/{self._model}{path}", body, self._timeout, limit)
+            reply = exchange(self._address, f"/v1/models/{self._model}{path}", body, self._timeout, limit, self._authorization)
         except UnknownHost as error:
             if self._known:         # a name may be gone for as long as its server starts again
                 raise Unavailable(str(error)) from None
@@ -98,16 +99,18 @@ class Rest:
         return refused(self._address, self._model, said, reply.status == 404)
 
 
-def connect(url: str, use_grpc: bool, model: str, timeout: float) -> Transport:
-    """The way to a server. Raises InputError for an address or a name that cannot be one."""
+def connect(url: str, use_grpc: bool, model: str, timeout: float, authorization: str = "") -> Transport:
+    """The way to a server. Raises InputError for what can be no address or name, or a secret that would go in the clear."""
     address = parse(url, use_grpc)
     if not re.fullmatch(r"[\w.+-]+", model, re.ASCII):
         raise InputError(f"--model is {ascii(model)}, but it becomes part of an address: it has letters, digits, ., +, - and _")
+    if authorization and address.scheme != "https" and not (address.scheme == "http" and is_loopback(address.host)):
+        raise InputError(f"--authorization would go to {address} in the clear; give an address with https://")
     if use_grpc:
         from .grpc_transport import Grpc
 
         return Grpc(address, model, timeout)
-    return Rest(address, model, timeout)
+    return Rest(address, model, timeout, authorization)
 
 
 def channels_of(inputs: Mapping[str, list[str]]) -> tuple[str, ...]:

@@ -171,6 +171,22 @@ def test_credentials_are_not_shown(segment, url):
     assert (code, "secret" in said, said.count("\n")) == (2, False, 1)
 
 
+def test_what_a_reverse_proxy_asks_for_goes_to_it_alone_and_is_not_shown(make_server, segment, tmp_path):
+    server, secret = make_server(), tmp_path / "secret"
+    secret.write_text("Bearer secret\n")
+    assert segment(server.url, "--authorization", str(secret))[0] == 0
+    assert all("authorization: bearer secret\r\n" in request for request in server.requests)
+    server.state = http(b"", "401 Unauthorized")
+    for url in (server.url, "http://far.invalid:8501"):
+        code, said = segment(url, "--authorization", str(secret))
+        assert (code, "Bearer" in said) == (2, False)
+    assert "in the clear" in said
+    for bad in ("", "secret\nX: y", "secret\0", "sécret"):
+        secret.write_text(bad, encoding="latin-1")
+        code, said = segment(server.url, "--authorization", str(secret))
+        assert (code, "must hold one line" in said, bad in said) == (2, True, not bad)
+
+
 def test_grpc_at_the_rest_port_and_rest_at_the_grpc_port(make_server, segment):
     pytest.importorskip("tensorflow_serving")
     server = hostile.Grpc(lambda *_: b"")
