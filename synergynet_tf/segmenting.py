@@ -1,6 +1,5 @@
 """What is done with each case that `predict` is given, by its own process or by a worker elsewhere."""
 import dataclasses
-import json
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from synergynet_tf.errors import InputError, reason
 from synergynet_tf.inference import outputs
 from synergynet_tf.inference.budget import described
 from synergynet_tf.inference.predictor import CasePrediction, Predictor
+from synergynet_tf.stored import read_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +86,8 @@ def _is_finished(case: Case, job: Job) -> bool:
     others = ["_mask.nii.gz", "_probability.nii.gz", *([".png"] if job.picture else [])]
     written = job.out / f"{case.name}_lesions.json"     # the last, but for the picture
     try:
-        stored, age = json.loads(written.read_text(encoding="utf-8")), written.stat().st_mtime_ns
+        stored = read_json(written, "list of lesions", "segment the scan again", dict)
+        age = written.stat().st_mtime_ns
         scanned = max(case.images[channel].stat().st_mtime_ns for channel in job.config.data.channels)
     except (OSError, ValueError):
         return False

@@ -22,7 +22,9 @@ class Settings:
             value = getattr(self, name)
             typed.require(value, hint, f"{self.GROUP}.{name}")
             if name in self.PATHS and value is not None:
-                object.__setattr__(self, name, expanded(value, f"{self.GROUP}.{name}"))
+                value = expanded(value, f"{self.GROUP}.{name}")
+            value = tuples(value)
+            object.__setattr__(self, name, value)
             numbers = value if isinstance(value, tuple) else (value,)
             low, high = self.LIMITS.get(name, (0, 0))
             if name in self.LIMITS and any(number is not None and not low <= number <= high for number in numbers):
@@ -36,6 +38,11 @@ class Settings:
         """Raise InputError, with the field's value and the rule, unless the condition holds."""
         if not condition:
             raise InputError(f"{self.GROUP}.{name} is {typed.shown(getattr(self, name))}, but {rule}")
+
+
+def tuples(value: Any) -> Any:
+    """A value with tuples in place of the lists of JSON and YAML."""
+    return tuple(tuples(part) for part in value) if isinstance(value, list | tuple) else value
 
 
 @functools.cache

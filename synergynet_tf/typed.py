@@ -97,7 +97,8 @@ def _require_keys(value: Any, hints: Mapping[str, Any], optional: set[str], name
 def _require_container(value: Any, hint: Any, name: str) -> None:
     origin, inner = get_origin(hint), get_args(hint)
     fixed = origin is tuple and Ellipsis not in inner
-    if not isinstance(value, origin) or (fixed and len(value) != len(inner)):
+    kinds = (list, tuple) if origin is tuple else origin        # JSON and YAML know lists alone
+    if not isinstance(value, kinds) or (fixed and len(value) != len(inner)):
         raise InputError(f"{name or 'it'} is {shown(value)}, but it must be {described(hint)}")
     if origin is dict:
         for key, part in value.items():

@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import io
 import math
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -28,11 +27,14 @@ from synergynet_tf.inference.predictor import CasePrediction, Predictor
 from synergynet_tf.metrics.lesion import LesionRule
 from synergynet_tf.metrics.scores import score_case, statistic
 from synergynet_tf.models.fusion import fuse
+from synergynet_tf.stored import Stored, read_npz, reading
 
 from .objective import METRICS, Objective
 
 GAMMAS = tuple(i / 100 for i in range(101))
 THRESHOLDS = tuple(i / 100 for i in range(1, 100))
+ARRAYS = {"inside": Stored("b", (None,) * 3), "global_logits": Stored("f", (None,)), "covered": Stored("b", (None,)),
+          "local_logits": Stored("f", (None,)), "reference": Stored("b", (None,) * 3), "spacing": Stored("f", (3,))}
 
 
 class Branches(NamedTuple):
@@ -128,9 +130,16 @@ def branches_of(prediction: CasePrediction) -> Branches:
 
 
 def load_branches(path: Path) -> Branches:
-    """What `cache_branches` kept."""
-    with np.load(path, allow_pickle=False) as file:
-        return Branches(*(file[name] for name in Branches._fields))
+    """What `cache_branches` kept. Raises InputError where it is damaged."""
+    remedy = "delete it: it is made again"
+    file = read_npz(path, "record of the branches", remedy, ARRAYS)
+    found = Branches(*(file[name] for name in Branches._fields))
+    with reading(path, "record of the branches", remedy):
+        sizes = [len(found.global_logits), len(found.covered), len(found.local_logits)]
+        wanted = [int(found.inside.sum())] * 2 + [int(found.covered.sum())]
+        if found.reference.shape != found.inside.shape or sizes != wanted or not (found.spacing > 0).all():
+            raise ValueError(f"its arrays are of {sizes} voxels, not {wanted}, or of two grids")
+    return found
 
 
 def probabilities(branches: Branches, gamma: float) -> np.ndarray:
@@ -218,5 +227,9 @@ def _key(case: Case, identity: str) -> str:
 
 
 def _readable(path: Path) -> bool:
-    return path.exists() and zipfile.is_zipfile(path)
+    try:
+        load_branches(path)
+    except InputError:
+        return False
+    return True
 

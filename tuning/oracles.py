@@ -13,6 +13,9 @@ import keras_tuner
 from keras_tuner.engine.trial import Trial
 
 from synergynet_tf.files import replace_file
+from synergynet_tf.stored import reading
+
+from .state import REMEDY, check_oracle, read_trial
 
 Kind = Literal["random", "bayesian", "hyperband"]
 ENDED = ("COMPLETED", "FAILED")
@@ -77,8 +80,16 @@ class _Steady:
         replace_file(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", json.dumps(trial.get_state()).encode())
 
     def reload(self) -> None:
-        """Take up an interrupted search: each trial's own file says whether it has ended; those that have not are run first."""
-        super().reload()
+        """Take up an interrupted search: each trial's own file says whether it has ended; those that have not are run first.
+
+        Raises InputError where a file is damaged, or of another search.
+        """
+        state = Path(self._get_oracle_fname())
+        self.trials = {trial.trial_id: trial for trial in (
+            read_trial(path, self) for path in sorted(state.parent.glob("trial_*/trial.json")))}
+        check_oracle(state, self)
+        with reading(state, "state of a search", REMEDY):
+            super().reload()
         self.ongoing_trials = {}
         self._retry_queue = sorted((name for name, trial in self.trials.items() if trial.status not in ENDED), reverse=True)
         self.end_order += sorted(name for name, trial in self.trials.items()

@@ -6,6 +6,7 @@ from typing import Any
 
 from synergynet_tf.errors import InputError
 from synergynet_tf.files import replace_file
+from synergynet_tf.stored import read_json
 
 IDENTITY = "search.json"
 
@@ -22,10 +23,7 @@ def begun(project: Path, identity: dict[str, Any]) -> bool:
     path = project / IDENTITY
     if not path.exists():
         return False
-    try:
-        theirs = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise InputError(f"{path}: is not what a search writes; name another folder with --project") from None
+    theirs = read_json(path, "identity of a search", "name another folder with --project", dict)
     for name, before, now in _differences(theirs, json.loads(json.dumps(identity))):    # lists for tuples, as a file has them
         raise InputError(f"{project}: holds a search with {name} {json.dumps(before)}, but now it is {json.dumps(now)}; "
                          "give what it was begun with, or another folder with --project")

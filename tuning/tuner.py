@@ -113,6 +113,11 @@ class SynergyTuner(keras_tuner.Tuner):
         super().on_trial_end(trial)
         self._watch.ended(self.oracle.get_trial(trial.trial_id))
 
+    def reload(self) -> None:
+        """Take up the search that the folder holds; there is no state but the oracle's."""
+        if isinstance(self.oracle, keras_tuner.Oracle) and not self._is_worker():
+            self.oracle.reload()
+
     def save(self) -> None:
         """Write the state, whole or not at all."""
         if isinstance(self.oracle, keras_tuner.Oracle):     # else the chief's
@@ -123,5 +128,5 @@ class SynergyTuner(keras_tuner.Tuner):
 def failure(folder: Path) -> str:
     """Why a trial failed: the last line of its trace, or nothing where there is none."""
     trace = folder / TRACE
-    lines = trace.read_text(encoding="utf-8").strip().splitlines() if trace.exists() else []
+    lines = trace.read_text(encoding="utf-8", errors="replace").strip().splitlines() if trace.exists() else []
     return lines[-1].removeprefix(f"{InputError.__module__}.InputError: ") if lines else ""

@@ -55,7 +55,7 @@ class Config:
 
     @classmethod
     def from_dict(cls, values: dict[str, dict[str, Any]], complete: bool = False) -> "Config":
-        """Rebuild what `asdict` gave; lists become tuples, fields that are not given have their defaults.
+        """Rebuild what `asdict` gave; fields that are not given have their defaults.
 
         Args:
             complete: whether every group must be there, as in what was stored. Fields may still be fewer: one that is newer than
@@ -68,8 +68,7 @@ class Config:
         missing = [name for name in cls.groups() if name not in values]
         if complete and missing:
             raise InputError(f"the configuration has no group {missing[0]}")
-        return cls(**{name: group(**{k: tuple(v) if isinstance(v, list) else v for k, v in (values.get(name) or {}).items()})
-                      for name, group in cls.groups().items()})
+        return cls(**{name: group(**(values.get(name) or {})) for name, group in cls.groups().items()})
 
     @classmethod
     def groups(cls) -> dict[str, type]:

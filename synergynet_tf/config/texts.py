@@ -83,7 +83,7 @@ class Given:
 
     def _set(self, group: str, field: str, value: Any) -> None:
         hint = hints(self._groups[group])[field]
-        value = _tuples(_split(value) if _is_list(hint) else value)
+        value = _split(value) if _is_list(hint) else value
         typed.require(value, hint, f"{group}.{field}")
         self.values.setdefault(group, {})[field] = value
         self._files.pop(f"{group}.{field}", None)
@@ -119,7 +119,3 @@ def _split(value: Any) -> Any:
     if isinstance(value, str):
         return [yamls.load(own) for own in value.split(",")]
     return [value] if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(own) for own in value) if isinstance(value, list) else value

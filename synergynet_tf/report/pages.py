@@ -1,10 +1,11 @@
 """The pages of a report of an experiment, and of one of segmented scans."""
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
+from synergynet_tf import typed
 from synergynet_tf.data import nifti
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.metrics.lesion import LesionMatch, LesionRule, Lesions, match_lesions
@@ -13,11 +14,17 @@ from synergynet_tf.metrics.voxel import dice
 from synergynet_tf.report.comparison import Cell
 from synergynet_tf.report.html import Kind, Page, Row
 from synergynet_tf.report.volumes import Layer, Scan, world
+from synergynet_tf.stored import read_json, reading
 
 REFERENCE = "#2ec4b6"
 PREDICTED = ("#ff9f1c", "#56b4e9", "#ee3377", "#f0e442", "#aa66ff", "#8bc34a", "#c8804f")     # the first: the main system
 MAIN = "synergynet"             # the system shown when a page opens; without it, the first
 FOUND, MISSED, FALSE = Kind("found", "#1f8f63"), Kind("missed", "#b0399f"), Kind("false", "#c4620a")
+LESION = {"label": int, "volume_mm3": float, "mean_probability": float, "detection_score": float | None,
+          "global_alone": bool, "local_alone": bool, "inside_mm": tuple[float, float, float]}
+NETWORK = {"run": str, "weights": str, "sha256": str}
+LESION_FILE = {"count": int, "volume_ml": float, "connectivity": Literal[6, 18, 26], "threshold": float, "gamma": float,
+               "coverage": str, "lesions": list[LESION]}
 MOST_FALSE = 200                # false lesions of each system in a table: a page of thousands helps nobody
 
 
@@ -96,13 +103,17 @@ def prediction_pages(cases: Sequence[Case], folder: Path) -> Iterator[Page]:
 
 
 def lesion_file(folder: Path, case: Case) -> dict:
-    """What `predict` wrote of a case beside its mask."""
-    return json.loads((folder / f"{case.name}_lesions.json").read_text(encoding="utf-8"))
+    """What `predict` wrote of a case beside its mask. Raises InputError where it is damaged."""
+    path, kind, remedy = folder / f"{case.name}_lesions.json", "list of lesions", "segment the scan again"
+    about = read_json(path, kind, remedy, LESION_FILE)
+    with reading(path, kind, remedy):
+        typed.require(about.get("checkpoint") or dict.fromkeys(NETWORK, ""), NETWORK, "checkpoint")
+    return about
 
 
 def network_facts(about: Mapping) -> list[tuple[str, str]]:
     """Which network made a segmentation, from its lesion file."""
-    checkpoint = about["checkpoint"]
+    checkpoint = about.get("checkpoint")
     if not checkpoint:
         return []
     return [("Network", f"{checkpoint['run']}, {checkpoint['weights']} weights"), ("SHA-256", checkpoint["sha256"])]

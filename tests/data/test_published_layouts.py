@@ -92,7 +92,7 @@ def empty(tree):
     ("bids", second_mask, ["sub-02: 2 files could be lesions", "derivatives/manual", "derivatives/other", "keep one"]),
     ("nnunet", dataset('{"channel_names": {"0": "T1", "1": "T2"}}'), ["dataset.json", "t1, t2, but flair is needed"]),
     ("nnunet", dataset("{}"), ["dataset.json", "names no channels", "channel_names"]),
-    ("nnunet", dataset("{"), ["dataset.json", "names no channels"]),
+    ("nnunet", dataset("{"), ["dataset.json", "not a readable table"]),
     ("nnunet", dataset('{"channel_names": ["FLAIR"]}'), ["dataset.json", "names no channels"]),
     ("nnunet", without("imagesTr/P7_T2_0000.nii.gz"), ["case P7_T2: the channel flair is missing (in 1 of 3 cases)"]),
     ("isbi2015", without("test/test03/preprocessed/test03_01_flair_pp.nii"), ["case test03_01: the channel flair is missing"]),

@@ -1,5 +1,7 @@
 """Checkpoints: whole or absent, exact, readable by name, and clear about what they cannot do."""
 import dataclasses
+import io
+import json
 
 import keras
 import numpy as np
@@ -13,6 +15,7 @@ from synergynet_tf.training.checkpoint import Progress
 from synergynet_tf.training.optimizer import make_optimizer
 from synergynet_tf.training.stages import STAGES, trainable_variables
 from tests.cohort import TINY
+from tests.damage import damaged, mangled
 
 CONFIG = Config.from_dict(TINY)
 
@@ -110,3 +113,85 @@ def test_a_failing_write_leaves_the_old_checkpoint(model, tmp_path, monkeypatch)
         checkpoint.save(tmp_path / "last.npz", model, CONFIG, Progress(1, 2))
     assert checkpoint.load(tmp_path / "last.npz").progress == Progress(1, 1)
     assert not list(tmp_path.glob(".*"))
+
+
+def contents(model, tmp_path, count):
+    """Damaged files, and files whose meta says something else."""
+    checkpoint.save(tmp_path / "last.npz", model, CONFIG, Progress(2, 1, 0.5), average=[np.asarray(v) for v in model.weights])
+    with np.load(tmp_path / "last.npz") as file:
+        arrays = dict(file)
+    yield from damaged((tmp_path / "last.npz").read_bytes(), count)
+    for meta in mangled(json.loads(arrays["meta"].tobytes()), count, seed=1):
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays | {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8)})
+        yield buffer.getvalue()
+
+
+def check_damage(model, tmp_path, count):
+    refused, other = 0, build_synergynet(CONFIG)
+    for content in contents(model, tmp_path, count):
+        (tmp_path / "last.npz").write_bytes(content)
+        try:
+            found = checkpoint.load(tmp_path / "last.npz")
+            found.restore_weights(other)
+            found.average(other)
+        except InputError as error:
+            refused += 1
+            assert str(error).startswith(str(tmp_path / "last.npz")) and "\n" not in str(error)
+    assert refused > count
+
+
+def test_a_damaged_checkpoint_is_named(model, tmp_path):
+    check_damage(model, tmp_path, 20)
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_is_named_2000_times(model, tmp_path):
+    check_damage(model, tmp_path, 1000)
+
+
+@pytest.fixture(scope="module")
+def arrays(model, tmp_path_factory):
+    """What a checkpoint holds."""
+    path = tmp_path_factory.mktemp("whole") / "last.npz"
+    checkpoint.save(path, model, CONFIG, Progress(2, 1, 0.5), make_built(model))
+    with np.load(path) as file:
+        return dict(file)
+
+
+def stored(arrays, tmp_path, **changes):
+    """A checkpoint with other arrays, or other meta."""
+    meta = json.loads(arrays["meta"].tobytes()) | changes.pop("meta", {})
+    arrays = arrays | {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8)} | changes
+    np.savez(tmp_path / "last.npz", **{name: value for name, value in arrays.items() if value is not None})
+    return checkpoint.load(tmp_path / "last.npz")
+
+
+def make_built(model):
+    optimizer = make_optimizer(CONFIG.train, 10)
+    optimizer.build(trainable_variables(model, STAGES[1]))
+    return optimizer
+
+
+@pytest.mark.parametrize(("meta", "message"), [
+    ({"format": 2}, "its format is 2"), ({"progress": {"stage": 9}}, "progress.stage is 9"), ({"config": 5}, "config is 5"),
+    ({"progress": {"stage": 1, "best": float("nan")}}, "NaN"), ({"progress": {"steps": 1}}, "progress.steps"),
+    ({"config": {}}, "no group data"), ({"config": CONFIG.asdict() | {"fusing": {}}}, "no group of settings 'fusing'.*fusion"),
+    ({"config": CONFIG.asdict() | {"fusion": {"gama": 1}}}, "no setting fusion.gama; did you mean fusion.gamma"),
+    ({"config": CONFIG.asdict() | {"fusion": {"gamma": 7}}}, "fusion.gamma is 7, but it must be 0 to 1"),
+])
+def test_what_a_checkpoint_says_of_itself_is_checked(arrays, tmp_path, meta, message):
+    with pytest.raises(InputError, match=rf"last\.npz: not a readable checkpoint .*{message}"):
+        stored(arrays, tmp_path, meta=meta)
+
+
+def test_weights_and_states_that_do_not_fit_are_named_and_nothing_is_assigned(model, arrays, tmp_path):
+    built, before = make_built(model), [np.asarray(variable) for variable in model.weights]
+    restored = {"weights/encoder/000_kernel": lambda found: found.restore_weights(model),
+                "optimizer/0003": lambda found: found.restore_optimizer(built)}
+    for name, restore in restored.items():
+        value = arrays[name]
+        for changed, message in ((value[..., :1], "shape"), (None, "absent"), (value + np.nan, "finite"), (value > 0, "finite")):
+            with pytest.raises(InputError, match=f"{name.removeprefix('weights/')}.*{message}"):
+                restore(stored(arrays, tmp_path, **{name: changed}))
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.weights))

@@ -8,6 +8,7 @@ from synergynet_tf.data.cache import build_cache
 from synergynet_tf.errors import InputError
 from synergynet_tf.metrics.voxel import dice
 from synergynet_tf.training import lpa
+from tests.damage import damaged
 
 
 @pytest.fixture(scope="module")
@@ -63,5 +64,28 @@ def test_no_lesion_to_learn_from_is_refused(cases):
 
 def test_a_file_of_something_else_is_refused(tmp_path):
     (tmp_path / "lpa.npz").write_bytes(b"no model")
+    with pytest.raises(InputError, match="lpa.npz: not a readable model"):
+        lpa.load(tmp_path / "lpa.npz")
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.slow)])
+def test_a_damaged_model_is_named(model, tmp_path, count):
+    path, refused = tmp_path / "lpa.npz", 0
+    model.save(path)
+    for content in damaged(path.read_bytes(), count):
+        path.write_bytes(content)
+        try:
+            lpa.load(path)
+        except InputError as error:
+            refused += 1
+            assert str(error).startswith(f"{path}: not a readable model") and "\n" not in str(error)
+    assert refused > count / 2
+
+
+@pytest.mark.parametrize("changes", [
+    {"prior": np.zeros((2, 2, 2), np.float32)}, {"scale": np.zeros((2, 6))}, {"weights": np.full(7, np.nan)},
+    {"threshold": np.array(2.0)}, {"threshold": np.array("0.5")}, {"weights": np.array([{}] * 7)}])
+def test_a_model_of_something_else_is_refused(model, tmp_path, changes):
+    np.savez(tmp_path / "lpa.npz", **vars(model) | changes)
     with pytest.raises(InputError, match="lpa.npz: not a readable model"):
         lpa.load(tmp_path / "lpa.npz")

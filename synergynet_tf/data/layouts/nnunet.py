@@ -1,10 +1,10 @@
 """A raw dataset of nnU-Net (Isensee et al.), versions 1 and 2."""
-import json
 import re
 from pathlib import Path
 
 from synergynet_tf.data.layouts.case import LESIONS, Case, case_of, key, scans, stem
 from synergynet_tf.errors import InputError
+from synergynet_tf.stored import read_json
 
 CHANNELS = {"t1w": "t1", "t2w": "t2", "pdw": "pd", "t2-flair": "flair", "t2_flair": "flair"}     # other names: in lower case
 Files = dict[str, list[Path]]
@@ -38,8 +38,8 @@ def _case(name: str, images: Files, labels: Files, channels: dict[int, str]) -> 
 
 def _channels(path: Path) -> dict[int, str]:
     """The channel of each number in the files' names; version 1 calls them modality."""
+    table = read_json(path, "table of a dataset", 'it needs channel_names, as in {"0": "FLAIR", "1": "T2"}', dict)
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
         names = table.get("channel_names") or table["modality"]
         channels = {int(number): CHANNELS.get(str(name).lower(), str(name).lower()) for number, name in names.items()}
     except (ValueError, KeyError, AttributeError, TypeError) as error:

@@ -24,11 +24,13 @@ from synergynet_tf.data.raw.store import Arrays, StepStore, key_of
 from synergynet_tf.errors import InputError, of_case
 from synergynet_tf.files import digest, replace_file
 from synergynet_tf.processes import cores, pool
+from synergynet_tf.stored import Stored
 
 REVISION = 1                # of the steps' methods: raise it when one changes, so that kept results are not taken for new ones
 SPLINE = 3                  # interpolation of the scans
 FAINTEST = 1e-3             # of the brain's median: a voxel of the brain is not 0, which means not measured
 LESIONS = "lesions"
+MATRIX = {"matrix": Stored("f", (4, 4))}
 
 
 def prepare_cases(cases: Sequence[Case], out: Path, config: RawConfig,
@@ -60,7 +62,7 @@ def prepare_case(case: Case, folder: Path, config: RawConfig) -> Record:
     digests = {name: source["digest"] for name, source in sources.items()}
     versions = _versions(config)
     key = key_of([REVISION, digests, case.combine, dataclasses.asdict(config), versions])
-    known = record.read(folder)
+    known = record.known(folder)
     if known and known.key == key and all((folder / name).is_file() for name in (*known.files.values(), record.OWN_BRAIN)):
         return _renamed(known, case, folder)
     volumes = {channel: nifti.read(path) for channel, path in case.images.items()}
@@ -81,7 +83,7 @@ def prepare_case(case: Case, folder: Path, config: RawConfig) -> Record:
 
 def write_manifest(out: Path, left_out: Sequence[str] = ()) -> Path:
     """Write manifest.csv of all prepared cases in `out` but those left out, with paths relative to it."""
-    records = {folder.name: record.read(folder) for folder in sorted(out.iterdir()) if folder.name not in left_out}
+    records = {folder.name: record.known(folder) for folder in sorted(out.iterdir()) if folder.name not in left_out}
     records = {name: known for name, known in records.items() if known}
     channels = sorted({name for known in records.values() for name in known.files} - {LESIONS})
     content = io.StringIO(newline="")
@@ -123,12 +125,13 @@ class _Run:
         found.template, keys["register"] = None, ""
         if config.skull == "template" or (config.resample and config.register != "none"):
             keys["register"], arrays = self._step("register", [self._digests["flair"]],
-                                                  lambda: {"matrix": registration.to_template(flair)})
+                                                  lambda: {"matrix": registration.to_template(flair)}, MATRIX)
             found.template = arrays["matrix"]
         found.to_flair = self._to_flair(found.template)
         scans = skull.Aligned(self._volumes, found.from_flair, found.template)
         basis = [config.skull, self._digests["flair"], self._digests.get("t1"), keys["register"], keys.get("t1")]
-        keys["skull"], arrays = self._step("skull", basis, lambda: {"brain": skull.brain(scans, config.skull)})
+        keys["skull"], arrays = self._step("skull", basis, lambda: {"brain": skull.brain(scans, config.skull)},
+                                           {"brain": Stored("b", flair.array.shape)})
         found.brain = arrays["brain"]
         found.fields = {channel: self._bias(channel, found, keys) for channel in self._volumes} if config.bias else {}
         return found
@@ -137,7 +140,7 @@ class _Run:
         if not self._config.align:
             return "", np.eye(4)
         key, arrays = self._step(f"align-{channel}", [self._digests["flair"], self._digests[channel]],
-                                 lambda: {"matrix": registration.to_flair(flair, volume)})
+                                 lambda: {"matrix": registration.to_flair(flair, volume)}, MATRIX)
         return key, arrays["matrix"]
 
     def _to_flair(self, template: np.ndarray | None) -> np.ndarray:
@@ -155,12 +158,13 @@ class _Run:
                 brain = resample(brain, grid_of(self._volumes["flair"]), grid_of(volume), to_flair) > 0.5
             return {"field": bias.log_field(volume, brain)}
 
-        return self._step(f"bias-{channel}", [self._digests[channel], keys["skull"], keys.get(channel)], field)[1]["field"]
+        basis = [self._digests[channel], keys["skull"], keys.get(channel)]
+        return self._step(f"bias-{channel}", basis, field, {"field": Stored("f", (None,) * 3)})[1]["field"]
 
-    def _step(self, name: str, basis: list, compute: Callable[[], Arrays]) -> tuple[str, Arrays]:
+    def _step(self, name: str, basis: list, compute: Callable[[], Arrays], gives: dict[str, Stored]) -> tuple[str, Arrays]:
         key = key_of([REVISION, name, basis, self._versions])
         start = time.monotonic()
-        arrays = self.store.get(name, key, compute)
+        arrays = self.store.get(name, key, compute, gives)
         self.seconds[name] = time.monotonic() - start
         return key, arrays
 

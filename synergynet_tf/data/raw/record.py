@@ -5,19 +5,22 @@ From it a result on the prepared grid finds back to the scan's own space; nothin
 import dataclasses
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
+from synergynet_tf import typed
 from synergynet_tf.data import nifti
 from synergynet_tf.data.raw.grid import Grid, grid_of, resample
 from synergynet_tf.errors import InputError
 from synergynet_tf.files import replace_file
+from synergynet_tf.stored import read_json, reading
 
 FORMAT = 1
 FILE = "prepared.json"
 OWN_BRAIN = "own_space_brain.nii.gz"    # the brain on the FLAIR's own grid, with its header
 Matrix = list[list[float]]              # [4, 4], mm to mm, RAS+
+SOURCE_GRID = {"shape": list[int], "affine": Matrix, "axes": list[str]}
 
 
 @dataclass(frozen=True)
@@ -41,13 +44,29 @@ class Record:
 
 
 def read(folder: Path) -> Record | None:
-    """The record of a folder, or None where it holds none, or one that this version did not write."""
-    try:
-        stored = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        record = Record(**stored)
-    except (OSError, ValueError, TypeError):
+    """The record of a folder, or None where it holds none. Raises InputError where it is damaged, or of another version."""
+    path, kind, remedy = folder / FILE, "record of the preparation", "prepare the case again"
+    if not path.exists():
         return None
-    return record if record.format == FORMAT else None
+    record = Record(**read_json(path, kind, remedy, Record))
+    with reading(path, kind, remedy):
+        if record.format != FORMAT:
+            raise ValueError(f"its format is {record.format}, this version reads {FORMAT}")
+        if any(not name or PurePath(name).name != name for name in record.files.values()) or "flair" not in record.files:
+            raise ValueError("its files are not names in its folder, flair among them")
+        typed.require(record.source_grid, SOURCE_GRID, "source_grid")
+        for matrix in (record.to_flair, record.template_to_flair or record.to_flair, *record.flair_to_channel.values()):
+            if np.shape(matrix) != (4, 4) or not abs(np.linalg.det(matrix)) > 0:
+                raise ValueError("a matrix is not of 4 x 4 numbers that can be inverted")
+    return record
+
+
+def known(folder: Path) -> Record | None:
+    """The record of a folder; None where it holds none that can be used, and the case is prepared anew."""
+    try:
+        return read(folder)
+    except InputError:
+        return None
 
 
 def write(folder: Path, record: Record) -> None:

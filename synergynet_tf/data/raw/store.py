@@ -2,8 +2,7 @@
 import hashlib
 import io
 import json
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from synergynet_tf.errors import InputError, reason
 from synergynet_tf.files import replace_file
+from synergynet_tf.stored import Stored, read_npz
 
 Arrays = dict[str, np.ndarray]
 
@@ -22,14 +22,16 @@ class StepStore:
         self._folder = folder
         self._used: set[Path] = set()
 
-    def get(self, step: str, key: str, compute: Callable[[], Arrays]) -> Arrays:
-        """The arrays of a step: read, or else computed and kept. Raises InputError as `compute`, or if they cannot be written."""
+    def get(self, step: str, key: str, compute: Callable[[], Arrays], gives: Mapping[str, Stored]) -> Arrays:
+        """The arrays of a step, as it `gives` them: read, or else computed and kept.
+
+        Raises InputError as `compute`, or if they cannot be written.
+        """
         path = self._folder / f"{step}-{key}.npz"
         self._used.add(path)
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                return dict(stored)
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):   # absent, or damaged
+            return read_npz(path, "result of a step", "it is computed again", gives)
+        except InputError:      # absent, or damaged
             arrays = compute()
         content = io.BytesIO()
         np.savez_compressed(content, **arrays)

@@ -14,6 +14,7 @@ from synergynet_tf.data.raw.config import RawConfig
 from synergynet_tf.data.raw.grid import MNI, grid_of
 from synergynet_tf.data.raw.store import StepStore, key_of
 from synergynet_tf.errors import InputError
+from synergynet_tf.stored import Stored
 from tests.data.raw import head
 
 LIGHT = RawConfig(align=False, register="none", skull="none", bias=False, resample=False)      # no tool is needed
@@ -173,13 +174,13 @@ def test_a_step_is_computed_once_and_again_when_damaged(tmp_path):
         return {"a": np.arange(3)}
 
     for expected in (1, 1):
-        np.testing.assert_array_equal(StepStore(tmp_path).get("x", "k", compute)["a"], [0, 1, 2])
+        np.testing.assert_array_equal(StepStore(tmp_path).get("x", "k", compute, {"a": Stored("i", (3,))})["a"], [0, 1, 2])
         assert len(calls) == expected
     (tmp_path / "x-k.npz").write_bytes(b"PK\x03\x04 torn")
-    StepStore(tmp_path).get("x", "k", compute)
+    StepStore(tmp_path).get("x", "k", compute, {"a": Stored("i", (3,))})
     assert len(calls) == 2
     store = StepStore(tmp_path)
-    store.get("x", "other", compute)
+    store.get("x", "other", compute, {"a": Stored("i", (3,))})
     store.drop_unused()
     assert [path.name for path in tmp_path.iterdir()] == ["x-other.npz"]
     assert key_of({"a": 1, "b": [2]}) == key_of({"b": [2], "a": 1}) != key_of({"a": 2, "b": [2]})
