@@ -16,7 +16,7 @@ def main(argv: list[str] | None = None) -> None:
     from synergynet_tf.config import PhantomConfig
     from synergynet_tf.data.phantom.cohort import generate_cohort, session_counts
 
-    config = PhantomConfig(patients=given.patients, sessions=given.sessions, seed=given.seed, anatomy=given.anatomy)
+    config = PhantomConfig(given.patients, given.sessions, given.seed, given.anatomy, given.variety, given.shapes)
     with progress.bar("phantoms", sum(session_counts(config))) as advance:
         manifest = generate_cohort(given.out, config, given.workers, on_case=advance)
     print(manifest)
@@ -30,6 +30,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sessions", type=int, default=1, help="at most; each patient has 1 to this many time points")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same files")
     parser.add_argument("--anatomy", help="folder of FreeSurfer-style label maps; without it, the MNI152 template in nilearn")
+    parser.add_argument("--variety", choices=("narrow", "wide"), default="narrow",
+                        help="one kind of scanner, or as widely as scans of all clinics differ")
+    parser.add_argument("--shapes", help="of wide phantoms: an .npz file of real lesions on the MNI grid (docs/phantoms.md)")
     parser.add_argument("--workers", type=int, help="processes; without it, the core count")
     return parser
 

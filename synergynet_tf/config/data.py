@@ -50,9 +50,16 @@ class PhantomConfig(Settings):
     sessions: int = 1                           # at most; each patient has 1..sessions time points
     seed: int = 0
     anatomy: str | None = None                  # folder of FreeSurfer-style label maps; none: the MNI152 maps in nilearn
+    variety: Literal["narrow", "wide"] = "narrow"   # one kind of scanner; or as scans of all clinics lie, see docs/phantoms.md
+    shapes: str | None = None                   # of wide ones: an .npz file of real lesions on the MNI grid; none: none are real
 
-    GROUP, PATHS = "phantoms", ("anatomy",)
+    GROUP, PATHS = "phantoms", ("anatomy", "shapes")
     LIMITS = {"patients": (1, 100_000), "sessions": (1, 100), "seed": SEEDS}
+
+    def check(self) -> None:
+        """Real shapes are for wide phantoms."""
+        self.require(self.shapes is None or self.variety == "wide", "shapes",
+                     "phantoms.variety is narrow, which takes none: set it to wide, or leave the shapes out")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ class Anatomy(NamedTuple):
     white: np.ndarray           # float32, share of white matter, 0..1; the rest is CSF
     regions: np.ndarray         # uint8, CORTEX..BRAINSTEM of atlas.py; 0 far outside
     brain: np.ndarray           # bool, what skull stripping keeps
+    place: np.ndarray | None = None     # float32 [3, x, y, z], the atlas' voxel that lies there, where it is of one
 
     def is_white(self) -> np.ndarray:
         """Bool [x, y, z]: voxels of cerebral white matter."""
@@ -49,12 +50,12 @@ def _affine(rng: np.random.Generator, scale: float) -> np.ndarray:
     return matrix * (scale / np.cbrt(np.linalg.det(matrix)))
 
 
-def _node_positions(atlas: Atlas, rng: np.random.Generator) -> np.ndarray:
-    """Atlas voxel, float32 [3, A, B, C], of every lattice node of the grid."""
+def _node_positions(atlas: Atlas, volume: float, rng: np.random.Generator) -> np.ndarray:
+    """Atlas voxel, float32 [3, A, B, C], of every lattice node of the grid, on which the brain is to have `volume` mm3."""
     shape = lattice_shape(GRID, _SPACING)
     voxels = (np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij")) - 1.0) * _SPACING
     mm = np.einsum("ab,bxyz->axyz", AFFINE[:3, :3], voxels) + AFFINE[:3, 3][:, None, None, None]
-    matrix = _affine(rng, np.cbrt(atlas.volume / _target_volume(atlas, rng)))
+    matrix = _affine(rng, np.cbrt(atlas.volume / volume))
     centre = _CENTRE[:, None, None, None]
     mm = np.einsum("ab,bxyz->axyz", matrix, mm - centre) + centre
     for sigma, amount in ((2.5, 3.5), (1.0, 1.6)):
@@ -96,9 +97,12 @@ def _shares(atlas: Atlas, at: np.ndarray, rng: np.random.Generator) -> tuple[np.
     return grey / total, white / total
 
 
-def deform(atlas: Atlas, rng: np.random.Generator) -> Anatomy:
-    """Give an atlas a patient's own shape. About 2 s for a brain of template size."""
-    nodes = _node_positions(atlas, rng)
+def deform(atlas: Atlas, rng: np.random.Generator, volume: float | None = None) -> Anatomy:
+    """Give an atlas a patient's own shape. About 2 s for a brain of template size.
+
+    volume: mm3 of the brain; none: drawn as `_target_volume` does.
+    """
+    nodes = _node_positions(atlas, _target_volume(atlas, rng) if volume is None else volume, rng)
     box = _box(atlas, nodes)
     at = np.stack([spline(n, _SPACING, box) for n in nodes])
     grey, white = _shares(atlas, at, rng)
@@ -109,7 +113,7 @@ def deform(atlas: Atlas, rng: np.random.Generator) -> Anatomy:
     labels, count = ndimage.label(keep)
     if count > 1:
         keep = labels == np.argmax(np.bincount(labels.ravel())[1:]) + 1
-    return Anatomy(box, grey, white, regions, keep)
+    return Anatomy(box, grey, white, regions, keep, at)
 
 
 def _stripped(tissue: np.ndarray, rng: np.random.Generator) -> np.ndarray:

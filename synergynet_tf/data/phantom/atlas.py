@@ -26,6 +26,10 @@ _FREESURFER = {
 _WHITE_LABELS = (*_FREESURFER[WHITE], 7, 46, 16, 28, 60)
 _GREY_LABELS = (*_FREESURFER[CORTEX], *_FREESURFER[DEEP_GREY], 8, 47)
 
+_LEFT = np.arange(256, dtype=np.uint8)      # each label's own side, or the left one
+_LEFT[41:45], _LEFT[46:55] = np.arange(2, 6), (7, 8, 9, 10, 11, 12, 13, 17, 18)
+_LEFT[[57, 58, 60, 62, 63]] = (25, 26, 28, 30, 31)
+
 # Approximate centroids in MNI space (mm, right side; x is negated on the left), with the labels (left, right): they turn a
 # labelled brain into the grid's pose. Only the rotation and the mean position are taken from them.
 _LANDMARKS = {
@@ -45,6 +49,8 @@ class Atlas(NamedTuple):
     ventricle_pull: np.ndarray  # float32 [3, A, B, C], mm: gradient of the smoothed ventricles, at every 4th voxel
     volume: float               # mm3 of the brain
     averaged: bool              # maps are means over people: they are sharpened when they are used
+    labels: np.ndarray          # uint8, FreeSurfer labels, those of the left side on both; 0 outside
+    to_mni: np.ndarray          # float64 [3, 4], from voxels of the maps to mm in MNI space, size and all
 
 
 def anatomy_files(folder: str | Path) -> list[Path]:
@@ -113,21 +119,42 @@ def template_atlas() -> Atlas:
     grey, white = (np.where(brain, template_map(kind), 0).astype(np.uint8) for kind in ("gm", "wm"))
     regions = _template_regions(grey, white, brain)
     return Atlas(grey, white, brain.astype(np.uint8) * 255, regions, np.linalg.inv(AFFINE)[:3],
-                 _ventricle_pull(regions, (-1, 1, 1)), float(brain.sum()), True)
+                 _ventricle_pull(regions, (-1, 1, 1)), float(brain.sum()), True, _template_labels(regions, white), AFFINE[:3])
 
 
-def _pose(labels: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rotation [3, 3] and translation [3] from the grid's mm to the file's mm: least squares over its landmarks."""
-    ours, theirs = [], []
+def _template_labels(regions: np.ndarray, white: np.ndarray) -> np.ndarray:
+    """FreeSurfer labels of the template's regions, uint8: deep grey matter by its place."""
+    table = np.zeros(10, np.uint8)
+    for region, label in ((CORTEX, 3), (WHITE, 2), (DEEP_GREY, 12), (PALLIDUM, 13), (VENTRICLE, 4), (OTHER_VENTRICLE, 14),
+                          (CSF, 24), (CEREBELLUM, 8), (BRAINSTEM, 16)):
+        table[region] = label
+    labels = table[regions]
+    i, j, k = np.ogrid[:GRID[0], :GRID[1], :GRID[2]]
+    mm = (90.0 - i, j - 126.0, k - 72.0)
+    labels[(regions == DEEP_GREY) & _ellipsoid(mm, (11, -19, 7), (10, 15, 10))] = 10
+    labels[(regions == DEEP_GREY) & (_ellipsoid(mm, (13, 12, 8), (7, 12, 12)) | _ellipsoid(mm, (16, -8, 20), (5, 14, 6)))] = 11
+    labels[(regions == CORTEX) & _ellipsoid(mm, (27, -22, -14), (8, 18, 9))] = 17
+    labels[(regions == CEREBELLUM) & (white > 128)] = 7
+    return labels
+
+
+def _landmarks(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the landmarks lie: float [N, 3] in mm of MNI space, and in voxels."""
+    mni, voxels = [], []
     codes = [c for pair in _LANDMARKS for c in pair]
     centres = ndimage.center_of_mass(np.ones_like(labels), labels, codes)
     found = dict(zip(codes, np.atleast_2d(centres)))
     for pair, (x, y, z) in _LANDMARKS.items():
         for code, sign in zip(pair, (-1, 1)):
             if np.isfinite(found[code]).all():
-                ours.append((sign * x, y, z))
-                theirs.append(affine[:3, :3] @ found[code] + affine[:3, 3])
-    ours, theirs = np.array(ours, float), np.array(theirs, float)
+                mni.append((sign * x, y, z))
+                voxels.append(found[code])
+    return np.array(mni, float), np.array(voxels, float)
+
+
+def _pose(ours: np.ndarray, voxels: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rotation [3, 3] and translation [3] from the grid's mm to the file's mm: least squares over `_landmarks`."""
+    theirs = np.array([affine[:3, :3] @ voxel + affine[:3, 3] for voxel in voxels], float)
     u, _, vt = np.linalg.svd((theirs - theirs.mean(0)).T @ (ours - ours.mean(0)))
     rotation = u @ np.diag([1, 1, np.sign(np.linalg.det(u @ vt))]) @ vt
     return rotation, theirs.mean(0) - rotation @ ours.mean(0)
@@ -170,9 +197,11 @@ def label_atlas(path: Path) -> Atlas:
         soft[name] = ndimage.gaussian_filter(share[labels], sigma).astype(np.uint8)
     inner = (regions > 0) & (regions != CSF)
     mm3 = float(np.abs(np.linalg.det(image.affine[:3, :3])))
-    rotation, shift = _pose(labels, image.affine)
+    mni, voxels = _landmarks(labels)
+    rotation, shift = _pose(mni, voxels, image.affine)
+    to_mni = np.linalg.lstsq(np.column_stack([voxels, np.ones(len(voxels))]), mni, rcond=None)[0].T
     inverse = np.linalg.inv(image.affine)
     to_index = np.column_stack([inverse[:3, :3] @ rotation, inverse[:3, :3] @ shift + inverse[:3, 3]])
     brain = np.where(_closed(inner, 4), np.uint8(255), np.uint8(0))     # with sulci, cisterns, and choroid plexus without a label
     return Atlas(soft["grey"], soft["white"], brain, regions, to_index, _ventricle_pull(regions, (1, 1, 1)),
-                 float(np.count_nonzero(brain)) * mm3, False)
+                 float(np.count_nonzero(brain)) * mm3, False, _LEFT[labels], to_mni)

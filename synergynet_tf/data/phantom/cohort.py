@@ -10,6 +10,7 @@ import numpy as np
 from synergynet_tf.config import PhantomConfig
 from synergynet_tf.data.phantom.atlas import anatomy_files
 from synergynet_tf.data.phantom.patient import Session, make_patient
+from synergynet_tf.data.phantom.shapes import read_shapes
 from synergynet_tf.errors import InputError, reason
 from synergynet_tf.processes import pool
 
@@ -54,7 +55,7 @@ def _write_volume(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
 def _write_patient(folder: Path, config: PhantomConfig, index: int, count: int) -> list[tuple[str, str]]:
     """Make and write one patient; returns (patient, session) of each time point."""
     rows = []
-    for number, session in enumerate(make_patient(config.seed, index, count, config.anatomy), start=1):
+    for number, session in enumerate(make_patient(config.seed, index, count, config.anatomy, config.variety, config.shapes), 1):
         rows.append((f"P{index + 1:03d}", f"T{number}"))
         _write_session(folder / "_".join(rows[-1]), session)
     return rows
@@ -96,11 +97,14 @@ def generate_cohort(folder: Path, config: PhantomConfig, workers: int | None = N
         The manifest's path: columns patient, session, flair, t2, lesions (relative to the manifest), split (empty).
 
     Raises:
-        InputError: the folder is not empty or cannot be written, the anatomy cannot be used, or a process was ended from outside.
+        InputError: the folder is not empty or cannot be written, the anatomy or the shapes cannot be used, or a
+            process was ended from outside.
     """
     folder = Path(folder)
     if config.anatomy is not None:
         anatomy_files(config.anatomy)
+    if config.shapes is not None:
+        read_shapes(config.shapes)
     check_folder(folder)
     counts = session_counts(config)
     workers = min(workers or os.cpu_count() or 1, config.patients)

@@ -146,3 +146,17 @@ def acquire(clean: np.ndarray, brain: np.ndarray, protocol: Protocol, rng: np.ra
     scan = ndimage.gaussian_filter(scan, 0.42, truncate=2.4)
     scan *= np.float32(protocol.scale * rng.uniform(0.9, 1.1))
     return np.where(brain, np.maximum(np.rint(scan), 1), 0).astype(np.float32)
+
+
+class NarrowScanner:
+    """A patient's scanner and sequences, the same at every time point: rng draws them."""
+
+    def __init__(self, anatomy: Anatomy, rng: np.random.Generator):
+        self._anatomy, self._protocol = anatomy, draw_protocol(rng)
+        self._tissue = paint_tissue(anatomy, self._protocol, rng)
+
+    def scan(self, lesions: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """FLAIR, T2 (float32) and the mask (bool) of lesions (bool), all [x, y, z] of the brain's box."""
+        signal, brain, protocol = lesion_signal(lesions, self._protocol, rng), self._anatomy.brain, self._protocol
+        flair = acquire(self._tissue.flair + signal, brain, protocol, rng)
+        return flair, acquire(self._tissue.t2 + np.float32(protocol.t2_ratio) * signal, brain, protocol, rng), lesions

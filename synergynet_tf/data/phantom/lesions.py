@@ -5,7 +5,8 @@ the median lesion has 6-37 mm3. Two kinds make up a patient: foci, ovoid and mos
 confluent load around the ventricles, the part of a rough field about them that lies below a level. Both take the voxels that come
 first in an order that never changes, so a lesion that grows or shrinks keeps its shape and place.
 """
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from scipy import ndimage
@@ -16,6 +17,14 @@ from synergynet_tf.data.phantom.fields import enlarge, random_field
 
 _SHARES = {"periventricular": 0.36, "deep": 0.30, "juxtacortical": 0.28, "infratentorial": 0.06}
 _LARGEST_FOCUS = 2500       # mm3
+
+
+class Lesion(Protocol):
+    """What is placed, grows and shrinks."""
+
+    volume: float           # mm3 at the first time point
+
+    def order(self, sites: "Sites", volume: float) -> tuple[tuple[slice, ...], np.ndarray]: ...
 
 
 class Burden(NamedTuple):
@@ -32,6 +41,16 @@ class Focus(NamedTuple):
     centre: tuple[int, int, int]
     shape: np.ndarray       # float64 [3, 3], the quadratic form of its distance; determinant 1
     volume: float           # mm3 at the first time point
+
+    def order(self, sites: "Sites", volume: float) -> tuple[tuple[slice, ...], np.ndarray]:
+        """A part of the box and the order in which its voxels join the lesion, float [x, y, z]; infinite: never."""
+        window = _window(self, volume, sites.allowed.shape)
+        offsets = [np.arange(s.start, s.stop) - c for s, c in zip(window, self.centre)]
+        points = np.stack(np.meshgrid(*offsets, indexing="ij"), axis=-1)
+        distance = np.einsum("...a,ab,...b->...", points, self.shape, points) * np.exp(0.45 * sites.roughness[window])
+        distance[~sites.allowed[window]] = np.inf
+        distance[distance > 4 * np.cbrt(volume * 0.2387) ** 2 + 2] = np.inf
+        return window, distance
 
 
 class Sites(NamedTuple):
@@ -55,7 +74,7 @@ def draw_burden(rng: np.random.Generator) -> Burden:
     return Burden(int(np.clip(count, 20, 330)), float(total), float(median))
 
 
-def _ventricle_distance(anatomy: Anatomy) -> np.ndarray:
+def ventricle_distance(anatomy: Anatomy) -> np.ndarray:
     """mm to the lateral ventricles, float32 [x, y, z]: an exact transform at every second voxel, interpolated."""
     ventricle = (anatomy.regions == VENTRICLE)[::2, ::2, ::2]
     if not ventricle.any():
@@ -69,7 +88,7 @@ def find_sites(anatomy: Anatomy, rng: np.random.Generator) -> Sites:
     infratentorial = np.isin(anatomy.regions, (CEREBELLUM, BRAINSTEM))
     tissue = np.where(infratentorial, anatomy.white + anatomy.grey > 0.8, anatomy.white > 0.35)
     allowed = tissue & anatomy.brain & (anatomy.regions != VENTRICLE)
-    distance = _ventricle_distance(anatomy)
+    distance = ventricle_distance(anatomy)
     cortex = ndimage.gaussian_filter((anatomy.regions == CORTEX).astype(np.float32), 1.5, truncate=2)
     white = anatomy.is_white() & anatomy.brain
     near = white & (cortex > 0.2)
@@ -102,7 +121,7 @@ def _direction(sites: Sites, centre: tuple[int, ...], kind: str, rng: np.random.
     return vector / max(np.linalg.norm(vector), 1e-6)
 
 
-def _draw_focus(sites: Sites, volume: float, rng: np.random.Generator) -> Focus:
+def draw_focus(sites: Sites, volume: float, rng: np.random.Generator) -> Focus:
     """A focus of `volume` at a random site."""
     shares = np.array([_SHARES[kind] for kind in sites.candidates])
     kind = list(sites.candidates)[rng.choice(len(shares), p=shares / shares.sum())]
@@ -125,17 +144,12 @@ def _window(focus: Focus, volume: float, shape: tuple[int, ...]) -> tuple[slice,
     return tuple(slice(max(c - reach, 0), min(c + reach + 1, n)) for c, n in zip(focus.centre, shape))
 
 
-def _paint(mask: np.ndarray, sites: Sites, focus: Focus, volume: float, alone: bool) -> bool:
+def _paint(mask: np.ndarray, sites: Sites, focus: Lesion, volume: float, alone: bool) -> bool:
     """Add a focus of `volume` mm3 to `mask`; with `alone`, only if it touches no other lesion. Returns whether it was added."""
     count = round(volume)
     if count < 1:
         return False
-    window = _window(focus, volume, mask.shape)
-    offsets = [np.arange(s.start, s.stop) - c for s, c in zip(window, focus.centre)]
-    points = np.stack(np.meshgrid(*offsets, indexing="ij"), axis=-1)
-    distance = np.einsum("...a,ab,...b->...", points, focus.shape, points) * np.exp(0.45 * sites.roughness[window])
-    distance[~sites.allowed[window]] = np.inf
-    distance[distance > 4 * np.cbrt(volume * 0.2387) ** 2 + 2] = np.inf
+    window, distance = focus.order(sites, volume)
     added = np.zeros(distance.size, bool)
     added[_first_voxels(distance, count)] = True
     added = added.reshape(distance.shape)
@@ -145,22 +159,26 @@ def _paint(mask: np.ndarray, sites: Sites, focus: Focus, volume: float, alone: b
     return bool(added.any())
 
 
+Draw = Callable[[Sites, float, np.random.Generator], Lesion]
+
+
 class LesionHistory:
     """A patient's lesions over time: `masks` gives one time point after another, each from its own generator.
 
-    sites: where lesions may lie. burden: what they come to at the first time point.
+    sites: where lesions may lie. burden: what they come to at the first time point. draw: gives a lesion of a volume at a site.
     """
 
-    def __init__(self, sites: Sites, burden: Burden, rng: np.random.Generator):
-        self._sites = sites
-        excess = max(rng.uniform(0.15, 0.6) * burden.total / (burden.median * burden.count), 1)     # mean over median focus
+    def __init__(self, sites: Sites, burden: Burden, rng: np.random.Generator, draw: Draw = draw_focus):
+        self._sites, self._draw = sites, draw
+        few = burden.median * max(burden.count, 1)
+        excess = max(rng.uniform(0.15, 0.6) * burden.total / few, 1)       # mean over median focus
         sigma = np.clip(np.sqrt(2 * np.log(excess)), 1.1, 1.75)
         volumes = np.clip(burden.median * np.exp(rng.normal(0, sigma, burden.count)), 1, _LARGEST_FOCUS)
         self._confluent = burden.total - volumes.sum()
         if self._confluent < 60:
-            volumes *= burden.total / volumes.sum()
+            volumes *= burden.total / max(volumes.sum(), 1)
             self._confluent = 0.0
-        self._foci: list[Focus] = []
+        self._foci: list[Lesion] = []
         mask = self._confluent_mask()
         left = burden.count - ndimage.label(mask, np.ones((3, 3, 3)))[1]
         self._place(mask, volumes[:max(left, burden.count // 2)], rng)
@@ -179,7 +197,7 @@ class LesionHistory:
         """Put foci of the given volumes, largest first, where they touch nothing yet."""
         for volume in np.sort(volumes)[::-1]:
             for _ in range(8):
-                focus = _draw_focus(self._sites, float(volume), rng)
+                focus = self._draw(self._sites, float(volume), rng)
                 if _paint(mask, self._sites, focus, focus.volume, alone=True):
                     self._foci.append(focus)
                     break

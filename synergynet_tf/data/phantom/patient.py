@@ -6,8 +6,12 @@ import numpy as np
 
 from synergynet_tf.data.phantom.anatomy import Anatomy, deform
 from synergynet_tf.data.phantom.atlas import AFFINE, GRID, Atlas, anatomy_files, label_atlas, template_atlas
-from synergynet_tf.data.phantom.imaging import Protocol, Tissue, acquire, draw_protocol, lesion_signal, paint_tissue
+from synergynet_tf.data.phantom.imaging import NarrowScanner
 from synergynet_tf.data.phantom.lesions import LesionHistory, draw_burden, find_sites
+from synergynet_tf.data.phantom.shapes import read_shapes
+from synergynet_tf.data.phantom.tissue import Brain
+from synergynet_tf.data.phantom.variety import WIDE
+from synergynet_tf.data.phantom.wide import WideScanner, wide_patient
 
 
 class Session(NamedTuple):
@@ -38,41 +42,54 @@ def _on_grid(part: np.ndarray, anatomy: Anatomy, dtype: type) -> np.ndarray:
     return whole
 
 
-def _scan(anatomy: Anatomy, tissue: Tissue, lesions: np.ndarray, protocol: Protocol, rng: np.random.Generator) -> Session:
-    signal = lesion_signal(lesions, protocol, rng)
-    flair = acquire(tissue.flair + signal, anatomy.brain, protocol, rng)
-    t2 = acquire(tissue.t2 + np.float32(protocol.t2_ratio) * signal, anatomy.brain, protocol, rng)
-    return Session(_on_grid(flair, anatomy, np.float32), _on_grid(t2, anatomy, np.float32),
-                   _on_grid(lesions, anatomy, np.uint8), AFFINE.copy())
+def lesion_map(seed: int, index: int, anatomy: str | Path | None = None, variety: str = "narrow",
+               shapes: str | Path | None = None) -> np.ndarray:
+    """The first time point's lesions of `make_patient`, uint8 [182, 218, 182], without the scans: to count lesions quickly.
+
+    Of a wide phantom they are the lesions as they are, not what a reader sees of them on thick slices or inside the mask.
+    """
+    brain, history = _patient(seed, index, anatomy, variety, shapes)
+    return _on_grid(history.mask(), _anatomy(brain), np.uint8)
 
 
-def lesion_map(seed: int, index: int, anatomy: str | Path | None = None) -> np.ndarray:
-    """The first time point's lesions of `make_patient`, uint8 [182, 218, 182], without the scans: to count lesions quickly."""
-    brain, history = _patient(seed, index, anatomy)
-    return _on_grid(history.mask(), brain, np.uint8)
-
-
-def _patient(seed: int, index: int, anatomy: str | Path | None) -> tuple[Anatomy, LesionHistory]:
-    rng = _generator(seed, index, 0)
-    brain = deform(_atlas(index, anatomy), rng)
+def _patient(seed: int, index: int, anatomy: str | Path | None, variety: str,
+             shapes: str | Path | None) -> tuple[Anatomy | Brain, LesionHistory]:
+    rng, atlas = _generator(seed, index, 0), _atlas(index, anatomy)
+    if variety == "wide":
+        return wide_patient(atlas, read_shapes(shapes) if shapes else None, WIDE, rng)
+    brain = deform(atlas, rng)
     return brain, LesionHistory(find_sites(brain, rng), draw_burden(rng), rng)
 
 
-def make_patient(seed: int, index: int, sessions: int, anatomy: str | Path | None = None) -> list[Session]:
-    """Make a patient's time points; what is made depends on (seed, index, anatomy) alone, more sessions only add to it.
+def _anatomy(brain: Anatomy | Brain) -> Anatomy:
+    return brain.anatomy if isinstance(brain, Brain) else brain
 
-    seed: of the cohort. index: of the patient, from 0. sessions: time points, at least 1.
-    anatomy: folder of FreeSurfer-style label maps, used in turn, one a patient; none: the MNI152 template.
-    Raises InputError if the anatomy cannot be used.
+
+def make_patient(seed: int, index: int, sessions: int, anatomy: str | Path | None = None, variety: str = "narrow",
+                 shapes: str | Path | None = None) -> list[Session]:
+    """Make a patient's time points; what is made depends on all but `sessions` alone, more sessions only add to it.
+
+    Args:
+        seed: of the cohort.
+        index: of the patient, from 0.
+        sessions: time points, at least 1.
+        anatomy: folder of FreeSurfer-style label maps, used in turn, one a patient; none: the MNI152 template.
+        variety: narrow or wide, see PhantomConfig.
+        shapes: of wide phantoms, a file of real lesions, see `shapes.read_shapes`; none: all lesions are made up.
+
+    Raises:
+        InputError: the anatomy or the shapes cannot be used.
     """
-    brain, history = _patient(seed, index, anatomy)
-    scanner = _generator(seed, index, 0, part=1)
-    protocol = draw_protocol(scanner)
-    tissue = paint_tissue(brain, protocol, scanner)
+    brain, history = _patient(seed, index, anatomy, variety, shapes)
+    drawn = _generator(seed, index, 0, part=1)
+    scanner = WideScanner(brain, WIDE, drawn) if isinstance(brain, Brain) else NarrowScanner(brain, drawn)
     result = []
     for session in range(1, sessions + 1):
         now = _generator(seed, index, session)
         if session > 1:
             history.advance(now)
-        result.append(_scan(brain, tissue, history.mask(), protocol, now))
+        flair, t2, lesions = scanner.scan(history.mask(), now)
+        anatomy = _anatomy(brain)
+        result.append(Session(_on_grid(flair, anatomy, np.float32), _on_grid(t2, anatomy, np.float32),
+                              _on_grid(lesions, anatomy, np.uint8), AFFINE.copy()))
     return result

@@ -18,7 +18,7 @@ from synergynet_tf.errors import InputError
 def quick(monkeypatch):
     """Sessions of nothing but random numbers, in place of patients."""
 
-    def made(seed, index, sessions, anatomy=None):
+    def made(seed, index, sessions, anatomy=None, variety="narrow", shapes=None):
         rng = np.random.default_rng([seed, index])
         scan = np.zeros(GRID, np.float32)
         scan[80:90, 80:90, 80:90] = rng.integers(1, 100, (10, 10, 10))
