@@ -4,13 +4,11 @@ import dataclasses
 import errno
 import pathlib
 import re
-import shutil
 import sys
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from synergynet_tf.errors import InputError, command
-from synergynet_tf.files import claim
+from synergynet_tf.files import claim, keep_apart, make_folder, make_own, temporary
 from synergynet_tf.predict import identity, overridden
 from synergynet_tf.startup import import_tensorflow
 
@@ -68,17 +66,17 @@ def export_networks(networks: "list[tuple[Any, Config]]", identities: list[dict[
     from . import bundle
     from .container import FILES, write_server_files
 
-    claim("--out", [out / file for file in (*FILES, bundle.SUMS)])
     base = out / name
-    base.mkdir(parents=True, exist_ok=True)
-    temporary = base / f".{uuid.uuid4().hex[:12]}.tmp"      # a server that watches the folder reads names of digits only
-    try:
-        write_saved_model(temporary, networks, name, limits)
-        bundle.write_model_card(temporary, networks, identities, limits, runs)
-        bundle.write_sums(temporary)
-        version = _publish(temporary, base)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    keep_apart("--out", out, [run / "config.yaml" for run in runs])
+    claim("--out", [base, *(out / file for file in (*FILES, bundle.SUMS))])
+    make_folder(out, "--out")
+    make_own(base)
+    with temporary(base / "version", folder=True) as room:      # a server that watches the folder reads names of digits only
+        unfinished = room / "version"
+        write_saved_model(unfinished, networks, name, limits)
+        bundle.write_model_card(unfinished, networks, identities, limits, runs)
+        bundle.write_sums(unfinished)
+        version = _publish(unfinished, base)
     write_server_files(out, name, container or Container())
     bundle.write_sums(out, FILES)
     return version
@@ -108,13 +106,13 @@ def write_saved_model(folder: pathlib.Path, networks: "list[tuple[Any, Config]]"
     write_warmup(extra, name, [answers, sample.brain_sized(networks[0][1].data.channels)])
 
 
-def _publish(temporary: pathlib.Path, base: pathlib.Path) -> pathlib.Path:
+def _publish(unfinished: pathlib.Path, base: pathlib.Path) -> pathlib.Path:
     """Move the finished folder to the next free version, in one step; another export may take a number meanwhile."""
     while True:
         taken = [int(path.name) for path in base.iterdir() if path.name.isdigit()]
         version = base / str(max(taken, default=0) + 1)
         try:
-            temporary.rename(version)
+            unfinished.rename(version)
         except OSError as error:        # a folder that holds something is never replaced
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from synergynet_tf import progress
 from synergynet_tf.data.layouts import RATERS
+from synergynet_tf.data.layouts.sources import sources
 from synergynet_tf.errors import InputError, command
-from synergynet_tf.files import make_folder, replace_file
+from synergynet_tf.files import claim, make_folder, replace_file
 from synergynet_tf.pairs import Pair, find_pairs
 from synergynet_tf.processes import cores, pool
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from synergynet_tf.metrics.lesion import LesionRule
     from synergynet_tf.metrics.scores import CaseScores
 
+SCORES = ("scores.csv", "sizes.csv", "scores.md", "scores.json")
 MANY_CASES = 4      # from here on processes are started: each needs a second or two to begin
 
 
@@ -33,6 +35,7 @@ def main(argv: list[str] | None = None) -> None:
 
     pairs = find_pairs(given.reference, given.prediction, given.split, given.raters)
     out = given.out or given.prediction
+    claim("--out", [out / name for name in SCORES], _read(pairs, given))
     make_folder(out, "--out")
     rule = LesionRule(given.connectivity, given.overlap, given.min_lesion)
     if given.cluster:
@@ -45,6 +48,12 @@ def main(argv: list[str] | None = None) -> None:
     if missing := [pair.case for pair in pairs if pair.case not in scored]:
         raise InputError(f"{len(missing)} of {len(pairs)} cases could not be scored: {', '.join(missing)}; "
                          f"{out} holds the scores of the others")
+
+
+def _read(pairs: Sequence[Pair], given: argparse.Namespace) -> list[pathlib.Path]:
+    """What must not be written: the files of the pairs, the manifest, and the references' folder where another is named."""
+    files = [path for pair in pairs for path in (pair.reference, pair.reference2, pair.prediction, pair.probability) if path]
+    return [*files, *(path for path in sources(given.reference) if given.out or path.is_file())]
 
 
 def score_files(reference: str | os.PathLike, prediction: str | os.PathLike | None,
@@ -135,9 +144,8 @@ def write_scores(scores: "list[CaseScores]", rule: "LesionRule", out: pathlib.Pa
     from synergynet_tf.report import tables
 
     content = json.dumps(tables.as_json(scores, rule), indent=2, allow_nan=False) + "\n"
-    texts = {"scores.csv": tables.comma_separated(scores, rule), "sizes.csv": tables.sizes_comma_separated(scores),
-             "scores.md": tables.markdown(scores, rule), "scores.json": content}
-    for name, text in texts.items():
+    texts = tables.comma_separated(scores, rule), tables.sizes_comma_separated(scores), tables.markdown(scores, rule), content
+    for name, text in zip(SCORES, texts):
         replace_file(out / name, text.encode("utf-8"))
 
 

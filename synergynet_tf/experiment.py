@@ -11,6 +11,7 @@
 import dataclasses
 import json
 import pathlib
+import re
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 from synergynet_tf import cli
 from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError, command
-from synergynet_tf.files import make_folder, replace_file
+from synergynet_tf.files import claim, keep_apart, make_folder, make_own, replace_file
 from synergynet_tf.fold import TRAINED, Fold, run_system
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ Stopped, it goes on where it was when the same command is given again. Without -
 """
 SYSTEMS = ("unet", "mask_rcnn", "ensemble", "synergynet", "lpa")        # in the order of the paper's tables
 BASELINE = "unet"
+FOLDERS = ("scores", "tables", "figures", "report")
 EXAMPLES = (0.1, 0.5, 0.9)      # figure 3 shows the test cases at these places in the order of lesion volume
 
 
@@ -49,9 +51,11 @@ def main(argv: list[str] | None = None) -> None:
     out = pathlib.Path(own.out)
     from rich.console import Console
 
+    from synergynet_tf.data.layouts.sources import sources
     from synergynet_tf.train import with_phantoms
 
     console = Console()
+    keep_apart("--out", out, [*(sources(config.data.path) if config.data.path else ()), *external.values()])
     _begin(out, config, own.budget)
     if not config.data.path:
         config = with_phantoms(config, out, console)
@@ -80,7 +84,7 @@ def external_systems(predictions: Sequence[str]) -> dict[str, pathlib.Path]:
     found: dict[str, pathlib.Path] = {}
     for text in predictions:
         name, _, folder = text.partition("=")
-        if not (name and folder) or name in SYSTEMS or name in found or pathlib.Path(name).name != name:
+        if not (name and folder) or name in SYSTEMS or name in found or not re.fullmatch(r"\w[\w.+ \-]*", name):
             raise InputError(f"--predictions is {text!r}, but NAME=FOLDER is needed, with a name of its own")
         if not pathlib.Path(folder).is_dir():
             raise InputError(f"--predictions is {text!r}, but {folder} is no folder: name the one that holds its masks")
@@ -137,13 +141,11 @@ def report(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pa
         (out / "scores" / name).mkdir(parents=True, exist_ok=True)
         write_scores(cases, rule, out / "scores" / name)
     tables = comparison.comparison_tables(scores, rule, BASELINE)
-    (out / "tables").mkdir(exist_ok=True)
     for table in tables:
         for kind, write in (("md", comparison.markdown), ("csv", comparison.comma_separated), ("tex", comparison.latex)):
             replace_file(out / "tables" / f"{table.name}.{kind}", write(table).encode())
     images = {case.name: case.images["flair"] for fold in folds for case in fold.split.test}
     logs = {name: folds[0].folder / name / "run" / "log.jsonl" for name in systems if name in TRAINED}
-    (out / "figures").mkdir(exist_ok=True)
     draw(out / "figures", scores, pairs, images, logs, EXAMPLES)
     replace_file(out / "results.md", results_page(tables, len(folds)).encode())
     front = Front("Comparison", f"{', '.join(pairs)} on {len(images)} test cases, {cross_validation(len(folds))}.",
@@ -163,7 +165,10 @@ def _networks(folds: Sequence[Fold], systems: Sequence[str]) -> list[tuple[str, 
 def _begin(out: pathlib.Path, config: Config, budget: str) -> None:
     """Make the folder, or see that what lies there is the same experiment. Raises InputError where it is another one."""
     about, path = {"budget": budget, "config": config.asdict()}, out / "experiment.json"
+    claim("--out", [path, out / "results.md", *(out / name for name in FOLDERS)])
     make_folder(out, "--out")
+    for name in FOLDERS:
+        make_own(out / name)
     if not path.exists():
         replace_file(path, (json.dumps(about, indent=2) + "\n").encode())
         return

@@ -5,7 +5,8 @@ The rule for what a command writes, tried before it begins:
 - `keep_apart`: a folder that a command fills is none of its inputs, holds none, and lies in none that is searched for scans.
 - `claim`: a file that it writes is no input, lies in no folder that is searched, and is absent, or as we wrote it before.
 
-We know what we wrote from `.synergynet`, a list in each folder that was claimed: `replace_file` enters there what it writes.
+What we write bears our mark, a digest of its bytes: an extended attribute of the file, or, where the file system has none, a line
+of the list `.synergynet` beside it. What was changed since, by hand or by another program, is not ours any more.
 """
 import contextlib
 import fcntl
@@ -20,13 +21,16 @@ from pathlib import Path
 
 from synergynet_tf.errors import InputError, reason, unwritable
 
-LEDGER = ".synergynet"          # a line a file: [name, size, time in ns, digest], or [name] of a folder, or a file that grows
+ATTRIBUTE = "user.synergynet"
+LIST = ".synergynet"            # a line a file: [name, mark]
+GROWS = "grows"                 # the mark of a folder, and of a file that is added to: ours whatever it holds
 TEMPORARY = ".synergynet-*.tmp"
 
 
-def replace_file(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes, grows: bool = False) -> None:
     """Write `content` to a temporary file beside `path`, then move it there: the old file or the new one, never a part.
 
+    It bears our mark; with `grows` it does so when it is added to, too.
     Raises InputError when the folder is absent or cannot be written, or the disk is full; what lay at `path` is then untouched.
     """
     try:
@@ -36,9 +40,7 @@ def replace_file(path: Path, content: bytes) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())     # else a power cut after the rename may leave an empty file
-            if (path.parent / LEDGER).exists():
-                about = unfinished.stat()
-                _enter(path, [about.st_size, about.st_mtime_ns, _digest(content)])
+            _mark(unfinished, path, GROWS if grows else _digest(content))
             os.replace(unfinished, path)
     except OSError as error:
         raise unwritable(path, error) from None
@@ -57,6 +59,16 @@ def make_folder(path: Path, option: str) -> None:
     except OSError as error:
         what, remedy = reason(error)
         raise InputError(f"{option} is {path}, but it cannot be made or written ({what}): {remedy}") from None
+
+
+def make_own(path: Path) -> None:
+    """Make a folder that is ours whatever it will hold; one that holds something already stays as it is. Raises InputError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if not any(path.iterdir()):
+            _mark(path, path, GROWS)
+    except OSError as error:
+        raise unwritable(path, error) from None
 
 
 def keep_apart(option: str, folder: Path, inputs: Iterable[Path]) -> None:
@@ -79,45 +91,38 @@ def keep_apart(option: str, folder: Path, inputs: Iterable[Path]) -> None:
                              f"name another folder with {option}, beside the input")
 
 
-def claim(option: str, outputs: Iterable[Path], inputs: Iterable[Path] = (), growing: Iterable[Path] = ()) -> None:
+def claim(option: str, outputs: Iterable[Path], inputs: Iterable[Path] = ()) -> None:
     """Refuse to begin where a file that a command would write is an input, or lies in one, or lies there and is not ours.
 
     Args:
         option: what named the place, for the message.
-        outputs: files that `replace_file` will write; their folders are made.
+        outputs: files that `replace_file` will write, and folders that `make_own` will make.
         inputs: as for `keep_apart`.
-        growing: folders to be filled, and files that are added to: ours whatever they hold, once they were claimed.
 
     Raises:
-        InputError: it names the file and the remedy; nothing was written then. Or a folder cannot be made or written.
+        InputError: it names the file and the remedy.
     """
-    outputs, growing = list(outputs), list(growing)
-    read = {_identity(path): path for path in inputs if path.exists()}
-    known = {folder: _entered(folder) for folder in dict.fromkeys(path.parent for path in (*outputs, *growing))}
-    searched = {folder: read[place] for folder in known for place in _around(folder) if place in read}
-    for path in (*outputs, *growing):
-        source = read.get(_identity(path)) or searched.get(path.parent)
+    read, searched = {_identity(path): path for path in inputs if path.exists()}, {}
+    for path in outputs:
+        if path.parent not in searched:
+            searched[path.parent] = next((read[place] for place in _around(path.parent) if place in read), None)
+        source = read.get(_identity(path)) or searched[path.parent]
         if source is not None:
             raise InputError(f"{path}: would be written, but {source} is read, which it is or lies in; "
                              f"name another place with {option}")
-        if not _is_free(path, known[path.parent]):
+        if os.path.lexists(path) and not is_ours(path):
             raise InputError(f"{path}: lies there already, and was not written by this program, or was changed since; "
                              f"move it away, or name another place with {option}")
-    for folder in known:
-        make_folder(folder, option)
-        try:
-            (folder / LEDGER).touch()
-            for path in growing:
-                if path.parent == folder and [] not in known[folder].get(path.name, []):
-                    _enter(path, [])
-        except OSError as error:
-            raise InputError(f"{folder / LEDGER}: cannot be written ({reason(error)[0]}); "
-                             f"name another place with {option}") from None
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a file is as we wrote it, in a folder that was claimed."""
-    return path.is_file() and _is_free(path, _entered(path.parent))
+    """Whether a file is as we wrote it, or a folder was made by us or is empty."""
+    marks = _marks(path)
+    if GROWS in marks:
+        return True
+    if path.is_dir():
+        return not any(path.iterdir())
+    return bool(marks) and path.is_file() and not path.is_symlink() and digest(path) in marks
 
 
 @contextlib.contextmanager
@@ -197,40 +202,28 @@ def _around(path: Path) -> set[tuple[int, int] | str]:
     return {_identity(place) for place in (written, *written.parents, real, *real.parents)}
 
 
-def _enter(path: Path, content: list) -> None:
-    """Add a line to the folder's list, whole even where several processes do so at a time."""
-    handle = os.open(path.parent / LEDGER, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+def _mark(path: Path, name: Path, mark: str) -> None:
+    """Mark what lies at `path` and will be at `name`."""
     try:
-        os.write(handle, ("\n" + json.dumps([path.name, *content]) + "\n").encode())
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        os.setxattr(path, ATTRIBUTE, mark.encode())
+    except (OSError, AttributeError):       # not here: a line is added, whole even where several processes do so at a time
+        handle = os.open(name.parent / LIST, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            os.write(handle, f"\n{json.dumps([name.name, mark])}\n".encode())
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
-def _entered(folder: Path) -> dict[str, list[list]]:
-    """What was written to a folder: [size, time, digest] by name, or [] of what grows. Lines that are damaged are passed over."""
-    known: dict[str, list[list]] = {}
-    try:
-        lines = (folder / LEDGER).read_bytes().splitlines()
-    except OSError:
-        return known
-    for line in lines:
-        with contextlib.suppress(ValueError, TypeError, IndexError):
-            entry = json.loads(line)
-            if isinstance(entry, list):
-                known.setdefault(entry[0], []).append(entry[1:])
-    return known
-
-
-def _is_free(path: Path, known: dict[str, list[list]]) -> bool:
-    """Whether a path may be written: nothing is there, or what we put there."""
-    entries = known.get(path.name, [])
-    if not os.path.lexists(path) or [] in entries:
-        return True
-    if path.is_dir():
-        return not any(path.iterdir())
-    if path.is_symlink() or not path.is_file() or not entries:
-        return False
-    about = path.stat()
-    return [about.st_size, about.st_mtime_ns] in [entry[:2] for entry in entries] or \
-        digest(path) in [entry[2] for entry in entries if len(entry) == 3]
+def _marks(path: Path) -> set[str]:
+    """Of a file or folder: its own, or those in the list, where a killed writer may have left one too many."""
+    with contextlib.suppress(OSError, AttributeError):
+        return {os.getxattr(path, ATTRIBUTE, follow_symlinks=False).decode(errors="replace")}
+    marks = set()
+    with contextlib.suppress(OSError):
+        for line in (path.parent / LIST).read_bytes().splitlines():
+            with contextlib.suppress(ValueError, TypeError):        # a damaged line says nothing
+                name, mark = json.loads(line)
+                if name == path.name:
+                    marks.add(mark)
+    return marks

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from synergynet_tf import progress
 from synergynet_tf.errors import InputError, command
-from synergynet_tf.files import make_folder
+from synergynet_tf.files import claim, make_folder
 from synergynet_tf.startup import import_tensorflow
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ there is also <case>_mask_native.nii.gz, in the raw FLAIR's own space.
 A scan that cannot be used is named on stderr, and the others are still segmented. The exit status is 0 if all
 were segmented, 2 if any was not."""
 SCANS = (".nii", ".nii.gz")
+OUTPUTS = ("_mask.nii.gz", "_probability.nii.gz", "_mask_native.nii.gz", "_lesions.json")       # of a case
 
 
 @command
@@ -53,6 +54,7 @@ def main(argv: list[str] | None = None) -> None:
     memory = None if given.memory_budget is None else given.memory_budget * GB
     job = Job(given.run.absolute(), given.weights, config, checkpoint, given.out.absolute(), given.picture, memory)
     wanted = unfinished(cases, job) if given.resume else cases
+    claim_outputs(wanted, given)
     if given.workers:
         outcomes = segment_shared(wanted, job, given.workers, given.cluster)
     else:
@@ -67,6 +69,16 @@ def main(argv: list[str] | None = None) -> None:
     if failed:
         raise InputError(f"{len(failed)} of {total} inputs could not be segmented: {', '.join(failed)}; "
                          f"{given.out} holds the others")
+
+
+def claim_outputs(cases: "Sequence[Case]", given: argparse.Namespace) -> None:
+    """Raises InputError where a file that is to be written is an input, or lies in one, or is there and not ours."""
+    from synergynet_tf.data.layouts.sources import sources
+
+    kinds = [*OUTPUTS, *([".png"] if given.picture else [])]
+    read = [file for path in given.input for file in sources(path)] + sources(given.run / f"{given.weights}.npz", cases)
+    claim("--out", [*(given.out / f"{case.name}{kind}" for case in cases for kind in kinds),
+                    *([given.out / "report"] if given.report else [])], read)
 
 
 def segment(cases: "Sequence[Case]", predictor: "Predictor", job: "Job") -> Iterator[tuple[str, InputError]]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from synergynet_tf import cli, progress
 from synergynet_tf.config import Config
 from synergynet_tf.data import layouts
+from synergynet_tf.data.layouts.sources import sources
 from synergynet_tf.data.raw.config import RawConfig
 from synergynet_tf.errors import InputError, command
-from synergynet_tf.files import make_folder
+from synergynet_tf.files import claim, keep_apart, make_folder
 from synergynet_tf.startup import import_tensorflow
 
 if TYPE_CHECKING:
@@ -60,6 +61,11 @@ def _prepare(config: Config, own: Namespace) -> None:
 
     cases = layouts.discover(config.data.path, config.data.layout, config.data.channels, own.require_lesions,
                              config.data.raters)
+    read = sources(config.data.path, cases)
+    if config.data.cache:
+        keep_apart("data.cache", cache.cache_root(config), read)
+    if own.preview:
+        claim("--preview", [pathlib.Path(own.preview)], read)
     with progress.bar("preparing", len(cases)) as advance:
         cached = cache.build_cache(cases, config, own.workers, lambda case: advance(what=f"preparing {case.name}"))
     console = Console()
@@ -77,12 +83,15 @@ def _check(config: Config, own: Namespace) -> None:
 
     from synergynet_tf.data import check
     from synergynet_tf.report import checks as tables
+    from synergynet_tf.report.thumbnails import sheet_names
 
     if own.preview:
         raise InputError(f"--preview is {own.preview}, but --check prepares nothing that could be drawn; give one or the other")
     cohort = check.find_cases(config, own.require_lesions)
     if own.out:
-        make_folder(pathlib.Path(own.out), "--out")
+        folder = pathlib.Path(own.out)
+        make_folder(folder, "--out")
+        claim("--out", [folder / "check.csv", *sheet_names(folder, len(cohort.cases))], sources(config.data.path, cohort.cases))
     with progress.bar("checking", len(cohort.cases)) as advance:
         checked = check.check_cases(cohort.cases, config, own.workers, advance)
     problems = check.summarise(cohort, checked)

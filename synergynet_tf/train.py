@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from synergynet_tf import cli, progress
 from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError, command
-from synergynet_tf.files import make_folder
+from synergynet_tf.files import claim, keep_apart, make_folder
 from synergynet_tf.startup import begin_replicas, waits_for_chief
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ are made and the quickstart preset is trained: minutes on two cores. The run fol
 (the split), best.npz, last.npz, log.jsonl, losses.png and tensorboard/.
 """
 PICTURE = "losses.png"
+FILES = ("config.yaml", "manifest.csv", "best.npz", "last.npz", "log.jsonl", "tensorboard", PICTURE)        # of a run
 
 
 @command
@@ -50,6 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     elif waits_for_chief(own.strategy):
         replicas = begin_replicas(own.strategy)
     else:
+        _keep_apart(config, run)
         _make_run_folder(run)
     _train(config, run, own.resume, own.strategy, replicas, init=init)
 
@@ -85,10 +87,21 @@ def _refuse_settings(arguments: "Sequence[str]") -> None:
                          "leave it out, or begin another run")
 
 
+def _keep_apart(config: Config, run: pathlib.Path) -> None:
+    """Raises InputError where the run, or the cache that was named, would lie over or among the scans."""
+    from synergynet_tf.data.layouts.sources import sources
+
+    read = [*(sources(config.data.path) if config.data.path else ()), *map(pathlib.Path, filter(None, [config.phantoms.anatomy]))]
+    keep_apart("--run", run, read)
+    if config.data.cache:
+        keep_apart("data.cache", pathlib.Path(config.data.cache).expanduser(), read)
+
+
 def _make_run_folder(run: pathlib.Path) -> None:
-    """Raises InputError where a run lies already: a second training must not mix with it."""
+    """Raises InputError where a run lies already, with which a second must not mix, or other files that it would replace."""
     if (run / "last.npz").exists():
         raise InputError(f"{run}: holds a run already; add --resume to go on with it, or name another folder with --run")
+    claim("--run", [run / name for name in FILES])
     make_folder(run, "--run")
 
 

@@ -12,10 +12,16 @@ from synergynet_tf.errors import InputError
 from tests.conftest import ROOT
 
 
-@pytest.fixture
-def out(tmp_path):
+@pytest.fixture(params=["attributes", "list"])
+def out(tmp_path, request, monkeypatch):
+    """A folder, on a file system with extended attributes and on one without."""
     folder = tmp_path / "out"
     folder.mkdir()
+    if request.param == "list":
+        def unsupported(*_, **__):
+            raise OSError(95, "Operation not supported")
+        monkeypatch.setattr(os, "setxattr", unsupported, raising=False)
+        monkeypatch.setattr(os, "getxattr", unsupported, raising=False)
     return folder
 
 
@@ -31,7 +37,7 @@ def test_what_we_wrote_is_written_again_and_what_others_wrote_is_not(out):
     (out / "b").write_bytes(b"theirs")
     with pytest.raises(InputError, match="b: lies there already.*--out"):
         files.claim("--out", [out / "c", out / "b"])
-    assert sorted(path.name for path in out.iterdir()) == [".synergynet", "a", "b"]
+    assert sorted(path.name for path in out.iterdir() if path.name != files.LIST) == ["a", "b"]
 
 
 @pytest.mark.parametrize("changed", [b"hand", b"ours, and more"])
@@ -72,16 +78,18 @@ def test_no_output_lies_in_a_folder_that_is_searched(out, tmp_path):
     files.claim("--out", [tmp_path / "a"], [out])
 
 
-def test_what_grows_is_ours_once_it_was_claimed(out):
-    (out / "report").mkdir()
-    files.claim("--out", [], growing=[out / "report", out / "log"])
-    (out / "report" / "page").touch()
-    (out / "log").write_text("more")
-    files.claim("--out", [], growing=[out / "report", out / "log"])
-    (out / "other").mkdir()
-    (out / "other" / "page").touch()
+def test_what_grows_is_ours(out):
+    for name in ("report", "other"):
+        (out / name).mkdir()
+    files.claim("--out", [out / "report"])      # it is empty
+    files.make_own(out / "report")
+    files.replace_file(out / "log", b"", grows=True)
+    for path in (out / "report" / "page", out / "log", out / "other" / "page"):
+        path.write_text("more")
+    files.claim("--out", [out / "report", out / "log"])
+    files.make_own(out / "other")               # which does not make it ours
     with pytest.raises(InputError, match="other: lies there already"):
-        files.claim("--out", [], growing=[out / "other"])
+        files.claim("--out", [out / "other"])
 
 
 @pytest.mark.parametrize("folder, source", [
@@ -107,8 +115,9 @@ def test_folders_beside_each_other_will_do(tmp_path, folder, source):
 
 
 def test_a_damaged_list_makes_nothing_ours(out):
-    write(out / "a")
-    (out / files.LEDGER).write_bytes(b'\x00\xff["a"\n{}\n[]\n[1]\n[["a"]]\n["b"]\nnull\n["a", 1]\n{"a": 1}\n')
+    (out / "a").touch()
+    (out / files.LIST).write_bytes(b'\x00\xff["a"\n{}\n[]\n[1]\n[["a"]]\n["b"]\nnull\n["a", 1]\n'
+                                   b'{"a": 1, "b": 2}\n["a", ["grows"]]\n')
     with pytest.raises(InputError, match="a: lies there already"):
         files.claim("--out", [out / "a"])
 

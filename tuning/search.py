@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from synergynet_tf import cli, progress
 from synergynet_tf.config import Config
+from synergynet_tf.data.layouts.sources import sources
 from synergynet_tf.errors import InputError, command
-from synergynet_tf.files import make_folder, replace_file
+from synergynet_tf.files import replace_file
 from synergynet_tf.processes import repeated
 from synergynet_tf.startup import import_tensorflow
 
 from . import parallel
 from .objective import OBJECTIVES, Objective, Weights
-from .project import begun, claim
+from .project import begun, claim, make_project
 from .space import Space
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ def _search(config: Config, own: Namespace, settings: Settings) -> None:
     identity = {"space": own.space.asdict(), "objective": dataclasses.asdict(settings.objective), "oracle": settings.oracle,
                 "warm_start": own.warm_start, "config": config.asdict()}
     goes_on = begun(project, identity)
-    make_folder(project, "--project")
+    if role != "worker":
+        make_project(project, [*(sources(config.data.path) if config.data.path else ()), Path(own.warm_start or "") / "last.npz"])
     config, split = _cases(config, project, goes_on, console)
     import_tensorflow()     # not before: the processes that make and prepare cases need none of it
     from .process import in_own_process
@@ -245,7 +247,7 @@ def _scan_run(run: Path, project: Path, objective: Objective) -> None:
                   if case.split == "validation")
     if not cases:
         raise InputError(f"{run}/manifest.csv: no case has the split validation, by which a scan is judged; give a run that has")
-    make_folder(project, "--project")
+    make_project(project, [run / "best.npz", run / "manifest.csv"])
     found = _scan(run, cases, project / "branches", objective)
     report.write_scan(project, gamma_scan.chosen(config, found), objective, found)
     print(f"gamma {found.gamma.best:g}, threshold {found.threshold.best:g}: {objective.name} "

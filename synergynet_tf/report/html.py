@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import synergynet_tf
 from synergynet_tf.errors import InputError, reason
-from synergynet_tf.files import replace_file
+from synergynet_tf.files import make_own, replace_file
 from synergynet_tf.report.comparison import Cell, Table, cell_text
 from synergynet_tf.report.volumes import TOGETHER, Scan, flair_text, masks_text, picture
 
@@ -120,6 +120,7 @@ def viewer_file() -> Path:
 def _start(folder: Path) -> None:
     """Make the folders and copy what every page needs; a report that was there is none until the new one is whole."""
     source = viewer_file()
+    make_own(folder)
     try:
         for part in FOLDERS:
             (folder / part).mkdir(parents=True, exist_ok=True)

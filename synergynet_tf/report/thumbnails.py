@@ -12,6 +12,7 @@ from synergynet_tf.report.figures import REFERENCE
 from synergynet_tf.report.png import save_png
 
 COLUMNS, ROWS = 3, 8        # cases across and down a page
+PAGE = COLUMNS * ROWS
 WIDTH = 5.0                 # inches of a case
 BACKGROUND, QUIET = "black", "#9aa0a6"
 COLOURS = {ERROR: "#ff5d5d", WARNING: "#ffc24b", None: "#6c757d"}
@@ -20,22 +21,25 @@ LEGEND = ("axial, coronal and sagittal slice through the largest lesion (through
 HEADROOM, BORDER = 34, 5    # mm above the slices, for two lines of text, and around them
 
 
-def thumbnail_sheets(folder: Path, checks: Sequence[CaseCheck], problems: Sequence[Problem], stem: str = "check") -> list[Path]:
-    """Write the sheet's pages into a folder, <stem>.png or <stem>-1-of-3.png ..., and return their paths.
+def thumbnail_sheets(folder: Path, checks: Sequence[CaseCheck], problems: Sequence[Problem]) -> list[Path]:
+    """Write the sheet's pages into a folder, check.png or check-1-of-3.png ..., and return their paths.
 
     Of each case the axial, the coronal and the sagittal slice through its largest lesion (its middle where there is none), front
     or top up, the patient's left on the left, all cases to one scale; lesions outlined; framed in the colour of its worst
     problem.
     Raises InputError where the folder cannot be written.
     """
-    pages = [checks[start:start + COLUMNS * ROWS] for start in range(0, len(checks), COLUMNS * ROWS)]
+    pages, paths = [checks[start:start + PAGE] for start in range(0, len(checks), PAGE)], sheet_names(folder, len(checks))
     columns, rows = (max((check.views.picture.shape[axis] for check in checks if check.views), default=300) for axis in (1, 0))
-    paths = []
-    for number, page in enumerate(pages, start=1):
-        path = folder / (f"{stem}.png" if len(pages) == 1 else f"{stem}-{number}-of-{len(pages)}.png")
+    for number, (page, path) in enumerate(zip(pages, paths), start=1):
         save_png(_page(page, problems, (columns, rows), number, len(pages)), path, 100)
-        paths.append(path)
     return paths
+
+
+def sheet_names(folder: Path, cases: int) -> list[Path]:
+    """The files of a sheet of so many cases."""
+    pages = -(-cases // PAGE)
+    return [folder / ("check.png" if pages == 1 else f"check-{number}-of-{pages}.png") for number in range(1, pages + 1)]
 
 
 def _page(checks: Sequence[CaseCheck], problems: Sequence[Problem], size: tuple[int, int], number: int, of: int) -> Figure:

@@ -17,6 +17,7 @@ import tensorflow as tf
 from rich.console import Console
 
 from synergynet_tf.errors import disk_full, unwritable
+from synergynet_tf.files import make_own, replace_file
 from synergynet_tf.stored import read_jsonl
 from synergynet_tf.training.stages import Stage
 
@@ -73,12 +74,15 @@ class History:
             return
         self._path, self._console = run / LOG, console
         read_log(self._path)        # what is damaged is said now, not when the run has ended
+        if not self._path.exists():
+            replace_file(self._path, b"", grows=True)
         with _writing(self._path):
             self._file = open(self._path, "ab+")    # noqa: SIM115 (closed by `close`)
             self._file.seek(-min(self._file.tell(), 1), os.SEEK_END)
             last = self._file.read()
         if last:
             self._append({"resumed": list(done)}, "" if last == b"\n" else "\n")
+        make_own(run / "tensorboard")
         self._board = tf.summary.create_file_writer(str(run / "tensorboard"))
 
     def record(self, stage: Stage, epoch: int, step: int, loss: float, parts: dict[str, float],

@@ -6,6 +6,7 @@ tools' versions; a run that was killed goes on where it was, and an unchanged ca
 import csv
 import dataclasses
 import io
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed
@@ -22,7 +23,7 @@ from synergynet_tf.data.raw.grid import MNI, Grid, grid_of, resample, write
 from synergynet_tf.data.raw.record import Record
 from synergynet_tf.data.raw.store import Arrays, StepStore, key_of
 from synergynet_tf.errors import InputError, of_case
-from synergynet_tf.files import digest, replace_file
+from synergynet_tf.files import claim, digest, make_own, replace_file
 from synergynet_tf.processes import cores, pool
 from synergynet_tf.stored import Stored
 
@@ -65,6 +66,7 @@ def prepare_case(case: Case, folder: Path, config: RawConfig) -> Record:
     known = record.known(folder)
     if known and known.key == key and all((folder / name).is_file() for name in (*known.files.values(), record.OWN_BRAIN)):
         return _renamed(known, case, folder)
+    _claim_files(case, folder)
     volumes = {channel: nifti.read(path) for channel, path in case.images.items()}
     run = _Run(StepStore(folder / "steps"), config, versions, digests, volumes)
     found = run.results()
@@ -79,6 +81,17 @@ def prepare_case(case: Case, folder: Path, config: RawConfig) -> Record:
     record.write(folder, done)
     run.store.drop_unused()
     return done
+
+
+def _claim_files(case: Case, folder: Path) -> None:
+    """Raises InputError where a channel cannot name a file, or a file in the folder is not ours."""
+    for channel in case.images:
+        if not re.fullmatch(r"\w[\w.\-]*", channel):
+            raise InputError(f"case {case.name}: the channel name {channel!r} cannot name a file; use letters, digits, '_', '-' "
+                             "and '.'")
+    names = [*(f"{name}.nii.gz" for name in (*case.images, LESIONS)), record.OWN_BRAIN, record.FILE, record.PICTURE]
+    claim("--raw", [folder / name for name in names])
+    make_own(folder)
 
 
 def write_manifest(out: Path, left_out: Sequence[str] = ()) -> Path:

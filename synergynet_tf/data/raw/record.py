@@ -18,6 +18,7 @@ from synergynet_tf.stored import read_json, reading
 
 FORMAT = 1
 FILE = "prepared.json"
+PICTURE = "qc.png"
 OWN_BRAIN = "own_space_brain.nii.gz"    # the brain on the FLAIR's own grid, with its header
 Matrix = list[list[float]]              # [4, 4], mm to mm, RAS+
 SOURCE_GRID = {"shape": list[int], "affine": Matrix, "axes": list[str]}
