@@ -5,6 +5,7 @@ import sys
 
 from synergynet_tf import progress
 from synergynet_tf.errors import InputError, command
+from synergynet_tf.files import keep_apart
 
 
 @command
@@ -16,6 +17,8 @@ def main(argv: list[str] | None = None) -> None:
     from synergynet_tf.config import PhantomConfig
     from synergynet_tf.data.phantom.cohort import generate_cohort, session_counts
 
+    if given.anatomy:
+        keep_apart("--out", given.out, [pathlib.Path(given.anatomy)])
     config = PhantomConfig(given.patients, given.sessions, given.seed, given.anatomy, given.variety, given.shapes)
     with progress.bar("phantoms", sum(session_counts(config))) as advance:
         manifest = generate_cohort(given.out, config, given.workers, on_case=advance)

@@ -1,5 +1,7 @@
 """A cohort of phantom patients on disk: NIfTI files and the manifest that lists them."""
 import csv
+import gzip
+import io
 import os
 from collections.abc import Callable
 from concurrent.futures import as_completed
@@ -12,6 +14,7 @@ from synergynet_tf.data.phantom.atlas import anatomy_files
 from synergynet_tf.data.phantom.patient import Session, make_patient
 from synergynet_tf.data.phantom.shapes import read_shapes
 from synergynet_tf.errors import InputError, reason
+from synergynet_tf.files import replace_file, temporary
 from synergynet_tf.processes import pool
 
 _COLUMNS = ("patient", "session", "flair", "t2", "lesions", "split")
@@ -31,25 +34,22 @@ def check_folder(folder: Path) -> None:
         raise InputError(f"{folder} cannot be used as a folder ({reason(error)[0]}); name another one") from error
     if filled:
         raise InputError(f"{folder} is not empty; name a folder that is empty or does not exist")
-    probe = folder / f".probe.{os.getpid()}"
     try:
-        probe.touch()
-        probe.unlink()
+        with temporary(folder / "probe"):
+            pass
     except OSError as error:
         raise InputError(f"{folder} is not writable ({reason(error)[0]}); name another one") from error
 
 
 def _write_volume(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
-    """Write a NIfTI file under a temporary name and rename it. The same array gives the same bytes."""
+    """Write a NIfTI file, as `files.replace_file` does. The same array gives the same bytes."""
     import nibabel
 
     image = nibabel.Nifti1Image(array, affine)
     image.set_sform(affine, code=4)         # 4: MNI152
     image.set_qform(affine, code=4)
     image.header.set_xyzt_units("mm")
-    temporary = path.with_name(f"tmp.{path.name}")
-    nibabel.save(image, temporary)
-    os.replace(temporary, path)
+    replace_file(path, gzip.compress(image.to_bytes(), 1, mtime=0))
 
 
 def _write_patient(folder: Path, config: PhantomConfig, index: int, count: int) -> list[tuple[str, str]]:
@@ -70,14 +70,13 @@ def _write_session(folder: Path, session: Session) -> None:
 
 def _write_manifest(folder: Path, rows: list[tuple[str, str]]) -> Path:
     path = folder / "manifest.csv"
-    temporary = folder / "tmp.manifest.csv"
-    with open(temporary, "w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        for patient, session in rows:
-            files = [f"{patient}_{session}/{name}.nii.gz" for name in ("flair", "t2", "lesions")]
-            writer.writerow([patient, session, *files, ""])
-    os.replace(temporary, path)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for patient, session in rows:
+        files = [f"{patient}_{session}/{name}.nii.gz" for name in ("flair", "t2", "lesions")]
+        writer.writerow([patient, session, *files, ""])
+    replace_file(path, text.getvalue().encode())
     return path
 
 

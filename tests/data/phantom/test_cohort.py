@@ -43,7 +43,7 @@ def test_a_cohort_is_written_as_its_manifest_says(tmp_path, quick):
         np.testing.assert_array_equal(image.affine, AFFINE)
         assert nibabel.aff2axcodes(image.affine) == ("L", "A", "S")
         assert nibabel.load(path.parent / row["lesions"]).get_data_dtype() == np.uint8
-    assert not list(path.parent.rglob("tmp.*"))
+    assert not list(path.parent.rglob("*.tmp"))
 
 
 def test_sessions_vary_from_one_to_the_most():
