@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from synergynet_tf.errors import InputError, command
-from synergynet_tf.files import claim, keep_apart, make_folder, make_own, temporary
+from synergynet_tf.files import claim, keep_apart, make_own, temporary
 from synergynet_tf.predict import identity, overridden
 from synergynet_tf.startup import import_tensorflow
 
@@ -69,7 +69,6 @@ def export_networks(networks: "list[tuple[Any, Config]]", identities: list[dict[
     base = out / name
     keep_apart("--out", out, [run / "config.yaml" for run in runs])
     claim("--out", [base, *(out / file for file in (*FILES, bundle.SUMS))])
-    make_folder(out, "--out")
     make_own(base)
     with temporary(base / "version", folder=True) as room:      # a server that watches the folder reads names of digits only
         unfinished = room / "version"

@@ -15,7 +15,7 @@ from synergynet_tf import progress
 from synergynet_tf.data.layouts import RATERS
 from synergynet_tf.data.layouts.sources import sources
 from synergynet_tf.errors import InputError, command
-from synergynet_tf.files import claim, make_folder, replace_file
+from synergynet_tf.files import claim, replace_file
 from synergynet_tf.pairs import Pair, find_pairs
 from synergynet_tf.processes import cores, pool
 
@@ -36,7 +36,6 @@ def main(argv: list[str] | None = None) -> None:
     pairs = find_pairs(given.reference, given.prediction, given.split, given.raters)
     out = given.out or given.prediction
     claim("--out", [out / name for name in SCORES], _read(pairs, given))
-    make_folder(out, "--out")
     rule = LesionRule(given.connectivity, given.overlap, given.min_lesion)
     if given.cluster:
         scores = list(score_shared(pairs, rule, given.workers or cores(), given.cluster))

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from synergynet_tf import cli
 from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError, command
-from synergynet_tf.files import claim, keep_apart, make_folder, make_own, replace_file
+from synergynet_tf.files import claim, keep_apart, make_own, replace_file
 from synergynet_tf.fold import TRAINED, Fold, run_system
 
 if TYPE_CHECKING:
@@ -166,7 +166,6 @@ def _begin(out: pathlib.Path, config: Config, budget: str) -> None:
     """Make the folder, or see that what lies there is the same experiment. Raises InputError where it is another one."""
     about, path = {"budget": budget, "config": config.asdict()}, out / "experiment.json"
     claim("--out", [path, out / "results.md", *(out / name for name in FOLDERS)])
-    make_folder(out, "--out")
     for name in FOLDERS:
         make_own(out / name)
     if not path.exists():

@@ -14,7 +14,7 @@ from synergynet_tf import progress
 from synergynet_tf.data.layouts import Case, discover, first_file
 from synergynet_tf.data.layouts.sources import sources
 from synergynet_tf.errors import InputError, command
-from synergynet_tf.files import claim, make_folder
+from synergynet_tf.files import claim
 
 DESCRIPTION = """Write the masks that `synergynet_tf.predict` has made of the ISBI 2015 challenge's test scans under the names of
 a submission: uncompressed NIfTI files test01_01_NAME.nii of 0 and 1 on the scans' own grid, one a scan. Every scan found must
@@ -31,7 +31,6 @@ def main(argv: list[str] | None = None) -> None:
     masks = find_masks(scans, given.predictions)
     files = [given.out / f"{case.name}_{given.name}.nii" for case in scans]
     claim("--out", files, [*sources(given.data, scans), *masks])
-    make_folder(given.out, "--out")
     with progress.bar("writing", len(scans)) as advance:
         for case, mask, path in zip(scans, masks, files):
             export(case, mask, path)

@@ -96,11 +96,11 @@ def claim(option: str, outputs: Iterable[Path], inputs: Iterable[Path] = ()) -> 
 
     Args:
         option: what named the place, for the message.
-        outputs: files that `replace_file` will write, and folders that `make_own` will make.
+        outputs: files that `replace_file` will write, and folders that `make_own` will make. What they lie in is made.
         inputs: as for `keep_apart`.
 
     Raises:
-        InputError: it names the file and the remedy.
+        InputError: it names the file and the remedy; nothing is made then. Or a folder cannot be made or written.
     """
     read, searched = {_identity(path): path for path in inputs if path.exists()}, {}
     for path in outputs:
@@ -113,6 +113,8 @@ def claim(option: str, outputs: Iterable[Path], inputs: Iterable[Path] = ()) -> 
         if os.path.lexists(path) and not is_ours(path):
             raise InputError(f"{path}: lies there already, and was not written by this program, or was changed since; "
                              f"move it away, or name another place with {option}")
+    for folder in searched:
+        make_folder(folder, option)
 
 
 def is_ours(path: Path) -> bool:

@@ -11,7 +11,7 @@ from synergynet_tf.data import layouts
 from synergynet_tf.data.layouts.sources import sources
 from synergynet_tf.data.raw.config import RawConfig
 from synergynet_tf.errors import InputError, command
-from synergynet_tf.files import claim, keep_apart, make_folder
+from synergynet_tf.files import claim, keep_apart
 from synergynet_tf.startup import import_tensorflow
 
 if TYPE_CHECKING:
@@ -90,7 +90,6 @@ def _check(config: Config, own: Namespace) -> None:
     cohort = check.find_cases(config, own.require_lesions)
     if own.out:
         folder = pathlib.Path(own.out)
-        make_folder(folder, "--out")
         claim("--out", [folder / "check.csv", *sheet_names(folder, len(cohort.cases))], sources(config.data.path, cohort.cases))
     with progress.bar("checking", len(cohort.cases)) as advance:
         checked = check.check_cases(cohort.cases, config, own.workers, advance)

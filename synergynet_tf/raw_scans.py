@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from synergynet_tf import progress
 from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError, of_case, print_error
-from synergynet_tf.files import claim, keep_apart, make_folder
+from synergynet_tf.files import claim, keep_apart
 from synergynet_tf.processes import cores
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ def prepare_raw(config: Config, own: Namespace) -> None:
     out = pathlib.Path(own.raw)
     keep_apart("--raw", out, sources(config.data.path, found))
     claim("--raw", [out / "manifest.csv", *(out / case.name for case in found)])
-    make_folder(out, "--raw")
     workers = min(own.workers or max(1, cores() // 2), len(found) or 1)     # two cores a scan: SimpleITK's threads use them
     failed, console, total = [fault.case.name for fault in wrong], Console(), len(found) + len(wrong)
     for fault in wrong:

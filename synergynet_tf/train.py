@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from synergynet_tf import cli, progress
 from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError, command
-from synergynet_tf.files import claim, keep_apart, make_folder
+from synergynet_tf.files import claim, keep_apart
 from synergynet_tf.startup import begin_replicas, waits_for_chief
 
 if TYPE_CHECKING:
@@ -102,7 +102,6 @@ def _make_run_folder(run: pathlib.Path) -> None:
     if (run / "last.npz").exists():
         raise InputError(f"{run}: holds a run already; add --resume to go on with it, or name another folder with --run")
     claim("--run", [run / name for name in FILES])
-    make_folder(run, "--run")
 
 
 def train_run(config: Config, run: pathlib.Path, console: "Console") -> None:

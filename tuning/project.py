@@ -6,7 +6,7 @@ from typing import Any
 
 from synergynet_tf.errors import InputError
 from synergynet_tf.files import claim as claim_files
-from synergynet_tf.files import keep_apart, make_folder, make_own, replace_file
+from synergynet_tf.files import keep_apart, make_own, replace_file
 from synergynet_tf.stored import read_json
 
 IDENTITY = "search.json"
@@ -18,7 +18,6 @@ def make_project(project: Path, inputs: Iterable[Path]) -> None:
     """Make the folder. Raises InputError where it would lie over or among the inputs, or over files that are not ours."""
     keep_apart("--project", project, inputs)
     claim_files("--project", [project / name for name in (*FILES, *FOLDERS)])
-    make_folder(project, "--project")
     for name in FOLDERS:
         make_own(project / name)
 
