@@ -11,17 +11,17 @@
 import dataclasses
 import json
 import pathlib
-import re
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from synergynet_tf import cli
+from synergynet_tf import cli, locks
 from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError, command
-from synergynet_tf.files import claim, keep_apart, make_own, replace_file
+from synergynet_tf.files import claim, keep_apart, make_folder, make_own, replace_file
 from synergynet_tf.fold import TRAINED, Fold, run_system
+from synergynet_tf.names import require_name
 
 if TYPE_CHECKING:
     from synergynet_tf.pairs import Pair
@@ -56,14 +56,16 @@ def main(argv: list[str] | None = None) -> None:
 
     console = Console()
     keep_apart("--out", out, [*(sources(config.data.path) if config.data.path else ()), *external.values()])
-    _begin(out, config, own.budget)
-    if not config.data.path:
-        config = with_phantoms(config, out, console)
-    folds = make_folds(config, out)
-    for fold in folds:
-        for system in (name for name in (*TRAINED, "lpa", "ensemble") if name in systems):      # the ensemble's parts first
-            run_system(system, fold, own.budget, console)
-    report(folds, systems, external, own, out)
+    make_folder(out, "--out")
+    with locks.held(out, "name another folder with --out"):
+        _begin(out, config, own.budget)
+        if not config.data.path:
+            config = with_phantoms(config, out, console)
+        folds = make_folds(config, out)
+        for fold in folds:
+            for system in (name for name in (*TRAINED, "lpa", "ensemble") if name in systems):      # the ensemble's parts first
+                run_system(system, fold, own.budget, console)
+        report(folds, systems, external, own, out)
     console.print(f"{out} holds results.md, tables, figures, scores and report/index.html", markup=False, highlight=False,
                   soft_wrap=True)
 
@@ -84,8 +86,9 @@ def external_systems(predictions: Sequence[str]) -> dict[str, pathlib.Path]:
     found: dict[str, pathlib.Path] = {}
     for text in predictions:
         name, _, folder = text.partition("=")
-        if not (name and folder) or name in SYSTEMS or name in found or not re.fullmatch(r"\w[\w.+ \-]*", name):
+        if not (name and folder) or name in SYSTEMS or name in found:
             raise InputError(f"--predictions is {text!r}, but NAME=FOLDER is needed, with a name of its own")
+        require_name(f"--predictions is {text!r}, but", name, also=" +")
         if not pathlib.Path(folder).is_dir():
             raise InputError(f"--predictions is {text!r}, but {folder} is no folder: name the one that holds its masks")
         found[name] = pathlib.Path(folder)
@@ -93,25 +96,39 @@ def external_systems(predictions: Sequence[str]) -> dict[str, pathlib.Path]:
 
 
 def make_folds(config: Config, out: pathlib.Path) -> list[Fold]:
-    """Divide the cohort, or find it divided already, and write each fold's manifest. Raises InputError without a test case."""
-    from synergynet_tf.data import layouts, splits
+    """Divide the cohort and write each fold's manifest; of an experiment that has begun, see that it is divided as it was.
 
-    data = config.data
+    Raises InputError without a test case, or where a patient or a scan is in two parts of a fold, or has joined, left or moved.
+    """
+    from synergynet_tf.data import identity, layouts, splits
+    from synergynet_tf.data.cache import cache_root
+
+    data, digests = config.data, identity.Digests(cache_root(config) / identity.INDEX)
     found = layouts.discover(data.path, data.layout, data.channels, require_lesions=True, raters=data.raters)
     if data.folds:
         parts = splits.folds(found, data.folds, data.split, data.split_seed)
     else:
         parts = [splits.split_cases(found, data.split, data.split_seed)]
-    folds = []
-    for number, split in enumerate(parts):
+    folders = [out / f"fold{number}" for number in range(len(parts))]
+    for folder, split in zip(folders, parts):
         if not split.test:
             raise InputError(f"{data.path}: the split leaves no test case; give more patients, or set data.split or --folds")
-        folder = out / f"fold{number}"
+        identity.require_apart(split, digests)
+        if _has_begun(out) and (folder / "manifest.csv").exists():
+            identity.require_same(out, identity.members(splits.load(folder / "manifest.csv")), identity.members(split))
+    digests.save()
+    folds = []
+    for folder, split in zip(folders, parts):
         folder.mkdir(parents=True, exist_ok=True)
         splits.save(split, folder / "manifest.csv")
         own = dataclasses.replace(data, path=str((folder / "manifest.csv").resolve()), layout="manifest", folds=0, fold=0)
         folds.append(Fold(folder, split, dataclasses.replace(config, data=own)))
     return folds
+
+
+def _has_begun(out: pathlib.Path) -> bool:
+    """Whether a network was trained, or anything fitted: before, an experiment may still be begun with other data."""
+    return any(next(out.glob(f"fold*/*/{name}"), None) for name in ("run/last.npz", "lpa.npz"))
 
 
 def find_results(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pathlib.Path]) -> "dict[str, list[Pair]]":
@@ -163,7 +180,7 @@ def _networks(folds: Sequence[Fold], systems: Sequence[str]) -> list[tuple[str, 
 
 
 def _begin(out: pathlib.Path, config: Config, budget: str) -> None:
-    """Make the folder, or see that what lies there is the same experiment. Raises InputError where it is another one."""
+    """Note what the experiment is, or see that what lies there is the same one. Raises InputError where it is another one."""
     about, path = {"budget": budget, "config": config.asdict()}, out / "experiment.json"
     claim("--out", [path, out / "results.md", *(out / name for name in FOLDERS)])
     for name in FOLDERS:

@@ -1,11 +1,14 @@
 """One system on one split of a cohort: its settings, its training, its segmentations; resumed where it was stopped."""
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from synergynet_tf import cli
 from synergynet_tf.config import Config
+from synergynet_tf.files import digest, replace_file
+from synergynet_tf.sealed import is_intact, sealed
 from synergynet_tf.startup import import_tensorflow
 
 if TYPE_CHECKING:
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
 
     from synergynet_tf.data.layouts import Case
     from synergynet_tf.data.splits import Split
+    from synergynet_tf.segmenting import Job
+    from synergynet_tf.training.lpa import LPA
 
 TRAINED = ("unet", "mask_rcnn", "synergynet")
 
@@ -60,11 +65,10 @@ def run_system(system: str, fold: Fold, budget: str, console: "Console") -> None
     console.rule(f"{fold.folder.name}: {system}", align="left")
     if system in TRAINED:
         _train(system_config(fold.config, system, budget), folder / "run", console)
-    pending = [case for case in fold.split.test if not (folder / "predictions" / f"{case.name}_lesions.json").exists()]
     if system == "lpa":
         _run_lpa(fold, folder, console)
-    elif pending:
-        _segment(pending, *_network(system, fold), folder / "predictions", console)
+    else:
+        _segment(system, fold, folder / "predictions", console)
 
 
 def _train(config: Config, run: pathlib.Path, console: "Console") -> None:
@@ -76,53 +80,108 @@ def _train(config: Config, run: pathlib.Path, console: "Console") -> None:
     keras.backend.clear_session()       # the next system begins with an empty graph
 
 
+def _parts(system: str, fold: Fold) -> list[pathlib.Path]:
+    """The runs that a system's network is made of."""
+    return [fold.folder / name / "run" for name in (("unet", "mask_rcnn") if system == "ensemble" else (system,))]
+
+
 def _network(system: str, fold: Fold):
-    """The network to predict with, and its settings."""
-    import_tensorflow()
-    from synergynet_tf.inference.ensemble import ensemble, ensemble_config
+    from synergynet_tf.inference.ensemble import ensemble
     from synergynet_tf.training.checkpoint import load_run
+
+    networks = [load_run(run)[0] for run in _parts(system, fold)]
+    return ensemble(*networks) if system == "ensemble" else networks[0]
+
+
+def _job(system: str, fold: Fold, folder: pathlib.Path) -> "Job":
+    """What a system's segmentations are made by."""
+    from synergynet_tf.inference.ensemble import ensemble_config
+    from synergynet_tf.predict import identity
+    from synergynet_tf.segmenting import Job
+    from synergynet_tf.training import checkpoint
+
+    runs = _parts(system, fold)
+    config = checkpoint.load(runs[-1] / "best.npz").config
+    if system == "ensemble":
+        config = ensemble_config(config, fold.config.fusion.gamma)
+    network = {"run": system, "weights": "best", "sha256": ", ".join(identity(run, "best")["sha256"] for run in runs)}
+    return Job(runs[-1], "best", config, network, folder.absolute(), picture=False)
+
+
+def _segment(system: str, fold: Fold, folder: pathlib.Path, console: "Console") -> None:
+    """Segment the test cases that are not yet, or of which the scan, the network or a result is another by now."""
+    import_tensorflow()
+    from synergynet_tf import progress
+    from synergynet_tf.inference.predictor import Predictor
+    from synergynet_tf.segmenting import one_ahead, read_case, segment_read, unfinished
     from synergynet_tf.training.determinism import make_deterministic
 
+    job = _job(system, fold, folder)
+    cases = unfinished(fold.split.test, job)
+    _say_again(cases, folder, console)
+    if not cases:
+        return
     if fold.config.train.deterministic:     # as in the training, which may have been in an earlier process
         make_deterministic()
-    if system != "ensemble":
-        return load_run(fold.folder / system / "run")
-    (unet, _), (mask_rcnn, config) = (load_run(fold.folder / part / "run") for part in ("unet", "mask_rcnn"))
-    return ensemble(unet, mask_rcnn), ensemble_config(config, fold.config.fusion.gamma)
-
-
-def _segment(cases: "Sequence[Case]", network, config: Config, folder: pathlib.Path, console: "Console") -> None:
-    from synergynet_tf import progress
-    from synergynet_tf.inference.outputs import write_case
-    from synergynet_tf.inference.predictor import Predictor
-    from synergynet_tf.segmenting import one_ahead
-
-    predictor = Predictor(network, config)
-    cases = [dataclasses.replace(case, lesions=None, lesions2=None) for case in cases]
+    predictor = Predictor(_network(system, fold), job.config)
     with progress.bar("segmenting", len(cases), console=console) as advance:
-        for _, loaded in one_ahead(cases, predictor.load):
-            write_case(folder, predictor.predict_loaded(loaded()))
+        for _, read in one_ahead([job.seen(case) for case in cases], functools.partial(read_case, predictor)):
+            segment_read(job, predictor, read())
             advance()
+
+
+def _say_again(cases: "Sequence[Case]", folder: pathlib.Path, console: "Console") -> None:
+    known = [case.name for case in cases if (folder / f"{case.name}_lesions.json").exists()]
+    if known:
+        console.print(f"segmented again, as the scan, the network or the result is another by now: {', '.join(known)}",
+                      markup=False, highlight=False, soft_wrap=True)
 
 
 def _run_lpa(fold: Fold, folder: pathlib.Path, console: "Console") -> None:
-    import numpy as np
-
     from synergynet_tf import progress
-    from synergynet_tf.data import nifti, preprocess
+    from synergynet_tf.data import identity
+
+    model, results = _fitted(fold, folder), folder / "predictions"
+    by = {"model": digest(folder / "lpa.npz")}
+    wanted = {case.name: by | {"inputs": identity.files_of(_unmarked(case), ("flair",))} for case in fold.split.test}
+    pending = [case for case in fold.split.test if not is_intact(results / f"{case.name}_lpa.json", wanted[case.name])]
+    with progress.bar("segmenting", len(pending), console=console) as advance:
+        for case in pending:
+            files = _write_lpa(_unmarked(case), model, results)
+            replace_file(results / f"{case.name}_lpa.json", sealed(wanted[case.name] | {"files": files}))
+            advance()
+
+
+def _unmarked(case: "Case") -> "Case":
+    """The case without its reference."""
+    return dataclasses.replace(case, lesions=None, lesions2=None)
+
+
+def _fitted(fold: Fold, folder: pathlib.Path) -> "LPA":
+    """The model of the fold's training cases: read where it was fitted to these very files, else fitted."""
+    from synergynet_tf.data import identity
     from synergynet_tf.data.cache import build_cache
     from synergynet_tf.training import lpa
 
-    if not (folder / "lpa.npz").exists():
-        lpa.fit(build_cache(fold.split.train, fold.config), fold.config.train.seed).save(folder / "lpa.npz")
-    model, predictions = lpa.load(folder / "lpa.npz"), folder / "predictions"
-    pending = [case for case in fold.split.test if not (predictions / f"{case.name}_mask.nii.gz").exists()]
-    with progress.bar("segmenting", len(pending), console=console) as advance:
-        for case in pending:
-            loaded = preprocess.load_case(dataclasses.replace(case, lesions=None, lesions2=None), ("flair",))
-            probability = np.round(model.probability(loaded.image[..., 0]) * 4096) / np.float32(4096)
-            mask = probability > model.threshold
-            for kind, array, dtype in (("probability", probability, np.float32), ("mask", mask, np.uint8)):
-                path = predictions / f"{case.name}_{kind}.nii.gz"       # the mask last: where it is, the case is done
-                nifti.write_like(path, preprocess.uncrop(array, loaded), loaded.grid, dtype)
-            advance()
+    path, record = folder / "lpa.npz", folder / "lpa.json"
+    cases = [[case.name, identity.files_of(case, fold.config.data.channels)] for case in fold.split.train]
+    if not is_intact(record, {"cases": cases}, [path.name]):
+        lpa.fit(build_cache(fold.split.train, fold.config), fold.config.train.seed).save(path)
+        replace_file(record, sealed({"cases": cases, "files": {path.name: digest(path)}}))
+    return lpa.load(path)
+
+
+def _write_lpa(case: "Case", model: "LPA", folder: pathlib.Path) -> dict[str, str]:
+    """Segment a case; digests of the files written, by name."""
+    import numpy as np
+
+    from synergynet_tf.data import nifti, preprocess
+
+    loaded = preprocess.load_case(case, ("flair",))
+    probability = np.round(model.probability(loaded.image[..., 0]) * 4096) / np.float32(4096)
+    files = {}
+    for kind, array, dtype in (("probability", probability, np.float32), ("mask", probability > model.threshold, np.uint8)):
+        path = folder / f"{case.name}_{kind}.nii.gz"
+        nifti.write_like(path, preprocess.uncrop(array, loaded), loaded.grid, dtype)
+        files[path.name] = digest(path)
+    return files

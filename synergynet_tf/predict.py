@@ -1,6 +1,7 @@
 """Segment scans: `python -m synergynet_tf.predict --run RUN --out DIR INPUT...`."""
 import argparse
 import dataclasses
+import functools
 import hashlib
 import math
 import pathlib
@@ -85,14 +86,14 @@ def segment(cases: "Sequence[Case]", predictor: "Predictor", job: "Job") -> Iter
     """Segment the cases one after the other and write what belongs to each; yields the name and the error of those that fail."""
     from rich.console import Console
 
-    from synergynet_tf.segmenting import one_ahead, segment_loaded
+    from synergynet_tf.segmenting import one_ahead, read_case, segment_read
 
     console = Console()
     with progress.bar("segmenting", len(cases), console=console) as advance:
-        for case, loaded in one_ahead([job.seen(case) for case in cases], predictor.load):
+        for case, read in one_ahead([job.seen(case) for case in cases], functools.partial(read_case, predictor)):
             start = time.monotonic()
             try:
-                line = segment_loaded(job, predictor, loaded())
+                line = segment_read(job, predictor, read())
             except InputError as error:
                 yield case.name, error
             else:
@@ -203,10 +204,9 @@ def _raters(given: argparse.Namespace, config: "Config") -> str | None:
 
 
 def _split_cases(given: argparse.Namespace, config: "Config") -> "list[Case]":
-    from synergynet_tf.data import layouts
+    from synergynet_tf.data import identity
 
-    cases = layouts.discover(given.run, "manifest", config.data.channels, require_lesions=False)
-    chosen = [case for case in cases if case.split == given.split]
+    chosen = identity.cases_of(given.run, given.split, config.data.channels, require_lesions=False)
     if not chosen:
         raise InputError(f"{given.run}/manifest.csv: the split {given.split} holds no case; choose another --split")
     return chosen
@@ -246,8 +246,11 @@ def write_predictions_report(cases: "Sequence[Case]", out: pathlib.Path) -> None
 
     from synergynet_tf.report.html import Front, write_report
     from synergynet_tf.report.pages import lesion_file, network_facts, prediction_pages
-    from synergynet_tf.report.timeline import TIMELINE_HEAD, change_table, timeline_pages
+    from synergynet_tf.report.timeline import TIMELINE_HEAD, change_table, patients, timeline_pages
 
+    for patient, ordered in patients(cases).items():
+        if ordered.doubt:
+            print(f"{patient}: {ordered.doubt}", file=sys.stderr)
     changes = change_table(cases, out)
     front = Front("Segmented scans", f"Lesions found in {len(cases)} FLAIR scan{'' if len(cases) == 1 else 's'}.",
                   {"Patients": TIMELINE_HEAD, "Scans": ("Scan", "Lesions", "Volume, ml")}, [changes] if changes else [],

@@ -3,7 +3,7 @@ import pathlib
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from synergynet_tf import progress
+from synergynet_tf import locks, progress
 from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError, of_case, print_error
 from synergynet_tf.files import claim, keep_apart
@@ -11,6 +11,7 @@ from synergynet_tf.processes import cores
 
 if TYPE_CHECKING:
     from synergynet_tf.data.layouts import Case
+    from synergynet_tf.data.layouts.registry import Fault
     from synergynet_tf.data.raw.record import Record
 
 
@@ -19,15 +20,22 @@ def prepare_raw(config: Config, own: Namespace) -> None:
 
     A case that fails is named on stderr and the others go on. Raises InputError at the end if any failed.
     """
-    from rich.console import Console
-
     from synergynet_tf.data.layouts.sources import sources
-    from synergynet_tf.data.raw import cases, pipeline
+    from synergynet_tf.data.raw import cases
 
     found, wrong = cases.find(config.data.path, config.data.layout, config.data.raters)
     out = pathlib.Path(own.raw)
     keep_apart("--raw", out, sources(config.data.path, found))
     claim("--raw", [out / "manifest.csv", *(out / case.name for case in found)])
+    with locks.held(out, "name another folder with --raw"):
+        _prepare(found, wrong, out, own)
+
+
+def _prepare(found: "list[Case]", wrong: "list[Fault]", out: pathlib.Path, own: Namespace) -> None:
+    from rich.console import Console
+
+    from synergynet_tf.data.raw import pipeline
+
     workers = min(own.workers or max(1, cores() // 2), len(found) or 1)     # two cores a scan: SimpleITK's threads use them
     failed, console, total = [fault.case.name for fault in wrong], Console(), len(found) + len(wrong)
     for fault in wrong:

@@ -1,18 +1,20 @@
 """What is done with each case that `predict` is given, by its own process or by a worker elsewhere."""
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 from synergynet_tf.config import Config
+from synergynet_tf.data.identity import files_of
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.preprocess import LoadedCase
-from synergynet_tf.errors import InputError, reason
+from synergynet_tf.errors import InputError
 from synergynet_tf.inference import outputs
 from synergynet_tf.inference.budget import described
 from synergynet_tf.inference.predictor import CasePrediction, Predictor
-from synergynet_tf.stored import read_json
+from synergynet_tf.sealed import is_intact
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +34,13 @@ class Job:
         return case if self.picture else dataclasses.replace(case, lesions=None, lesions2=None)
 
 
+class ReadCase(NamedTuple):
+    """A case in memory, and what names the content of its files for good."""
+
+    loaded: LoadedCase
+    inputs: dict[str, str]      # digests by channel, and of the reference where it is drawn; taken before they were read
+
+
 def one_ahead(cases: Sequence[Case], load: Callable[[Case], Any]) -> Iterator[tuple[Case, Callable[[], Any]]]:
     """Each case and a function that gives what `load` made of it, or raises what it raised; the next case is being loaded by a
     thread meanwhile."""
@@ -47,21 +56,30 @@ def one_ahead(cases: Sequence[Case], load: Callable[[Case], Any]) -> Iterator[tu
             del current     # its scan is not needed while the one after the next is loaded
 
 
-def segment_loaded(job: Job, predictor: Predictor, loaded: LoadedCase) -> str:
+def read_case(predictor: Predictor, case: Case) -> ReadCase:
+    """Read a case. Raises InputError as `Predictor.load`."""
+    inputs = files_of(case, predictor.config.data.channels)
+    return ReadCase(predictor.load(case), inputs)
+
+
+def segment_read(job: Job, predictor: Predictor, read: ReadCase) -> str:
     """Segment a case that was read, write what belongs to it, and say it in a line.
 
     Raises:
         InputError: the case cannot be segmented, or a file cannot be written.
     """
-    prediction, name = predictor.predict_loaded(loaded), loaded.case.name
-    summary = outputs.write_case(job.out, prediction, job.checkpoint)
-    said = f"{name}: {summary['count']} lesion{'' if summary['count'] == 1 else 's'}, {summary['volume_ml']:.2f} ml"
-    if job.picture:
-        _draw(prediction, job.out / f"{name}.png", said)
+    prediction, loaded = predictor.predict_loaded(read.loaded), read.loaded
+    draw = functools.partial(_draw, prediction, job.out) if job.picture else None
+    said = _said(outputs.write_case(job.out, prediction, job.checkpoint, read.inputs, draw))
     if job.memory is None:
         return said
     shape = loaded.image.shape[:3]
     return f"{said}; {described(prediction.config, shape, predictor.windows(shape))}"
+
+
+def _said(summary: dict[str, Any]) -> str:
+    count = summary["count"]
+    return f"{summary['case']}: {count} lesion{'' if count == 1 else 's'}, {summary['volume_ml']:.2f} ml"
 
 
 def make_worker(job: Job, threads: int) -> Callable[[Case], str]:
@@ -74,25 +92,21 @@ def make_worker(job: Job, threads: int) -> Callable[[Case], str]:
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     import_tensorflow()
     predictor = Predictor(load_run(job.run, job.weights)[0], job.config, job.memory)
-    return lambda case: segment_loaded(job, predictor, predictor.load(case))
+    return lambda case: segment_read(job, predictor, read_case(predictor, case))
 
 
 def unfinished(cases: Sequence[Case], job: Job) -> list[Case]:
-    """The cases of which not all files are there, or which are older than the scan, or of another network or setting."""
+    """The cases of which not all files are there as they were written, or which are of another scan, network or setting."""
     return [case for case in cases if not _is_finished(case, job)]
 
 
 def _is_finished(case: Case, job: Job) -> bool:
-    others = ["_mask.nii.gz", "_probability.nii.gz", *([".png"] if job.picture else [])]
-    written = job.out / f"{case.name}_lesions.json"     # the last, but for the picture
+    kinds = ("_mask.nii.gz", "_probability.nii.gz", *([".png"] if job.picture else []))
     try:
-        stored = read_json(written, "list of lesions", "segment the scan again", dict)
-        age = written.stat().st_mtime_ns
-        scanned = max(case.images[channel].stat().st_mtime_ns for channel in job.config.data.channels)
-    except (OSError, ValueError):
+        wanted = _made_by(case, job) | {"inputs": files_of(job.seen(case), job.config.data.channels)}
+    except InputError:      # of a scan that cannot be read, which is said when it is tried
         return False
-    there = all((job.out / f"{case.name}{other}").is_file() for other in others)
-    return there and scanned <= age and all(stored.get(key) == value for key, value in _made_by(case, job).items())
+    return is_intact(job.out / f"{case.name}_lesions.json", wanted, [case.name + kind for kind in kinds])
 
 
 def _made_by(case: Case, job: Job) -> dict[str, Any]:
@@ -104,12 +118,10 @@ def _made_by(case: Case, job: Job) -> dict[str, Any]:
             "threshold": config.infer.threshold, "connectivity": config.lesions.connectivity}
 
 
-def _draw(prediction: CasePrediction, path: pathlib.Path, title: str) -> None:
+def _draw(prediction: CasePrediction, folder: pathlib.Path, summary: dict[str, Any]) -> pathlib.Path:
     from synergynet_tf.report.figures import segmentation_figure
 
-    loaded, flair = prediction.loaded, prediction.config.data.channels.index("flair")
-    try:
-        segmentation_figure(path, loaded.image[..., flair], prediction.segmentation.mask, loaded.lesions, loaded.grid.spacing,
-                            title)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({reason(error)[0]}); choose a folder that has room") from None
+    path, loaded, flair = folder / f"{summary['case']}.png", prediction.loaded, prediction.config.data.channels.index("flair")
+    segmentation_figure(path, loaded.image[..., flair], prediction.segmentation.mask, loaded.lesions, loaded.grid.spacing,
+                        _said(summary))
+    return path

@@ -2,13 +2,14 @@
 import contextlib
 import dataclasses
 import hashlib
+import logging
 import pathlib
 import shutil
 import sys
 import time
 from typing import TYPE_CHECKING
 
-from synergynet_tf import cli, progress
+from synergynet_tf import cli, locks, progress
 from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError, command
 from synergynet_tf.files import claim, keep_apart
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from synergynet_tf.data.cache import CachedCase
+    from synergynet_tf.data.identity import Record
     from synergynet_tf.data.layouts import Case
     from synergynet_tf.data.splits import Split
     from synergynet_tf.replicas import Replicas
@@ -33,7 +35,8 @@ are made and the quickstart preset is trained: minutes on two cores. The run fol
 (the split), best.npz, last.npz, log.jsonl, losses.png and tensorboard/.
 """
 PICTURE = "losses.png"
-FILES = ("config.yaml", "manifest.csv", "best.npz", "last.npz", "log.jsonl", "tensorboard", PICTURE)        # of a run
+FILES = ("config.yaml", "manifest.csv", "data.json", "best.npz", "last.npz", "log.jsonl", "tensorboard", PICTURE)     # of a run
+log = logging.getLogger(__name__)
 
 
 @command
@@ -52,7 +55,6 @@ def main(argv: list[str] | None = None) -> None:
         replicas = begin_replicas(own.strategy)
     else:
         _keep_apart(config, run)
-        _make_run_folder(run)
     _train(config, run, own.resume, own.strategy, replicas, init=init)
 
 
@@ -104,6 +106,17 @@ def _make_run_folder(run: pathlib.Path) -> None:
     claim("--run", [run / name for name in FILES])
 
 
+@contextlib.contextmanager
+def _run_folder(run: pathlib.Path, resume: bool) -> "Iterator[None]":
+    """Have the run's folder for this process alone, for the length of a `with`. Raises InputError as `_make_run_folder`."""
+    if not resume:
+        _make_run_folder(run)
+    with locks.held(run, "name another folder with --run"):
+        if not resume:
+            _make_run_folder(run)       # again: another may have ended meanwhile
+        yield
+
+
 def train_run(config: Config, run: pathlib.Path, console: "Console") -> None:
     """Train into a run folder; where an earlier call was stopped there, go on, and where it ended, do nothing.
 
@@ -111,21 +124,20 @@ def train_run(config: Config, run: pathlib.Path, console: "Console") -> None:
         config: with its data; of a run that was begun, the configuration that it began with.
 
     Raises:
-        InputError: the run was begun with another configuration, or as the training raises.
+        InputError: the run was begun with another configuration or other data, or as the training raises.
     """
     if (run / PICTURE).exists():        # the last file that a training writes
+        divide(config, run, resume=True)
         return
     resume = (run / "last.npz").exists()
-    if not resume:
-        _make_run_folder(run)
-    elif _resumed_config(run) != config:
+    if resume and _resumed_config(run) != config:
         raise InputError(f"{run}: was begun with other settings; give it the same ones, or another folder")
     _train(config, run, resume, console=console)
 
 
 def _train(config: Config, run: pathlib.Path, resume: bool, strategy: str = "one", replicas: "Replicas | None" = None,
            console: "Console | None" = None, init: "Checkpoint | None" = None) -> None:
-    """Train into a run folder.
+    """Train into a run folder, in one process or as one of several.
 
     Args:
         init: another run's, to begin with its weights; not with `resume`.
@@ -136,15 +148,21 @@ def _train(config: Config, run: pathlib.Path, resume: bool, strategy: str = "one
 
     chief = not waits_for_chief(strategy)
     console = (console or Console()) if chief else Console(quiet=True)
-    if not config.data.path:
-        config = with_phantoms(config, run, console)
-    split = divide(config, run, resume or not chief)
-    train, validation = (prepared(part, cases, config, console)
-                         for part, cases in (("training", split.train), ("validation", split.validation)))
-    if chief:
-        cli.save(config, run / "config.yaml")
-    replicas = replicas or begin_replicas(strategy)     # not before: the processes that make and prepare cases need none of it
+    with _run_folder(run, resume) if chief else contextlib.nullcontext():
+        if not config.data.path:
+            config = with_phantoms(config, run, console)
+        split = divide(config, run, resume or not chief)
+        cases = {part: prepared(part, found, config, console)
+                 for part, found in (("training", split.train), ("validation", split.validation))}
+        if chief:
+            cli.save(config, run / "config.yaml")
+        # Not before: the processes that make and prepare cases need none of it.
+        _fit(config, cases, run, resume, console, replicas or begin_replicas(strategy), init)
 
+
+def _fit(config: Config, cases: "dict[str, list[CachedCase]]", run: pathlib.Path, resume: bool, console: "Console",
+         replicas: "Replicas", init: "Checkpoint | None") -> None:
+    """Train a network on prepared cases, and draw how it went."""
     import tensorflow as tf
 
     from synergynet_tf.inference.validation import make_scorer
@@ -152,8 +170,9 @@ def _train(config: Config, run: pathlib.Path, resume: bool, strategy: str = "one
     from synergynet_tf.training.history import LOG, read_log
     from synergynet_tf.training.trainer import Trainer
 
+    scorer = make_scorer(cases["validation"], config, replicas)
     try:
-        trainer = Trainer(config, train, validation, run, make_scorer(validation, config, replicas), resume, console, replicas)
+        trainer = Trainer(config, cases["training"], cases["validation"], run, scorer, resume, console, replicas)
         if init:
             trainer.begin_with(init)
         trainer.fit()
@@ -168,10 +187,9 @@ def _train(config: Config, run: pathlib.Path, resume: bool, strategy: str = "one
             raise
         raise InputError("train.jit_compile is true, but XLA cannot compile or run the step here "
                          f"({error.message.splitlines()[0]}); set it to false") from None
-    if not chief:
-        return
-    loss_curves(read_log(run / LOG), run / PICTURE)
-    console.print(f"trained: {run} holds best.npz, last.npz, {LOG} and {PICTURE}", highlight=False, soft_wrap=True)
+    if replicas.chief:
+        loss_curves(read_log(run / LOG), run / PICTURE)
+        console.print(f"trained: {run} holds best.npz, last.npz, {LOG} and {PICTURE}", highlight=False, soft_wrap=True)
 
 
 def with_phantoms(config: Config, run: pathlib.Path, console: "Console") -> Config:
@@ -188,17 +206,47 @@ def with_phantoms(config: Config, run: pathlib.Path, console: "Console") -> Conf
 
 
 def divide(config: Config, run: pathlib.Path, resume: bool) -> "Split":
-    """The cases by part: those of the run's own manifest if it has one, else the data's, divided and written there."""
-    from synergynet_tf.data import layouts, splits
+    """The cases by part: the data's, divided and written down in the run's folder; of a run that goes on, as it began.
+
+    Raises InputError where a run that goes on finds other data than it began with.
+    """
+    from synergynet_tf.data import identity, layouts, splits
+    from synergynet_tf.data.cache import cache_root
 
     own, data = run / "manifest.csv", config.data
+    digests = identity.Digests(cache_root(config) / identity.INDEX)
     if resume and own.exists():     # divided already, and each reference chosen
-        cases = layouts.discover(own, "manifest", data.channels, require_lesions=True)
-        return splits.split_cases(cases, data.split, data.split_seed)
-    cases = layouts.discover(data.path, data.layout, data.channels, require_lesions=True, raters=data.raters)
-    split = splits.divide(cases, data)
-    splits.save(split, own)
+        split = splits.split_cases(layouts.discover(own, "manifest", data.channels, require_lesions=True), data.split, 0)
+    else:
+        split = _from_source(config, data.path)
+        identity.require_apart(split, digests)
+        splits.save(split, own)
+    now, source = identity.record_of(split, data.channels, digests.of), str(pathlib.Path(data.path).expanduser().absolute())
+    known = identity.read(run) if resume else None
+    if resume:
+        _require_as_begun(run, *(known or (now, source)), now, config)
+    if known is None:
+        identity.write(run, now, source)
+    if resume and known is None:
+        log.warning(f"{run}: was begun before runs kept a record of their data; what is there now is recorded")
+    digests.save()
     return split
+
+
+def _from_source(config: Config, path: str) -> "Split":
+    from synergynet_tf.data import layouts, splits
+
+    data = config.data
+    return splits.divide(layouts.discover(path, data.layout, data.channels, require_lesions=True, raters=data.raters), data)
+
+
+def _require_as_begun(run: pathlib.Path, before: "Record", source: str | None, now: "Record", config: Config) -> None:
+    """Raises InputError where the run's own cases are not as they were, or where the place they came from has others."""
+    from synergynet_tf.data import identity
+
+    identity.require_same(run, before, now)
+    if source and pathlib.Path(source).exists():
+        identity.require_same(run, identity.without_files(before), identity.members(_from_source(config, source)))
 
 
 def prepared(part: str, cases: "Sequence[Case]", config: Config, console: "Console") -> "list[CachedCase]":

@@ -1,7 +1,10 @@
 """The experiment command: its choices, its budgets, and one whole experiment on the tiny cohort, stopped and gone on with."""
 import csv
+import dataclasses
+import functools
 import json
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +13,7 @@ import time
 import nibabel as nib
 import numpy as np
 import pytest
+from rich.console import Console
 
 from synergynet_tf import cli, experiment, fold, train
 from synergynet_tf.config import Config
@@ -20,7 +24,7 @@ from synergynet_tf.fold import share_epochs, system_config
 from synergynet_tf.inference.predictor import Predictor
 from synergynet_tf.training import checkpoint
 from synergynet_tf.training.history import LOG, read_log
-from tests.cohort import TINY
+from tests.cohort import TINY, write_tiny_cohort
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -39,7 +43,7 @@ def test_systems_that_cannot_be_compared(given, message):
         chosen_systems(given)
 
 
-@pytest.mark.parametrize("given", ["LST", "LST=", "=x", "unet=.", "a/b=.", "LST=absent"])
+@pytest.mark.parametrize("given", ["LST", "LST=", "=x", "unet=.", "a/b=.", "..=.", "LST=absent"])
 def test_other_tools_folders_that_cannot_be_used(given):
     with pytest.raises(InputError, match="--predictions is"):
         external_systems([given])
@@ -68,6 +72,33 @@ def test_folds_hold_every_patient_once(tiny_cohort, tmp_path):
         again, = make_folds(own.config, tmp_path / own.folder.name)
         for part in ("train", "validation", "test"):        # a system that reads the manifest has the same cases
             assert [case.name for case in getattr(again.split, part)] == [case.name for case in getattr(own.split, part)]
+
+
+def test_patients_that_join_after_the_beginning_are_named_before_any_fold_is_divided_anew(tmp_path):
+    """Else fold 0 would test a patient that its network was trained on."""
+    manifest, out = write_tiny_cohort(tmp_path / "cohort", 6), tmp_path / "out"
+    config = Config.from_dict({"data": {"path": str(manifest), "folds": 3, "cache": str(tmp_path / "cache")}})
+    make_folds(config, out)
+    write_tiny_cohort(tmp_path / "cohort", 8)
+    assert sum(len(own.split.test) for own in make_folds(config, out)) == 8     # nothing was trained yet
+    before = [path.read_bytes() for path in sorted(out.glob("fold*/manifest.csv"))]
+    write_tiny_cohort(tmp_path / "cohort", 10)
+    for begun in ("unet/run/last.npz", "lpa/lpa.npz"):
+        (out / "fold1" / begun).parent.mkdir(parents=True)
+        (out / "fold1" / begun).touch()
+        with pytest.raises(InputError, match=f"{out}: the data changed since the run began: P8_1 is new; P9_1 is new"):
+            make_folds(config, out)
+        shutil.rmtree(out / "fold1" / begun.split("/")[0])
+    assert before == [path.read_bytes() for path in sorted(out.glob("fold*/manifest.csv"))]
+
+
+def test_one_scan_of_two_patients_is_never_on_both_sides_of_a_fold(tmp_path):
+    manifest = write_tiny_cohort(tmp_path / "cohort", 6)
+    shutil.copy(manifest.parent / "P1_flair.nii.gz", manifest.parent / "P4_flair.nii.gz")
+    config = Config.from_dict({"data": {"path": str(manifest), "folds": 3, "cache": str(tmp_path / "cache")}})
+    with pytest.raises(InputError, match="case P._1 is in .* and case P._1 in .*, but their FLAIR scans are the same"):
+        make_folds(config, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_no_test_case_is_refused(tiny_cohort, tmp_path):
@@ -148,12 +179,55 @@ def rows_of(out):
     return [row for row in read(out / "fold0" / "manifest.csv") if row["split"] == "test"]
 
 
+def results(folder):
+    return {path.name: path.read_bytes() for path in folder.glob("*.nii.gz")}
+
+
+@pytest.mark.parametrize("system, record", [("unet", "lesions"), ("lpa", "lpa")])
+def test_what_is_damaged_or_of_another_network_is_made_again(out, tmp_path, system, record):
+    own, = make_folds(Config.from_dict(TINY | {"data": {"path": str(out / "fold0/manifest.csv"),
+                                                        "cache": str(out.parent / "cache")}}), tmp_path)
+    own = own._replace(folder=tmp_path / "fold0")
+    shutil.copytree(out / "fold0" / system, own.folder / system)
+    folder, console = own.folder / system / "predictions", Console(quiet=True)
+    again = functools.partial(fold._run_lpa, own, folder.parent) if system == "lpa" else functools.partial(
+        fold._segment, system, own, folder)
+    before, (case, *_) = results(folder), own.split.test
+    again(console)                                          # in a copy: nothing is another
+    assert results(folder) == before
+    stamps = [path.stat().st_mtime_ns for path in folder.glob("*_mask.nii.gz")]
+    probability = folder / f"{case.name}_probability.nii.gz"
+    probability.write_bytes(probability.read_bytes()[:200])
+    again(console)
+    assert results(folder) == before
+    about = folder / f"{case.name}_{record}.json"
+    about.write_bytes(about.read_bytes().replace(b'"flair"', b'"other"'))
+    again(console)
+    assert json.loads(about.read_text())["inputs"].keys() == {"flair"}
+    assert len(stamps) == len(own.split.test)
+
+
+def test_a_regression_of_other_cases_is_fitted_again(out, tmp_path):
+    own, = make_folds(Config.from_dict(TINY | {"data": {"path": str(out / "fold0/manifest.csv"),
+                                                        "cache": str(out.parent / "cache")}}), tmp_path)
+    shutil.copytree(out / "fold0" / "lpa", tmp_path / "lpa")
+    stamp = (tmp_path / "lpa/lpa.npz").stat().st_mtime_ns
+    known = (tmp_path / "lpa/lpa.npz").read_bytes()
+    fold._fitted(own, tmp_path / "lpa")
+    assert (tmp_path / "lpa/lpa.npz").stat().st_mtime_ns == stamp
+    (tmp_path / "lpa/lpa.npz").write_bytes(known[:-100])
+    assert fold._fitted(own, tmp_path / "lpa").threshold > 0
+    fewer = own._replace(split=dataclasses.replace(own.split, train=own.split.train[1:]))
+    fold._fitted(fewer, tmp_path / "lpa")
+    assert (tmp_path / "lpa/lpa.npz").read_bytes() != known
+
+
 @pytest.mark.slow
 def test_the_ensemble_is_eq_1_of_the_two_trained_models(out, tmp_path):
     own, = make_folds(Config.from_dict(TINY | {"data": {"path": str(out / "fold0/manifest.csv")}}), tmp_path)
     own = own._replace(folder=out / "fold0")
     parts = {name: Predictor(*checkpoint.load_run(out / "fold0" / name / "run")) for name in ("unet", "mask_rcnn")}
-    found = Predictor(*fold._network("ensemble", own))
+    found = Predictor(fold._network("ensemble", own), fold._job("ensemble", own, out).config)
     image = parts["unet"].load(own.split.test[0]).image
     unet, local, fused = (predictor.predict_volume(image).merged for predictor in (*parts.values(), found))
     np.testing.assert_allclose(fused.global_logits, unet.global_logits, atol=1e-5)

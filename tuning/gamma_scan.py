@@ -9,6 +9,7 @@ Letters in shapes: N voxels of a case inside its brain, M of them covered by a p
 import dataclasses
 import hashlib
 import io
+import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ import tensorflow as tf
 
 from synergynet_tf.config import Config
 from synergynet_tf.data import nifti
+from synergynet_tf.data.identity import files_of
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.errors import InputError
 from synergynet_tf.files import replace_file
@@ -217,13 +219,8 @@ def chosen(config: Config, found: Scan) -> Config:
 
 
 def _key(case: Case, identity: str) -> str:
-    digest = hashlib.blake2b(identity.encode(), digest_size=8)
-    for path in (*case.images.values(), case.lesions, case.lesions2):
-        if path is not None:
-            status = path.stat()
-            digest.update(f"{path.resolve()}:{status.st_size}:{status.st_mtime_ns}".encode())
-    digest.update(str(case.combine).encode())
-    return digest.hexdigest()
+    content = [identity, files_of(case, sorted(case.images)), case.combine]
+    return hashlib.blake2b(json.dumps(content).encode(), digest_size=8).hexdigest()
 
 
 def _readable(path: Path) -> bool:

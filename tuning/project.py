@@ -10,7 +10,7 @@ from synergynet_tf.files import keep_apart, make_own, replace_file
 from synergynet_tf.stored import read_json
 
 IDENTITY = "search.json"
-FILES = (IDENTITY, "manifest.csv", "oracle.json", "best.yaml", "summary.md", "scan.csv", "gamma.png", "parallel.png")
+FILES = (IDENTITY, "manifest.csv", "data.json", "oracle.json", "best.yaml", "summary.md", "scan.csv", "gamma.png", "parallel.png")
 FOLDERS = ("shared", "branches", "tensorboard")
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from synergynet_tf import cli, progress
+from synergynet_tf import cli, locks, progress
 from synergynet_tf.config import Config
 from synergynet_tf.data.layouts.sources import sources
 from synergynet_tf.errors import InputError, command
-from synergynet_tf.files import replace_file
+from synergynet_tf.files import digest, replace_file
 from synergynet_tf.processes import repeated
 from synergynet_tf.startup import import_tensorflow
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .tuner import SynergyTuner, Train
 
 OWN = "own"                 # --warm-start without a run
+LAST = "last.npz"           # of the run that it names
 SMALL = ("--preset", "quickstart", "--phantoms.patients", "10", "--train.epochs", "[3,3,4,2]", "--train.steps_per_epoch", "40",
          "--train.validate_every", "2", "--max-trials", "4", "--warm-start")
 DESCRIPTION = f"""Search gamma and the loss weights with Keras Tuner, on the validation cases of a cohort.
@@ -108,15 +109,25 @@ def _search(config: Config, own: Namespace, settings: Settings) -> None:
         parallel.wait_for_chief(project)
     identity = {"space": own.space.asdict(), "objective": dataclasses.asdict(settings.objective), "oracle": settings.oracle,
                 "warm_start": own.warm_start, "config": config.asdict()}
-    goes_on = begun(project, identity)
+    shared = Path(own.warm_start) / LAST if own.warm_start not in (None, OWN) else None
+    if shared and shared.is_file():
+        identity["warm_start_digest"] = digest(shared)
+    begun(project, identity)
     if role != "worker":
-        make_project(project, [*(sources(config.data.path) if config.data.path else ()), Path(own.warm_start or "") / "last.npz"])
+        make_project(project, [*(sources(config.data.path) if config.data.path else ()), *([shared] if shared else [])])
+    with locks.held(project, "name another folder with --project") if role != "worker" else contextlib.nullcontext():
+        _run(config, own, settings, identity, shared, console)
+
+
+def _run(config: Config, own: Namespace, settings: Settings, identity: dict[str, Any], shared: Path | None,
+         console: "Console") -> None:
+    """Search in a project's folder, which is this process's, or its chief's."""
+    project, role, goes_on = Path(own.project), parallel.process_role(), begun(Path(own.project), identity)
     config, split = _cases(config, project, goes_on, console)
     import_tensorflow()     # not before: the processes that make and prepare cases need none of it
     from .process import in_own_process
-    from .trials import LAST, StagedTraining, check_shared, train_shared
+    from .trials import StagedTraining, check_shared, train_shared
 
-    shared = Path(own.warm_start) / LAST if own.warm_start not in (None, OWN) else None
     if shared:
         config = check_shared(shared, config)
     claim(project, identity)
@@ -235,7 +246,7 @@ def _scan(run: Path, cases: "tuple[Case, ...]", folder: Path, objective: Objecti
 
 def _scan_run(run: Path, project: Path, objective: Objective) -> None:
     """`--gamma-scan`: best.yaml is the run's configuration with the gamma and the threshold found."""
-    from synergynet_tf.data import layouts
+    from synergynet_tf.data import identity
 
     import_tensorflow()
     from synergynet_tf.training import checkpoint
@@ -243,13 +254,13 @@ def _scan_run(run: Path, project: Path, objective: Objective) -> None:
     from . import gamma_scan, report
 
     config = checkpoint.load(run / "best.npz").config
-    cases = tuple(case for case in layouts.discover(run, "manifest", config.data.channels, require_lesions=True)
-                  if case.split == "validation")
+    cases = tuple(identity.cases_of(run, "validation", config.data.channels, require_lesions=True))
     if not cases:
         raise InputError(f"{run}/manifest.csv: no case has the split validation, by which a scan is judged; give a run that has")
     make_project(project, [run / "best.npz", run / "manifest.csv"])
-    found = _scan(run, cases, project / "branches", objective)
-    report.write_scan(project, gamma_scan.chosen(config, found), objective, found)
+    with locks.held(project, "name another folder with --project"):
+        found = _scan(run, cases, project / "branches", objective)
+        report.write_scan(project, gamma_scan.chosen(config, found), objective, found)
     print(f"gamma {found.gamma.best:g}, threshold {found.threshold.best:g}: {objective.name} "
           f"{max(found.threshold.objective):.4f} on {len(cases)} validation cases; with the run's own gamma "
           f"{config.fusion.gamma:g} and threshold {config.infer.threshold:g}: {found.gamma.at(config.fusion.gamma):.4f}\n"

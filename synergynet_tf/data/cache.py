@@ -2,22 +2,23 @@
 
     <root>/<name>-<key>/image.npy       float16 [X, Y, Z, C], z-scored, 0 outside the brain
                         instances.npy   int16 [X, Y, Z], lesion labels
-                        case.json       the lesion boxes and what a list of cases shows
-    <root>/digests.json                 digests of files by path, size and time, so that unchanged files are not read again
+                        case.json       the lesion boxes, what a list of cases shows, the arrays' sizes and checksums
+    <root>/digests.json                 see `identity.Digests`
 
 The key is a digest of the files' bytes and of every setting that shapes the arrays: what changes is prepared anew, beside the
-old. A folder appears by a rename when it is complete; what an interrupted run leaves has another name and is swept up later.
+old. A folder appears by a rename when it is complete and on the disk; what an interrupted run leaves has another name and is
+swept up later. Each process checks a folder once, and what is damaged is prepared anew.
 """
-import contextlib
 import errno
 import functools
 import hashlib
+import io
 import json
+import logging
 import math
 import os
 import shutil
-import time
-import uuid
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,18 +26,23 @@ from pathlib import Path
 import numpy as np
 
 from synergynet_tf.config import Config
+from synergynet_tf.data.identity import INDEX, Digests, files_of
 from synergynet_tf.data.instances import LesionTable, check_room, label_lesions, lesion_table
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.preprocess import load_case
 from synergynet_tf.errors import InputError, reason
-from synergynet_tf.files import digest, replace_file
+from synergynet_tf.files import sweep, temporary
 from synergynet_tf.processes import cores, pool
+from synergynet_tf.sealed import read_sealed, sealed
 
-FORMAT = 1              # of the folders: raise it when what they hold changes
+log = logging.getLogger(__name__)
+
+FORMAT = 2              # of the folders: raise it when what they hold changes
 MANY_CASES = 4          # from here on processes are started: each needs a second to begin
-SETTLED_NS = 2 * 10**9  # a file younger than this may change again within one tick of its clock: its digest is not kept
-LEFTOVER_S = 86_400     # an unfinished folder this old belongs to no running command
-UNFINISHED = ".tmp"
+ABOUT, ARRAYS = "case.json", ("image.npy", "instances.npy")
+CONTENT = {"shape": list[int], "spacing": list[float], "brain_voxels": int, "has_lesions": bool,
+           "boxes": list[list[int]], "voxels": list[int], "files": dict[str, list[int]]}    # size and CRC-32 of each
+_sound: set[tuple[str, int, int]] = set()      # arrays that this process has checked, with their state at the time
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +62,11 @@ class CachedCase:
 
     def image(self) -> np.ndarray:
         """The channels, float16 [X, Y, Z, C], read-only; opened anew, so that processes share nothing."""
-        return _mapped(self.folder / "image.npy", np.float16, (*self.shape, len(self.channels)))
+        return _mapped(self.folder / ARRAYS[0], np.float16, (*self.shape, len(self.channels)))
 
     def instances(self) -> np.ndarray:
         """The lesion labels, int16 [X, Y, Z], 0 background, read-only."""
-        return _mapped(self.folder / "instances.npy", np.int16, self.shape)
+        return _mapped(self.folder / ARRAYS[1], np.int16, self.shape)
 
 
 def _mapped(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
@@ -85,7 +91,7 @@ def build_cache(cases: Sequence[Case], config: Config, workers: int | None = Non
     """
     root = cache_root(config)
     folders = _folders(cases, config, root)
-    missing = [i for i, case in enumerate(cases) if _open(case, folders[i], config) is None]
+    missing = [i for i, case in enumerate(cases) if not _is_ready(case, folders[i], config)]
     if workers is None:
         workers = min(cores(), len(missing)) if len(missing) >= MANY_CASES else 1
     build = functools.partial(_build, config=config)
@@ -118,19 +124,48 @@ def _collect(cases: Sequence[Case], folders: Sequence[Path], config: Config, job
     return ready
 
 
-def _open(case: Case, folder: Path, config: Config) -> CachedCase | None:
-    """A complete folder as a case, else None: absent, damaged, or of another shape than it says."""
+class _Damaged(InputError):
+    """A folder does not hold what was written."""
+
+
+def _is_ready(case: Case, folder: Path, config: Config) -> bool:
+    """Whether a folder is there and sound; says so where it is damaged."""
     try:
-        stored = json.loads((folder / "case.json").read_text(encoding="utf-8"))
-        table = lesion_table(stored["boxes"], stored["voxels"], config.lesions)
-        cached = CachedCase(case.name, case.patient, folder, tuple(stored["shape"]), tuple(config.data.channels),
-                            tuple(stored["spacing"]), stored["brain_voxels"], stored["has_lesions"], table, case)
-        image, instances = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("image", "instances"))
-        whole = image.shape == (*cached.shape, len(cached.channels)) and instances.shape == cached.shape
-    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        return _open(case, folder, config) is not None
+    except _Damaged as error:
+        log.warning(str(error))
+        return False
+
+
+def _open(case: Case, folder: Path, config: Config) -> CachedCase | None:
+    """A complete folder as a case; None where there is none. Raises _Damaged, and InputError where it has too many lesions."""
+    if not folder.exists():
         return None
+    try:
+        stored = read_sealed(folder / ABOUT, "prepared case", "it is prepared anew", CONTENT)
+    except InputError as error:
+        raise _Damaged(str(error)) from None
+    for name in ARRAYS:
+        _require_sound(folder / name, stored["files"])
+    table = lesion_table(stored["boxes"], stored["voxels"], config.lesions)
     check_room(len(table.voxels), config.lesions, case.name)
-    return cached if whole else None
+    return CachedCase(case.name, case.patient, folder, tuple(stored["shape"]), tuple(config.data.channels),
+                      tuple(stored["spacing"]), stored["brain_voxels"], stored["has_lesions"], table, case)
+
+
+def _require_sound(path: Path, files: dict[str, tuple[int, int]]) -> None:
+    """Raises _Damaged where an array's file is not what was written. Each state of it is read once in a process."""
+    size, checksum = files.get(path.name, (0, 0))
+    try:
+        status = path.stat()
+        state = str(path), status.st_mtime_ns, status.st_ctime_ns
+        if status.st_size != size or size == 0:
+            raise _Damaged(f"{path}: has {status.st_size} bytes, but {size} were written; it is prepared anew")
+        if state not in _sound and zlib.crc32(np.memmap(path, np.uint8, "r")) != checksum:
+            raise _Damaged(f"{path}: is damaged: its checksum is another than when it was written; it is prepared anew")
+    except OSError as error:
+        raise _Damaged(f"{path}: cannot be read ({reason(error)[0]}); it is prepared anew") from None
+    _sound.add(state)
 
 
 def _build(case: Case, folder: Path, config: Config) -> None:
@@ -141,23 +176,46 @@ def _build(case: Case, folder: Path, config: Config) -> None:
     about = {"name": case.name, "shape": list(mask.shape), "channels": list(config.data.channels), "box": list(loaded.box),
              "spacing": list(loaded.grid.spacing), "brain_voxels": int(np.count_nonzero(loaded.brain)),
              "has_lesions": loaded.lesions is not None, "boxes": table.boxes.tolist(), "voxels": table.voxels.tolist()}
-    unfinished = folder.with_name(f".{uuid.uuid4().hex}{UNFINISHED}")
     try:
-        unfinished.mkdir()
-        np.save(unfinished / "image.npy", loaded.image.astype(np.float16))
-        np.save(unfinished / "instances.npy", instances)
-        (unfinished / "case.json").write_text(json.dumps(about), encoding="utf-8")
-        try:
-            os.rename(unfinished, folder)
-        except OSError:
-            if _open(case, folder, config) is None:     # else another command was faster, and its folder is as good
-                shutil.rmtree(folder)
+        with temporary(folder, folder=True) as unfinished:
+            written = {name: _write(unfinished / name, _array_file(array))
+                       for name, array in zip(ARRAYS, (loaded.image.astype(np.float16), instances))}
+            _write(unfinished / ABOUT, sealed(about | {"files": written}))
+            _sync(unfinished)
+            try:
                 os.rename(unfinished, folder)
+            except OSError:
+                if not _is_ready(case, folder, config):     # else another command was faster, and its folder is as good
+                    shutil.rmtree(folder)
+                    os.rename(unfinished, folder)
+        _sync(folder.parent)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({reason(error)[0]}); "
                          "name a folder with room as data.cache") from None
+
+
+def _array_file(array: np.ndarray) -> bytes:
+    content = io.BytesIO()
+    np.save(content, array)
+    return content.getvalue()
+
+
+def _write(path: Path, content: bytes) -> tuple[int, int]:
+    """Write a file through to the disk; its size and CRC-32."""
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return len(content), zlib.crc32(content)
+
+
+def _sync(folder: Path) -> None:
+    """Bring the names in a folder to the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        os.close(handle)
 
 
 def _folders(cases: Sequence[Case], config: Config, root: Path) -> list[Path]:
@@ -168,53 +226,14 @@ def _folders(cases: Sequence[Case], config: Config, root: Path) -> list[Path]:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise InputError(f"{root}: cannot be made or written ({reason(error)[0]}); name another folder as data.cache") from None
-    for leftover in root.glob(f".*{UNFINISHED}"):
-        with contextlib.suppress(FileNotFoundError):        # another command may be sweeping too
-            if time.time() - leftover.stat().st_mtime > LEFTOVER_S:
-                shutil.rmtree(leftover, ignore_errors=True)
-    digests = _Digests(root / "digests.json")
+    sweep(root)
+    digests = Digests(root / INDEX)
     folders = [root / f"{case.name}-{_key(case, config, digests)}" for case in cases]
     digests.save()
     return folders
 
 
-def _key(case: Case, config: Config, digests: "_Digests") -> str:
-    content = {"format": FORMAT, "connectivity": config.lesions.connectivity,
-               "images": [(channel, digests.of(case.images[channel])) for channel in config.data.channels],
-               "lesions": digests.of(case.lesions) if case.lesions else None}
-    if case.lesions and case.lesions2:
-        content["combined"] = (case.combine, digests.of(case.lesions2))
+def _key(case: Case, config: Config, digests: Digests) -> str:
+    content = {"format": FORMAT, "connectivity": config.lesions.connectivity, "channels": list(config.data.channels),
+               "files": files_of(case, config.data.channels, digests.of), "combine": case.combine}
     return hashlib.blake2b(json.dumps(content).encode(), digest_size=8).hexdigest()
-
-
-class _Digests:
-    """Digests of files' bytes, remembered as long as a file's size and time stay the same."""
-
-    def __init__(self, index: Path):
-        self._index = index
-        try:
-            self._known = dict(json.loads(index.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):     # absent or damaged: it only saves time
-            self._known = {}
-        self._changed = False
-
-    def of(self, path: Path) -> str:
-        """The digest of a file's bytes. Raises InputError when it cannot be read."""
-        try:
-            status = path.stat()
-        except OSError:
-            return digest(path)         # which says what is wrong with it
-        key = str(path.resolve())
-        known = self._known.get(key)
-        if known and known[:2] == [status.st_size, status.st_mtime_ns]:
-            return known[2]
-        content = digest(path)
-        if time.time_ns() - status.st_mtime_ns > SETTLED_NS:
-            self._known[key] = [status.st_size, status.st_mtime_ns, content]
-            self._changed = True
-        return content
-
-    def save(self) -> None:
-        """Write the index if it grew. Raises InputError when the folder cannot be written."""
-        if self._changed:
-            replace_file(self._index, json.dumps(self._known).encode())

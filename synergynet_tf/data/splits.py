@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synergynet_tf.config import DataConfig
-from synergynet_tf.data.layouts import LESIONS, SPLITS, Case
+from synergynet_tf.data.layouts import LESIONS, SPLITS, Case, find
 from synergynet_tf.errors import InputError
 from synergynet_tf.files import replace_file
+
+OPTIONAL = ("lesions2", "combine", "weight", "date")       # columns that are left out where they are empty
 
 
 @dataclass(frozen=True)
@@ -109,22 +111,32 @@ def save(split: Split, path: str | Path) -> None:
     """Write the split as a CSV manifest with absolute paths: `layouts.discover` and `split_cases` read it back as it is.
 
     Where a reference is made of two masks, the columns lesions2 and combine say of which, and how; where cases are drawn more
-    often than others, the column weight says so.
+    often than others, the column weight says so; where scans have dates, the column date.
 
     Raises InputError when the file cannot be written.
     """
     cases = [(part, case) for part in SPLITS for case in getattr(split, part)]
     channels = sorted({channel for _, case in cases for channel in case.images})
+    rows = [_row(part, case, channels) for part, case in cases]
+    columns = ["patient", "session", *channels, LESIONS, *(name for name in OPTIONAL if any(row[name] for row in rows)), "split"]
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    combined, weighted = any(case.combine for _, case in cases), any(case.weight != 1 for _, case in cases)
-    writer.writerow(["patient", "session", *channels, LESIONS, *(("lesions2", "combine") if combined else ()),
-                     *(["weight"] * weighted), "split"])
-    for part, case in cases:
-        files = [case.images.get(channel) for channel in channels] + [case.lesions] + [case.lesions2] * combined
-        paths = (file.resolve() if file else "" for file in files)
-        writer.writerow([case.patient, case.session, *paths, *[case.combine or ""] * combined, *[case.weight] * weighted, part])
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     replace_file(Path(path), text.getvalue().encode())
+
+
+def _row(part: str, case: Case, channels: Sequence[str]) -> dict[str, str]:
+    files = {channel: case.images.get(channel) for channel in channels} | {LESIONS: case.lesions}
+    files["lesions2"] = case.lesions2 if case.combine else None
+    return {"patient": case.patient, "session": case.session, "split": part, "combine": case.combine or "",
+            "weight": "" if case.weight == 1 else str(case.weight), "date": case.date or "",
+            **{name: str(file.resolve()) if file else "" for name, file in files.items()}}
+
+
+def load(path: Path) -> Split:
+    """The split that `save` wrote, whether its files are still there or not. Raises InputError where it is no such manifest."""
+    return split_cases(find(path, "manifest"), (1, 0, 0), 0)
 
 
 def _draw(patient: str, seed: int) -> bytes:

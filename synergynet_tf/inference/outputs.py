@@ -1,44 +1,54 @@
 """What is written for a segmented case: mask, probability and lesion list, on the grid of the FLAIR file."""
 import json
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from nibabel.orientations import apply_orientation, ornt_transform
 
+from synergynet_tf import locks
 from synergynet_tf.data import nifti
 from synergynet_tf.data.nifti import Volume
-from synergynet_tf.files import replace_file
+from synergynet_tf.files import digest, replace_file
 from synergynet_tf.inference.lesions import Evidence, lesion_table, score_map
 from synergynet_tf.inference.native import write_native
 from synergynet_tf.inference.predictor import CasePrediction
+from synergynet_tf.sealed import sealed
 
 
-def write_case(folder: pathlib.Path, prediction: CasePrediction, checkpoint: dict[str, Any] | None = None) -> dict[str, Any]:
+def write_case(folder: pathlib.Path, prediction: CasePrediction, checkpoint: dict[str, Any] | None = None,
+               inputs: dict[str, str] | None = None,
+               draw: Callable[[dict[str, Any]], pathlib.Path] | None = None) -> dict[str, Any]:
     """Write `<case>_mask.nii.gz` (uint8), `<case>_probability.nii.gz` (float32) and `<case>_lesions.json`.
 
     Of a scan that came from `prepare --raw` also the mask in the raw scan's own space, see `native`. Each file appears whole
-    or not at all.
+    or not at all, the JSON file last; of two commands that write one case, the last one's files are there, all of them.
 
     Args:
         folder: exists already.
         prediction: of `Predictor.predict_case`.
         checkpoint: what identifies the network, for the JSON file.
+        inputs: digests of the scans' files by channel, for the JSON file.
+        draw: makes a picture from what `report` gives, which belongs to the case too.
 
     Returns:
-        What the JSON file holds, see `report`.
+        What the JSON file holds: that of `report`, the inputs, and digests of the files and of itself.
 
     Raises:
         InputError: a file cannot be written.
     """
     name, flair, segmentation = prediction.case.name, prediction.loaded.grid, prediction.segmentation
+    mask, probability = (folder / f"{name}_{kind}.nii.gz" for kind in ("mask", "probability"))
     summary = report(prediction, checkpoint)
-    text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
-    nifti.write_like(folder / f"{name}_probability.nii.gz", prediction.on_grid(segmentation.probability), flair, np.float32)
-    nifti.write_like(folder / f"{name}_mask.nii.gz", prediction.on_grid(segmentation.mask), flair, np.uint8)
-    write_native(folder, prediction)
-    replace_file(folder / f"{name}_lesions.json", text.encode())
-    return summary
+    picture = draw(summary) if draw else None
+    with locks.turn(folder):
+        nifti.write_like(probability, prediction.on_grid(segmentation.probability), flair, np.float32)
+        nifti.write_like(mask, prediction.on_grid(segmentation.mask), flair, np.uint8)
+        files = [mask, probability, write_native(folder, prediction), picture]
+        content = sealed(summary | {"inputs": inputs, "files": {file.name: digest(file) for file in files if file}}, indent=2)
+        replace_file(folder / f"{name}_lesions.json", content)
+    return json.loads(content)
 
 
 def report(prediction: CasePrediction, checkpoint: dict[str, Any] | None = None) -> dict[str, Any]:

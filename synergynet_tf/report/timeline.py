@@ -1,6 +1,6 @@
 """The pages of patients with several scans: what became of their lesions from scan to scan."""
 from collections.abc import Iterator, Sequence
-from itertools import groupby, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from synergynet_tf.data import nifti
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.nifti import Volume
+from synergynet_tf.data.timepoints import Ordered, in_order, natural
 from synergynet_tf.errors import InputError
 from synergynet_tf.metrics.longitudinal import CHANGED, CHANGED_MM3, KINDS, Change, Comparison, compare_scans
 from synergynet_tf.report.comparison import Table
@@ -27,7 +28,7 @@ NOTE = (f"Lesions of two scans are one line where they share a voxel, directly o
 
 def timeline_pages(cases: Sequence[Case], folder: Path) -> Iterator[Page]:
     """A page for each patient with two or more scans on one grid, from what `predict` wrote into a folder."""
-    for patient, scans in patients(cases).items():
+    for patient, (scans, doubt) in patients(cases).items():
         masks = comparable_masks(scans, folder)
         if masks is None:
             continue
@@ -39,7 +40,8 @@ def timeline_pages(cases: Sequence[Case], folder: Path) -> Iterator[Page]:
         shown = [Scan(case.name, _label(case), nifti.read(case.images["flair"]), layers)
                  for case, layers in zip(scans, _layers(masks, comparisons))]
         volumes = [_ml(mask) for mask in masks]
-        facts = [("Scans", str(len(scans))), ("Lesion volume", " → ".join(f"{ml:.2f}" for ml in volumes) + " ml")]
+        facts = [("Scans", str(len(scans))), ("Lesion volume", " → ".join(f"{ml:.2f}" for ml in volumes) + " ml"),
+                 *([("Order in time", f"not certain: {doubt}")] if doubt else [])]
         yield Page(f"{patient}-timeline", f"{patient}: {len(scans)} scans", facts, shown,
                    ("Scans", "Lesion", "Before", "After", "Change, mm³", "Parts"), rows, NOTE,
                    [*(Kind(kind, COLOURS[kind]) for kind in KINDS), Kind(FIRST, COLOURS["stable"])], "Patients",
@@ -51,7 +53,7 @@ def timeline_pages(cases: Sequence[Case], folder: Path) -> Iterator[Page]:
 def change_table(cases: Sequence[Case], folder: Path) -> Table | None:
     """What became of lesions from scan to scan, a row for each two scans of a patient; None where no patient has two."""
     rows: list[tuple] = []
-    for patient, scans in patients(cases).items():
+    for patient, (scans, _) in patients(cases).items():
         masks = comparable_masks(scans, folder)
         if masks is None:
             rows.append((patient, "not compared: the scans are not on one grid", *[""] * (len(CHANGE_HEAD) - 2)))
@@ -61,11 +63,12 @@ def change_table(cases: Sequence[Case], folder: Path) -> Table | None:
                  2) if rows else None
 
 
-def patients(cases: Sequence[Case]) -> dict[str, list[Case]]:
-    """Each patient with two or more scans, these in the order of their sessions' names."""
-    ordered = sorted(cases, key=lambda case: (case.patient, case.session))
-    groups = ((patient, list(own)) for patient, own in groupby(ordered, key=lambda case: case.patient))
-    return {patient: own for patient, own in groups if len(own) > 1}
+def patients(cases: Sequence[Case]) -> dict[str, Ordered]:
+    """Each patient with two or more scans, these in their order in time."""
+    by_patient: dict[str, list[Case]] = {}
+    for case in cases:
+        by_patient.setdefault(case.patient, []).append(case)
+    return {patient: in_order(by_patient[patient]) for patient in sorted(by_patient, key=natural) if len(by_patient[patient]) > 1}
 
 
 def comparable_masks(scans: Sequence[Case], folder: Path) -> list[Volume] | None:

@@ -1,8 +1,11 @@
 """What stands on a report's pages."""
+import dataclasses
+
 import nibabel as nib
 import numpy as np
 import pytest
 
+from synergynet_tf.data.layouts import Case
 from synergynet_tf.evaluate import score_pairs
 from synergynet_tf.metrics.lesion import LesionRule, match_lesions
 from synergynet_tf.report import pages
@@ -78,7 +81,7 @@ def test_what_a_scan_s_reference_adds(tmp_path):
 
 def test_three_scans_of_a_patient(tmp_path):
     cases = timeline(tmp_path)
-    assert {name: [case.name for case in own] for name, own in patients(cases).items()} == {"P": ["P_1", "P_2", "P_3"]}
+    assert {name: [case.name for case in own.scans] for name, own in patients(cases).items()} == {"P": ["P_1", "P_2", "P_3"]}
     page, = timeline_pages(cases, tmp_path)
     merged = float((mask(A, B, BRIDGE)).sum() * 2)
     assert [(row.cells, row.scan) for row in page.rows] == [
@@ -93,6 +96,21 @@ def test_three_scans_of_a_patient(tmp_path):
     assert page.summary == (3, pytest.approx(0.04), pytest.approx((merged + 4) / 1000), 2, 1, 0, 1)
     table = change_table(cases, tmp_path)
     assert [row[:3] for row in table.rows] == [("P", "1 → 2", "1 (+0.10 ml)"), ("P", "2 → 3", "1 (+0.00 ml)")]
+
+
+def test_the_course_of_a_disease_is_that_of_the_months_not_of_their_text(tmp_path):
+    """M0, M12, M6 as text has the lesion of month 12 resolved."""
+    cases = []
+    for session, boxes in (("M0", [A]), ("M6", [A, B]), ("M12", [A, B, C])):
+        image = write(tmp_path / f"P_{session}_flair.nii.gz", flair())
+        write_prediction(tmp_path, f"P_{session}", mask(*boxes))
+        cases.append(Case(f"P_{session}", "P", session, {"flair": image}, None, None))
+    rows = change_table(cases, tmp_path).rows
+    assert [row[1] for row in rows] == ["M0 → M6", "M6 → M12"]
+    assert [row[2][0] for row in rows] == ["1", "1"] and [row[5] for row in rows] == ["0", "0"]
+    page, = timeline_pages([dataclasses.replace(case, session={"M0": "old", "M6": "new", "M12": "x"}[case.session])
+                            for case in cases], tmp_path)
+    assert "not certain: the sessions do not say" in dict(page.facts)["Order in time"]
 
 
 def test_scans_on_other_grids_are_not_compared(tmp_path):

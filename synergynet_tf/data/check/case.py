@@ -8,6 +8,7 @@ from synergynet_tf.data.check import brain as brains
 from synergynet_tf.data.check import images, masks
 from synergynet_tf.data.check.problem import CaseCheck, Findings
 from synergynet_tf.data.check.views import slices_of
+from synergynet_tf.data.identity import voxel_digest
 from synergynet_tf.data.layouts import Case
 
 
@@ -23,14 +24,14 @@ def check_case(case: Case, config: Config) -> CaseCheck:
         flair = images.read("flair", found)
         digests, brain = {}, None
         if flair is not None:
-            digests["flair"] = images.digest(flair.array)
+            digests["flair"] = voxel_digest(flair.array)
             images.check_spacing(flair, found)
             brain = brains.check_flair(flair, found)
         for channel in sorted(case.images.keys() - {"flair"}):
             volume = images.read(channel, found)
             if volume is None:
                 continue
-            digests[channel] = images.digest(volume.array)
+            digests[channel] = voxel_digest(volume.array)
             if flair is None or not images.same_grid(flair, volume, channel, found):
                 images.check_intensities(volume.array[volume.array != 0], channel, found)
             elif brain is not None:

@@ -10,6 +10,7 @@ from synergynet_tf.data import layouts, splits
 from synergynet_tf.data.cache import MANY_CASES
 from synergynet_tf.data.check.case import check_case
 from synergynet_tf.data.check.problem import ERROR, SECOND, WARNING, CaseCheck, Findings, Problem, files_of
+from synergynet_tf.data.identity import members
 from synergynet_tf.data.layouts import LESIONS, Case
 from synergynet_tf.errors import InputError
 from synergynet_tf.processes import cores, pool
@@ -23,6 +24,7 @@ class Cohort:
 
     cases: tuple[Case, ...]
     problems: tuple[Problem, ...]
+    parts: dict[str, str]       # of the split that a training would make, by case; empty where there is none
 
 
 def find_cases(config: Config, require_lesions: bool = False) -> Cohort:
@@ -30,7 +32,7 @@ def find_cases(config: Config, require_lesions: bool = False) -> Cohort:
 
     Raises InputError where there is nothing to check: no such path, no case, a table that cannot be read.
     """
-    cases, problems = [], []
+    cases, problems, parts = [], [], {}
     for case in layouts.find(config.data.path, config.data.layout):
         try:
             cases += layouts.choose_raters([case], config.data.raters)
@@ -48,10 +50,10 @@ def find_cases(config: Config, require_lesions: bool = False) -> Cohort:
                                 f"trained on: {named}"))
     if not any(fault.kind == "split" for fault in faults):
         try:
-            splits.divide(cases, config.data)
+            parts = {name: entry["split"] for name, entry in members(splits.divide(cases, config.data)).items()}
         except InputError as error:
             problems.append(_of_all(ERROR, "split", str(error)))
-    return Cohort(tuple(cases), tuple(problems))
+    return Cohort(tuple(cases), tuple(problems), parts)
 
 
 def check_cases(cases: Sequence[Case], config: Config, workers: int | None = None,
@@ -76,13 +78,16 @@ def check_cases(cases: Sequence[Case], config: Config, workers: int | None = Non
 
 def summarise(cohort: Cohort, checks: Sequence[CaseCheck]) -> list[Problem]:
     """All problems: the cases' in their order, a case's errors first; then the cohort's."""
-    every = [*cohort.problems, *(problem for check in checks for problem in check.problems), *_duplicates(checks)]
+    every = [*cohort.problems, *(problem for check in checks for problem in check.problems), *_duplicates(checks, cohort.parts)]
     place = {case.name: i for i, case in enumerate(cohort.cases)}
     return sorted(every, key=lambda problem: (place.get(problem.case, len(place)), problem.severity != ERROR))
 
 
-def _duplicates(checks: Sequence[CaseCheck]) -> list[Problem]:
-    """The same voxels in two files: of two cases, or of one. One file under two cases of one patient (two raters) is none."""
+def _duplicates(checks: Sequence[CaseCheck], parts: dict[str, str]) -> list[Problem]:
+    """The same voxels in two files: of two cases, or of one. One file under two cases of one patient (two raters) is none.
+
+    A FLAIR scan in two parts of the split is an error: see `identity.require_apart`.
+    """
     same = defaultdict(list)
     for check in checks:
         paths = files_of(check.case)
@@ -100,7 +105,8 @@ def _duplicates(checks: Sequence[CaseCheck]) -> list[Problem]:
             where = known_file if case is known else f"{known_file} of {known.name}"
             patient = "" if case.patient == known.patient else f" (patient {known.patient})"
             text = f"the same voxels as {where}{patient}: keep one"
-            problems.append(Problem(case.name, WARNING, "duplicate", file, path, text))
+            apart = file == known_file == "flair" and parts.get(case.name) != parts.get(known.name)
+            problems.append(Problem(case.name, ERROR if apart else WARNING, "duplicate", file, path, text))
     return problems
 
 

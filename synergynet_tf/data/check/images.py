@@ -1,5 +1,4 @@
 """The checks of one image file: its header, its voxels, its place beside the FLAIR."""
-import hashlib
 
 import numpy as np
 from nibabel.affines import voxel_sizes
@@ -36,14 +35,6 @@ def read(file: str, found: Findings) -> Volume | None:
         found.error("intensities", file, f"{np.count_nonzero(bad)} voxels are NaN or Inf; replace them (0 outside the brain)")
         volume.array[bad] = 0
     return volume
-
-
-def digest(array: np.ndarray) -> str | None:
-    """Of the voxels and their shape, whatever the file's compression, header or orientation; none where all are 0."""
-    if not array.any():
-        return None
-    content = np.ascontiguousarray(array)
-    return hashlib.blake2b(content.data, digest_size=16, person=str(content.shape).encode()[:16]).hexdigest()
 
 
 def check_spacing(flair: Volume, found: Findings) -> None:

@@ -8,6 +8,7 @@ from synergynet_tf.config import LesionConfig
 from synergynet_tf.data import nifti
 from synergynet_tf.data.check import images
 from synergynet_tf.data.check.problem import SECOND, Findings
+from synergynet_tf.data.identity import voxel_digest
 from synergynet_tf.data.instances import check_room
 from synergynet_tf.data.layouts import LESIONS, Case
 from synergynet_tf.data.nifti import Volume
@@ -34,7 +35,7 @@ def read_reference(case: Case, flair: Volume | None, found: Findings) -> tuple[V
         except InputError as error:
             found.error("mask", file, str(error))
             return None, digests
-        digests[file] = images.digest(mask.array)
+        digests[file] = voxel_digest(mask.array)
         reference = masks[0] if flair is None and masks else flair
         if reference is not None and not images.same_grid(reference, mask, file, found):
             return None, digests

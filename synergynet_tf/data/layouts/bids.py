@@ -1,8 +1,10 @@
 """A dataset in the Brain Imaging Data Structure, its lesion masks among the derivatives."""
+import dataclasses
 import re
 from pathlib import Path
 
 from synergynet_tf.data.layouts.case import LESIONS, Case, case_of, open_subfolders, scans, subfolders
+from synergynet_tf.data.layouts.dates import bids_date
 
 CHANNELS = {"flair": "flair", "t2w": "t2", "t1w": "t1", "pdw": "pd"}
 CONTRAST = "t1gd"       # T1w with the entity ce-
@@ -19,7 +21,8 @@ def find(path: Path) -> list[Case] | None:
         for folder in (patient, *subfolders(patient, r"ses-.+")):
             files = _files(path, folder)
             if "flair" in files:
-                cases.append(case_of(patient.name, folder.name if folder != patient else "", files))
+                case = case_of(patient.name, folder.name if folder != patient else "", files)
+                cases.append(dataclasses.replace(case, date=bids_date(patient, folder, files["flair"])))
     return cases or None
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from synergynet_tf.data.layouts.case import COMBINATIONS, LESIONS, SECOND, SUFFIXES, SUSPECTS, Case, key
+from synergynet_tf.data.layouts.dates import iso_date
 from synergynet_tf.errors import InputError, printable
 
 log = logging.getLogger(__name__)
 
-WORDS = ("patient", "session", "split", "combine", "weight", "path")    # columns that name no scans
+WORDS = ("patient", "session", "split", "combine", "weight", "path", "date")    # columns that name no scans
 CHANNELS = ("flair", "t2", "t1", "pd", "t1gd")          # columns that do, whatever stands in them
 NOTHING = ("n/a", "na", "nan", "none", "-")             # cells of no file, as BIDS, pandas and people write them
 
@@ -43,10 +44,10 @@ def find(path: Path) -> list[Case | Part] | None:
     """a CSV file (or a folder with manifest.csv) with columns patient, session, flair, t2, lesions, split.
 
     Any other column of NIfTI files is a channel, but lesions2 (another rater's mask), combine (union or intersection: how the
-    two become one), weight (how often a training draws the case, 1 if empty) and path. A row with a path has no scans: it stands
-    for all cases of that folder or manifest, and its patient, split and weight are for all of them (`Part`). All but patient and
-    flair, or path, may be absent or empty; paths are relative to the file's folder. Columns without NIfTI files are ignored, in
-    a line that names them.
+    two become one), weight (how often a training draws the case, 1 if empty), date (when the scan was taken, 2019-03-01) and
+    path. A row with a path has no scans: it stands for all cases of that folder or manifest, and its patient, split and weight
+    are for all of them (`Part`). All but patient and flair, or path, may be absent or empty; paths are relative to the file's
+    folder. Columns without NIfTI files are ignored, in a line that names them.
     Raises InputError where the file cannot be read as such a table.
     """
     if path.is_dir():
@@ -102,13 +103,13 @@ def _columns(path: Path, head: Sequence[str], lines: Sequence[Line]) -> dict[str
 
 
 def _case(path: Path, line: int, row: dict[str, str]) -> Case | Part:
-    patient, session, split, combine, weight, other = (row.pop(name, "") for name in WORDS)
-    times = _weight(path, line, weight)
+    patient, session, split, combine, weight, other, date = (row.pop(name, "") for name in WORDS)
+    times, date = _weight(path, line, weight), _date(path, line, date)
     files = {name: path.parent / os.path.expanduser(cell) for name, cell in row.items() if cell and key(cell) not in NOTHING}
     _check_encoding(path, line, (patient, session, other), files.values())
     if other:
-        if files or session:
-            raise InputError(f"{path}, line {line}: the path is {other!r}, but scans or a session are named too; "
+        if files or session or date:
+            raise InputError(f"{path}, line {line}: the path is {other!r}, but scans, a session or a date are named too; "
                              "give each a row of its own")
         return Part(f"{path}, line {line}", path.parent / os.path.expanduser(other), patient, split or None, times)
     if not patient:
@@ -119,7 +120,15 @@ def _case(path: Path, line: int, row: dict[str, str]) -> Case | Part:
                          f"{lesions2 or 'none'}, but {' and '.join(COMBINATIONS)} combine two: "
                          "correct it, or leave combine empty")
     return Case(f"{patient}_{session}" if session else patient, patient, session, files, lesions, split or None, lesions2,
-                combine or None, times)
+                combine or None, times, date)
+
+
+def _date(path: Path, line: int, cell: str) -> str | None:
+    date = iso_date(cell)
+    if cell and date is None:
+        raise InputError(f"{path}, line {line}: the date is {cell!r}, but it must be like 2019-03-01, or 2019-03-01T10:30; "
+                         "correct it, or leave it empty")
+    return date
 
 
 def _weight(path: Path, line: int, cell: str) -> float:

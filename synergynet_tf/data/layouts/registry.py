@@ -5,8 +5,6 @@ in `LAYOUTS`. The first line of its docstring is what users read about it. Nothi
 sound is for `nifti` and `preprocess` to say.
 """
 import logging
-import re
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +15,7 @@ from synergynet_tf.data.layouts.leftovers import leftovers
 from synergynet_tf.data.layouts.manifest import Part
 from synergynet_tf.data.layouts.raters import choose_raters
 from synergynet_tf.errors import InputError, printable, reason
+from synergynet_tf.names import name_fault
 
 log = logging.getLogger(__name__)
 
@@ -177,9 +176,10 @@ def _check_names(cases: Sequence[Case]) -> Iterator[Fault]:
     named: dict[str, Case] = {}
     patients: dict[str, str] = {}
     for case in cases:
-        if not re.fullmatch(r"\w[\w.\-]*", unicodedata.normalize("NFC", case.name)):
-            yield Fault(case, "name", f"the case name {printable(repr(case.name))} cannot name a file; use letters, digits, '_', "
-                        "'-' and '.' for patient and session")
+        parts = {"the case name": case.name, "the patient's name": case.patient, "the session's name": case.session or case.name}
+        found = [fault for what, name in parts.items() if (fault := name_fault(what, name))]
+        if found:
+            yield Fault(case, "name", found[0])
         first = named.setdefault(key(case.name), case)
         if first is not case and first.name == case.name:
             yield Fault(case, "name", f"two cases are named {case.name}: {_where(first)} and {_where(case)}; "

@@ -24,6 +24,7 @@ from synergynet_tf.data.raw.record import Record
 from synergynet_tf.data.raw.store import Arrays, StepStore, key_of
 from synergynet_tf.errors import InputError, of_case
 from synergynet_tf.files import claim, digest, make_own, replace_file
+from synergynet_tf.names import require_name
 from synergynet_tf.processes import cores, pool
 from synergynet_tf.stored import Stored
 
@@ -56,6 +57,8 @@ def prepare_case(case: Case, folder: Path, config: RawConfig) -> Record:
     """
     if "flair" not in case.images:
         raise InputError(f"case {case.name}: no FLAIR, only {', '.join(sorted(case.images)) or 'nothing'}; add the file")
+    for channel in case.images:
+        require_name(f"case {case.name}: the channel", channel)
     sources = {channel: {"path": str(path), "digest": digest(path)} for channel, path in sorted(case.images.items())}
     if case.lesions:
         for name, path in ((LESIONS, case.lesions), ("lesions2", case.lesions2)):
@@ -77,7 +80,7 @@ def prepare_case(case: Case, folder: Path, config: RawConfig) -> Record:
                   dataclasses.asdict(config), versions, found.to_flair.tolist(),
                   None if found.template is None else found.template.tolist(),
                   {channel: matrix.tolist() for channel, matrix in found.from_flair.items()},
-                  {step: round(seconds, 1) for step, seconds in run.seconds.items()})
+                  {step: round(seconds, 1) for step, seconds in run.seconds.items()}, date=case.date)
     record.write(folder, done)
     run.store.drop_unused()
     return done
@@ -101,10 +104,10 @@ def write_manifest(out: Path, left_out: Sequence[str] = ()) -> Path:
     channels = sorted({name for known in records.values() for name in known.files} - {LESIONS})
     content = io.StringIO(newline="")
     table = csv.writer(content, lineterminator="\n")
-    table.writerow(["patient", "session", *channels, LESIONS, "split"])
+    table.writerow(["patient", "session", *channels, LESIONS, "split", "date"])
     for name, known in records.items():
         paths = [f"{name}/{known.files[key]}" if key in known.files else "" for key in (*channels, LESIONS)]
-        table.writerow([known.patient, known.session, *paths, known.split or ""])
+        table.writerow([known.patient, known.session, *paths, known.split or "", known.date or ""])
     replace_file(out / "manifest.csv", content.getvalue().encode())
     return out / "manifest.csv"
 
@@ -199,8 +202,8 @@ def _versions(config: RawConfig) -> dict[str, str]:
 
 
 def _renamed(known: Record, case: Case, folder: Path) -> Record:
-    """The record with the case's present patient, session and split, which may change without the scans."""
-    present = dataclasses.replace(known, patient=case.patient, session=case.session, split=case.split)
+    """The record with the case's present patient, session, split and date, which may change without the scans."""
+    present = dataclasses.replace(known, patient=case.patient, session=case.session, split=case.split, date=case.date)
     if present != known:
         record.write(folder, present)
     return present

@@ -42,6 +42,7 @@ class Record:
     flair_to_channel: dict[str, Matrix]
     seconds: dict[str, float]           # that each step took, when it was last computed
     format: int = FORMAT
+    date: str | None = None             # of the scan, where the source has it
 
 
 def read(folder: Path) -> Record | None:

@@ -1,13 +1,15 @@
 """The command around a check: what it prints and returns, what it leaves alone, and what it does not fall over."""
+import contextlib
 import dataclasses
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-from synergynet_tf import prepare
+from synergynet_tf import prepare, train
 from synergynet_tf.config import Config, DataConfig
 from synergynet_tf.data import check, layouts, nifti
+from synergynet_tf.errors import InputError
 from tests.data.check.phantoms import BRAIN, E, W, content, edit, load, put, remove, snapshot, sound, store
 
 
@@ -113,6 +115,21 @@ def test_processes_find_what_one_finds(tmp_path):
     assert alone[1].problems and not alone[0].problems
     for one, other in zip(alone, together):
         np.testing.assert_array_equal(one.views.picture, other.views.picture)
+
+
+@pytest.mark.parametrize("parts, severity", [(("train", "train"), W), (("train", "test"), E)])
+def test_a_scan_in_two_parts_of_the_split_is_what_a_training_refuses(tmp_path, parts, severity):
+    cohort = sound(tmp_path)
+    (cohort / "patient01/flair.nii").write_bytes((cohort / "patient00/flair.nii").read_bytes())
+    rows = [f"P{i},patient0{i}/flair.nii,patient0{i}/lesions.nii,{part}" for i, part in enumerate(parts)]
+    (cohort / "manifest.csv").write_text("\n".join(["patient,flair,lesions,split", *rows]))
+    config = Config(data=DataConfig(path=str(cohort), cache=str(tmp_path / "cache")))
+    found = check.find_cases(config)
+    problem, = [p for p in check.summarise(found, check.check_cases(found.cases, config)) if p.kind == "duplicate"]
+    assert (problem.severity, problem.file) == (severity, "flair")
+    (tmp_path / "run").mkdir()
+    with pytest.raises(InputError, match="FLAIR scans are the same") if severity == E else contextlib.nullcontext():
+        train.divide(config, tmp_path / "run", resume=False)
 
 
 def test_two_raters_are_two_cases_of_one_scan_and_no_duplicate(tmp_path):

@@ -1,0 +1,30 @@
+"""Names that become names of files: of cases, patients, sessions, channels and other tools."""
+import re
+import unicodedata
+
+from synergynet_tf.errors import InputError, printable
+
+LONGEST = 200       # bytes: with what is added to it, a file's name has 255 at most
+
+
+def name_fault(what: str, name: str, also: str = "") -> str | None:
+    """Why a name can name no file, as a message; None where it can.
+
+    Args:
+        what: what is called so, for the message: "the case name".
+        also: letters that are allowed beside those of every name.
+    """
+    if not re.fullmatch(rf"\w[\w.\-{also}]*", unicodedata.normalize("NFC", name)):
+        return (f"{what} {printable(repr(name))} cannot name a file; use letters, digits, '_', '-' and '.', "
+                "and begin with a letter or digit")
+    size = len(name.encode(errors="surrogateescape"))
+    if size > LONGEST:
+        return f"{what} {printable(name[:40])}... takes {size} bytes, but {LONGEST} are the most for a file; shorten it"
+    return None
+
+
+def require_name(what: str, name: str, also: str = "") -> None:
+    """Raises InputError where a name can name no file, see `name_fault`."""
+    fault = name_fault(what, name, also)
+    if fault:
+        raise InputError(fault)
