@@ -1,9 +1,10 @@
 """Draw docs/phantoms.png: phantoms beside real scans, and their lesions' statistics beside those of 29 real patients.
 
-    python docs/make_phantom_figure.py DATA [--anatomy FOLDER] [--patients 24] [--out docs/phantoms.png]
+    python docs/make_phantom_figure.py DATA [--anatomy FOLDER] [--shapes FILE] [--patients 24] [--out docs/phantoms.png]
 
 DATA holds open_ms/ (Lesjak et al., Neuroinformatics 2018): patient07 and patient19 with {flair,t2,lesions}.nii.gz,
-lesions.csv and lesion_components.csv.
+lesions.csv and lesion_components.csv. Real brains keep their native size; the volumes of the wide phantoms' lesions, many of whose
+brains are larger, are brought to a native one's.
 """
 import argparse
 import csv
@@ -19,7 +20,8 @@ from synergynet_tf.data.phantom import Session, lesion_map, make_patient
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
-BLUE, ORANGE = "#0072b2", "#d55e00"
+BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
+NATIVE = 1.12e6     # voxels of a brain of open_ms
 
 
 def _real(folder: Path) -> Session:
@@ -59,23 +61,31 @@ def _numbers(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             np.array([float(row["total_mm3"]) for row in patients]) / 1000, components)
 
 
-def _phantom_numbers(patients: int, anatomy: Path | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _phantom_numbers(patients: int, wide: dict[str, Path | str | None] | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     sizes = []
     for index in range(patients):
-        labels, _ = ndimage.label(lesion_map(1, index, anatomy), np.ones((3, 3, 3)))
-        sizes.append(np.bincount(labels.ravel())[1:])
+        if wide is None:
+            lesions, scale = lesion_map(1, index), 1.0
+        else:
+            session = make_patient(1, index, 1, **wide)[0]
+            lesions, scale = session.lesions, NATIVE / np.count_nonzero(session.flair)
+        labels, _ = ndimage.label(lesions, np.ones((3, 3, 3)))
+        sizes.append(np.bincount(labels.ravel())[1:] * scale)
+    sizes = [s for s in sizes if s.size]
     return np.array([s.size for s in sizes]), np.array([s.sum() for s in sizes]) / 1000, np.concatenate(sizes)
 
 
-def _distributions(axes: np.ndarray, real: tuple[np.ndarray, ...], phantom: tuple[np.ndarray, ...]) -> None:
+def _distributions(axes: np.ndarray, named: dict[str, tuple[tuple[np.ndarray, ...], str]]) -> None:
     titles = ("lesions a patient", "lesion load a patient, ml", "volume of a lesion, mm³")
-    for axis, title, a, b in zip(axes, titles, real, phantom):
-        edges = np.geomspace(min(a.min(), b.min()), max(a.max(), b.max()) * 1.01, 40 if "mm" in title else 400)
-        for values, colour, name in ((a, BLUE, "real"), (b, ORANGE, "phantom")):
-            axis.plot(edges, np.searchsorted(np.sort(values), edges, side="right") / values.size, color=colour,
+    for number, (axis, title) in enumerate(zip(axes, titles)):
+        every = np.concatenate([numbers[number] for numbers, _ in named.values()])
+        edges = np.geomspace(every.min(), every.max() * 1.01, 400)
+        for name, (numbers, colour) in named.items():
+            values = np.sort(numbers[number])
+            axis.plot(edges, np.searchsorted(values, edges, side="right") / values.size, color=colour,
                       label=f"{name} (n = {values.size})", linewidth=1.5)
         axis.set_xscale("log")
-        ticks = (20, 50, 100, 200, 400) if "a patient" in title and "ml" not in title else (1, 10, 100, 1000, 10000)
+        ticks = (5, 20, 50, 100, 200, 400) if "a patient" in title and "ml" not in title else (1, 10, 100, 1000, 10000)
         ticks = [t for t in ticks if edges[0] <= t <= edges[-1]]
         axis.set_xticks(ticks, labels=[str(t) for t in ticks])
         axis.minorticks_off()
@@ -92,15 +102,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Draw phantoms beside real scans.")
     parser.add_argument("data", type=Path)
     parser.add_argument("--anatomy", type=Path)
+    parser.add_argument("--shapes", type=Path)
     parser.add_argument("--patients", type=int, default=24, help="phantoms whose lesions are counted")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("phantoms.png"))
     given = parser.parse_args()
+    wide = {"anatomy": given.anatomy, "variety": "wide", "shapes": given.shapes}
     rows = [(_real(given.data / "open_ms" / "patient19"), "real, open_ms 19"),
-            (make_patient(1, 3, 1)[0], "phantom, MNI152"),
-            (_real(given.data / "open_ms" / "patient07"), "real, open_ms 07"),
-            (make_patient(1, 12, 1)[0], "phantom, MNI152")]
-    if given.anatomy:
-        rows.append((make_patient(1, 0, 1, given.anatomy)[0], "phantom, labelled brain"))
+            (make_patient(1, 12, 1)[0], "narrow"),
+            *((make_patient(5, index, 1, **wide)[0], "wide") for index in (1, 14, 6, 9))]
     figure = plt.figure(figsize=(11, 2.55 * len(rows) + 2.8))
     upper, lower = figure.subfigures(2, 1, height_ratios=(2.55 * len(rows), 2.8))
     axes = upper.subplots(len(rows), 5, gridspec_kw={"wspace": 0.02, "hspace": 0.03, "left": 0.03, "right": 1, "top": 0.975,
@@ -111,7 +120,9 @@ def main() -> None:
     for axis, title in zip(axes[0], (outlined, outlined, "FLAIR", outlined, "T2")):
         axis.set_title(title, fontsize=9)
     bottom = lower.subplots(1, 3, gridspec_kw={"left": 0.06, "right": 0.99, "top": 0.95, "bottom": 0.2, "wspace": 0.15})
-    _distributions(bottom, _numbers(given.data / "open_ms"), _phantom_numbers(given.patients, given.anatomy))
+    _distributions(bottom, {"real": (_numbers(given.data / "open_ms"), BLUE),
+                            "narrow": (_phantom_numbers(given.patients, None), ORANGE),
+                            "wide": (_phantom_numbers(given.patients, wide), GREEN)})
     figure.savefig(given.out, dpi=110, facecolor="white")
 
 
