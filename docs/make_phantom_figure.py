@@ -3,8 +3,8 @@
     python docs/make_phantom_figure.py DATA [--anatomy FOLDER] [--shapes FILE] [--patients 24] [--out docs/phantoms.png]
 
 DATA holds open_ms/ (Lesjak et al., Neuroinformatics 2018): patient07 and patient19 with {flair,t2,lesions}.nii.gz,
-lesions.csv and lesion_components.csv. Real brains keep their native size; the volumes of the wide phantoms' lesions, many of whose
-brains are larger, are brought to a native one's.
+lesions.csv and lesion_components.csv. Real brains keep their native size; many wide phantoms' are larger, and the volumes of
+their lesions are brought to a native one's.
 """
 import argparse
 import csv
