@@ -5,6 +5,7 @@ it shows. Whatever is not so, by mistake or by intent, is an InputError.
 """
 import gzip
 import io
+import logging
 import math
 import zlib
 from collections.abc import Mapping
@@ -21,9 +22,11 @@ HEADER, FIRST_VOXEL = 348, 352      # bytes
 MOST_VOXELS = 2 ** 30               # of a scan: its mask would not fit into a message
 MOST_EXTENSIONS = 2 ** 24           # bytes before the voxels, as the graph takes them
 GZIP_RATIO = 1032                   # gzip makes data no smaller than this
+GEOMETRY = ((76, 92), (123, 124), (252, 328))   # bytes of pixdim[0:4], xyzt_units, and from qform_code to srow_z
 UINT8 = 2                           # NIfTI's code of that type
 VOLUME_TOLERANCE = 1e-4             # relative; the server's is a float32
 CONNECTIVITIES = (6, 18, 26)        # one of them is the network's
+SILENT = logging.Logger("silent", logging.CRITICAL)     # nibabel says what it mends, but not in which file
 NOTES, LINE = 2 ** 14, 400           # letters of the notes, and of one, at most
 
 
@@ -40,7 +43,7 @@ class Grid(NamedTuple):
     """Where a scan's voxels are, and how long the file of its mask can be."""
 
     shape: tuple[int, ...]
-    affine: "np.ndarray"    # float64 [4, 4], as the header has it
+    header: bytes           # the part of the header that says where they are, mended
     voxel_ml: float
     limit: int              # bytes
 
@@ -88,7 +91,8 @@ def grid_of(scan: bytes) -> Grid:
     if begin + voxels * header.get_data_dtype().itemsize > (GZIP_RATIO if scan[:2] == b"\x1f\x8b" else 1) * len(scan):
         raise InputError(f"truncated: {len(scan)} bytes cannot hold {' x '.join(map(str, shape))} voxels; replace the file")
     affine = header.get_best_affine()
-    return Grid(shape, affine, _voxel_ml(affine), voxels + 2 * (FIRST_VOXEL + int(begin)))    # a short extension is filled up
+    filled = 2 * (FIRST_VOXEL + int(begin))         # short extensions are filled up
+    return Grid(shape, _geometry(header), _voxel_ml(affine), voxels + filled)
 
 
 def check(answer: Answer, grid: Grid) -> None:
@@ -96,7 +100,7 @@ def check(answer: Answer, grid: Grid) -> None:
     header = _header(answer.mask[:HEADER])
     if header is None:
         raise malformed("the mask is no NIfTI file")
-    if header.get_data_shape() != grid.shape or (header.get_best_affine() != grid.affine).any():
+    if header.get_data_shape() != grid.shape or _geometry(header) != grid.header:
         raise malformed("the mask is not on the scan's grid")
     voxels = _voxels(answer.mask, header, grid)
     count = int(voxels.sum())
@@ -136,17 +140,24 @@ def _lesions(mask: "np.ndarray") -> set[int]:
 def _header(content: bytes) -> "nib.Nifti1Header | None":
     """The header of a NIfTI-1 file in one part, mended as nibabel and the graph mend it; none if it is no such file."""
     import nibabel as nib
-    from nibabel.imageglobals import LoggingOutputSuppressor
+    import numpy as np
 
     if len(content) < HEADER or content[HEADER - 4:] != b"n+1\0":
         return None
     try:
-        with LoggingOutputSuppressor():
-            header = nib.Nifti1Header(content)
+        with np.errstate(all="ignore"):
+            header = nib.Nifti1Header(content, check=False)
+            header.check_fix(logger=SILENT)
             header.get_data_dtype(), header.get_best_affine(), header.get_data_shape()
     except (nib.spatialimages.HeaderDataError, nib.filebasedimages.ImageFileError, ValueError, KeyError):
         return None
     return header
+
+
+def _geometry(header: "nib.Nifti1Header") -> bytes:
+    """The byte order and the bytes of a header by which any program would place the voxels, whichever of them it looks at."""
+    raw = header.binaryblock
+    return header.endianness.encode() + b"".join(raw[begin:end] for begin, end in GEOMETRY)
 
 
 def _voxel_ml(affine: "np.ndarray") -> float:
