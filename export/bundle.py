@@ -47,6 +47,8 @@ def write_model_card(folder: pathlib.Path, networks: "Sequence[tuple[Any, Config
         version=__version__, tensorflow=tf.__version__, channels=" and ".join(config.data.channels),
         members="one network" if len(networks) == 1 else f"{len(networks)} networks, whose probabilities are averaged",
         threshold=config.infer.threshold, gamma=", ".join(str(own.fusion.gamma) for _, own in networks),
+        mirror="Each scan is seen from both sides, and the answers averaged. " if config.infer.mirror else "",
+        least=f"Predicted lesions below {config.infer.min_lesion:g} mm3 are dropped.\n" if config.infer.min_lesion else "",
         connectivity=config.lesions.connectivity, side=limits.max_side, voxels=limits.max_voxels,
         window=limits.max_window_voxels)]
     for run, who, (_, own) in zip(runs, identities, networks):
@@ -71,7 +73,8 @@ never found.
 
 ## Settings
 A voxel is lesion above a probability of {threshold}; weight of the local branch: {gamma}; lesions are {connectivity}-connected.
-Scans of at most {side} voxels a side and {voxels} in all are taken; a brain box above {window} voxels is seen in windows."""
+{mirror}{least}Scans of at most {side} voxels a side and {voxels} in all are taken; a brain box above {window} voxels
+is seen in windows."""
 
 
 def _shown(config: "Config") -> dict[str, Any]:

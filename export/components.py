@@ -67,6 +67,15 @@ def count_components(mask: Tensor, connectivity: int) -> Tensor:
     return tf.reduce_sum(tf.cast(root == tf.range(tf.shape(root)[0]), tf.int32))
 
 
+def without_small(mask: Tensor, least: Tensor, connectivity: int) -> Tensor:
+    """A bool mask [X, Y, Z] without its components of fewer than `least` voxels (int32)."""
+    volume = padded(mask)
+    runs = true_runs(volume)
+    root = labels(runs, tf.shape(volume), connectivity)
+    voxels = tf.math.unsorted_segment_sum(runs.end - runs.begin, root, tf.shape(root)[0])
+    return paint(volume, runs, tf.gather(voxels, root) < least, False)[1:-1, 1:-1, 1:-1]
+
+
 def paint(volume: Tensor, runs: Runs, chosen: Tensor, value: bool) -> Tensor:
     """A padded volume with the chosen runs (bool [R]) set to `value`."""
     begin, end = tf.boolean_mask(runs.begin, chosen), tf.boolean_mask(runs.end, chosen)

@@ -3,6 +3,7 @@
 An answer is a flat dictionary of arrays, `SIGNATURE/inputs/NAME` and `SIGNATURE/outputs/NAME`, without the batch's dimension, so
 that one .npz file holds it and a process without this package can read it. Files are uint8 arrays.
 """
+import math
 import pathlib
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ import numpy as np
 from synergynet_tf.config import Config
 from synergynet_tf.data import nifti
 from synergynet_tf.data.layouts import Case
+from synergynet_tf.inference.lesions import least_voxels, without_small
 from synergynet_tf.inference.predictor import Predictor, Segmentation
 from synergynet_tf.ops import nms
 
@@ -32,10 +34,12 @@ def answers(networks: Sequence[Predictor], files: Mapping[str, pathlib.Path]) ->
     raw = np.stack([nifti.read(files[channel]).array for channel in config.data.channels], -1)
     on_grid = np.mean([c.on_grid(c.segmentation.probability) for c in cases], axis=0, dtype=np.float32)
     shift = np.tile(np.asarray(loaded.box[:3], np.float32), 2)
+    lesions = without_small(on_grid > np.float32(config.infer.threshold), _least(config, math.prod(loaded.grid.spacing)),
+                            config.lesions.connectivity)
     outputs = {
         "serving_default": _volume_outputs(np.mean([s.probability for s in plain], axis=0, dtype=np.float32), plain, config),
         "segment_raw": _volume_outputs(on_grid, [c.segmentation for c in cases], config, shift),
-        "segment_nifti": _file_outputs(on_grid > np.float32(config.infer.threshold), loaded.grid, config)}
+        "segment_nifti": _file_outputs(lesions, loaded.grid, config)}
     inputs = {"serving_default": {"z_scored_volume": loaded.image}, "segment_raw": {"raw_volume": raw},
               "segment_nifti": {f"{channel}_bytes": _as_array(files[channel].read_bytes()) for channel in config.data.channels}}
     return ({f"{name}/inputs/{key}": value for name, group in inputs.items() for key, value in group.items()}
@@ -44,16 +48,22 @@ def answers(networks: Sequence[Predictor], files: Mapping[str, pathlib.Path]) ->
 
 def _volume_outputs(probability: np.ndarray, segmentations: Sequence[Segmentation], config: Config,
                     shift: np.ndarray | float = 0) -> dict[str, np.ndarray]:
-    boxes, scores = (np.concatenate([getattr(s.detections, name) for s in segmentations]) for name in ("boxes", "scores"))
-    if len(segmentations) > 1 and len(scores):
+    found = [part.merged.detections for s in segmentations for part in s.parts]
+    boxes, scores = (np.concatenate([getattr(rows, name) for rows in found]) for name in ("boxes", "scores"))
+    mask = without_small(probability > np.float32(config.infer.threshold), _least(config, 1.0), config.lesions.connectivity)
+    if len(found) > 1 and len(scores):
         kept, valid = nms.nms_3d(boxes, scores, np.ones(len(scores), bool), config.detector.final_nms_iou, DETECTIONS)
         rows = np.asarray(kept)[np.asarray(valid)]
         boxes, scores = boxes[rows], scores[rows]
     empty = DETECTIONS - len(scores[:DETECTIONS])
-    return {"probability": probability, "mask": (probability > np.float32(config.infer.threshold)).astype(np.uint8),
+    return {"probability": probability, "mask": mask.astype(np.uint8),
             "detection_boxes": np.pad((boxes + shift)[:DETECTIONS], ((0, empty), (0, 0))).astype(np.float32),
             "detection_scores": np.pad(scores[:DETECTIONS], (0, empty)),
             "detection_valid": np.arange(DETECTIONS) < len(scores)}
+
+
+def _least(config: Config, voxel_mm3: float) -> int:
+    return least_voxels(config.infer.min_lesion, voxel_mm3)
 
 
 def _file_outputs(mask: np.ndarray, grid: nifti.Volume, config: Config) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from synergynet_tf.errors import InputError, command
 from synergynet_tf.files import claim, keep_apart, make_own, temporary
-from synergynet_tf.predict import identity, overridden
+from synergynet_tf.networks import Changes, add_arguments, identity, load_networks
 from synergynet_tf.startup import import_tensorflow
 
 from .settings import Container, Limits
@@ -36,12 +36,7 @@ def main(argv: list[str] | None = None) -> None:
     if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", given.name):
         raise InputError(f"--name is {given.name!r}, but it becomes part of an address: use letters, digits, - and _")
     import_tensorflow()
-    from synergynet_tf.training.checkpoint import load_run
-
-    networks = []
-    for run in given.run:
-        model, config = load_run(run, given.weights)
-        networks.append((model, overridden(config, given.coverage, given.gamma, given.threshold)))
+    networks = load_networks(given.run, given.weights, Changes.of(given))
     identities = [identity(run, given.weights) for run in given.run]
     print(export_networks(networks, identities, given.out, given.name, limits, given.run, container))
 
@@ -52,7 +47,7 @@ def export_networks(networks: "list[tuple[Any, Config]]", identities: list[dict[
 
     Args:
         networks: each model with its configuration; more than one are averaged.
-        identities: what names each network (`predict.identity`), for the model card.
+        identities: what names each network (`networks.identity`), for the model card.
         out, name: the SavedModel becomes `out/name/VERSION`.
         runs: the networks' run folders, for the model card.
         container: how it is run; none: the defaults.
@@ -122,15 +117,9 @@ def _publish(unfinished: pathlib.Path, base: pathlib.Path) -> pathlib.Path:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m export.saved_model", description=DESCRIPTION, epilog=EPILOG,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=pathlib.Path, required=True, action="append",
-                        help="run folder that `synergynet_tf.train` has made; several times for an ensemble")
     parser.add_argument("--out", type=pathlib.Path, required=True, metavar="DIR", help="folder of the bundle; made if absent")
     parser.add_argument("--name", default="synergynet", help="the model's name on the server (default: %(default)s)")
-    parser.add_argument("--weights", choices=("best", "last"), default="best",
-                        help="the checkpoint with the best validation score, or the last one (default: best)")
-    parser.add_argument("--coverage", choices=("whole", "windows", "centre"), help="as of `predict` (default: the run's)")
-    parser.add_argument("--gamma", type=float, help="weight of the local branch in the fusion, 0 to 1 (default: the run's)")
-    parser.add_argument("--threshold", type=float, help="a voxel is lesion above this probability (default: the run's)")
+    add_arguments(parser)
     for field, what in zip(dataclasses.fields(Limits), (
             "longest side of a scan, voxels", "most voxels of a scan",
             "a brain box of more voxels is seen in windows of infer.window, not in one pass: less memory")):

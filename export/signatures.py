@@ -7,7 +7,8 @@
 Every input and output has the batch first. Volumes are taken one after the other: what one needs of memory is the most that a
 request needs, and a volume's answer does not depend on what it came with.
 
-Several networks answer as one: their probabilities are averaged, and their detections suppressed together.
+Several networks answer as one, and with `infer.mirror` each as two: their probabilities are averaged, and their detections
+suppressed together. Where no header tells a voxel's size, it is 1 mm3 to `infer.min_lesion`.
 """
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,13 +17,14 @@ from typing import Any
 import tensorflow as tf
 
 from synergynet_tf.config import Config
-from synergynet_tf.errors import InputError
+from synergynet_tf.inference.ensemble import require_agreement
+from synergynet_tf.inference.mirror import mirrored
 from synergynet_tf.ops import nms
 from synergynet_tf.structures import Prediction
 
 from . import brain, nifti, windows
 from .checks import checked
-from .components import count_components
+from .components import count_components, without_small
 from .settings import Limits
 from .windows import Answer, Found
 
@@ -53,7 +55,7 @@ class Segmenter:
     """
 
     def __init__(self, members: Sequence[Member], limits: Limits):
-        _check_agreement([member.config for member in members])
+        require_agreement([member.config for member in members])
         self._members, self._limits, self._config = tuple(members), limits, members[0].config
         self.module = tf.Module(name="synergynet")
         self.module.weights = [v if isinstance(v, tf.Variable) else v.value for member in members for v in member.weights]
@@ -103,7 +105,8 @@ class Segmenter:
             flair = scans[channels.index("flair")]
             arrays = [scan.array if scan is flair else nifti.check_same_grid(flair, scan, channel).array
                       for scan, channel in zip(scans, channels)]
-            mask = self._segment_scan(arrays, channels).probability > config.infer.threshold
+            voxel_mm3 = 1000 * nifti.voxel_ml(flair)
+            mask = self._mask(self._segment_scan(arrays, channels).probability, voxel_mm3)
             voxels = tf.cast(tf.math.count_nonzero(mask), tf.float64)
             return {"mask_bytes": nifti.write_mask(tf.cast(mask, tf.uint8), flair),
                     "lesion_count": count_components(mask, config.lesions.connectivity),
@@ -134,9 +137,10 @@ class Segmenter:
     def _ask_members(self, image: Tensor) -> Answer:
         answers = []
         for member in self._members:
-            with tf.control_dependencies([answers[-1].probability] if answers else []):     # not at once: memory
-                image = tf.identity(image)
-            answers.append(windows.segment(member.model, member.config, image, self._limits.max_window_voxels))
+            for model in (member.model, mirrored(member.model)) if member.config.infer.mirror else (member.model,):
+                with tf.control_dependencies([answers[-1].probability] if answers else []):     # not at once: memory
+                    image = tf.identity(image)
+                answers.append(windows.segment(model, member.config, image, self._limits.max_window_voxels))
         mean = tf.add_n([answer.probability for answer in answers]) / len(answers)
         return Answer(mean, self._united([answer.found for answer in answers]),
                       tf.reduce_all(tf.stack([answer.finite for answer in answers])))
@@ -150,8 +154,16 @@ class Segmenter:
         missing = max(DETECTIONS - found[0].scores.shape[0], 0)
         return Found(*(tf.pad(values, [[0, missing]] + [[0, 0]] * (values.shape.rank - 1))[:DETECTIONS] for values in found[0]))
 
+    def _mask(self, probability: Tensor, voxel_mm3: Tensor) -> Tensor:
+        """Bool [X, Y, Z]: above the threshold, in lesions of at least `infer.min_lesion` mm3; voxel_mm3: float64."""
+        infer, mask = self._config.infer, probability > self._config.infer.threshold
+        if not infer.min_lesion:
+            return mask
+        least = tf.math.ceil(infer.min_lesion / voxel_mm3 - 1e-6)
+        return without_small(mask, tf.cast(least, tf.int32), self._config.lesions.connectivity)
+
     def _outputs(self, answer: Answer) -> dict[str, Tensor]:
-        mask = tf.cast(answer.probability > self._config.infer.threshold, tf.uint8)
+        mask = tf.cast(self._mask(answer.probability, tf.constant(1.0, tf.float64)), tf.uint8)
         return {"probability": answer.probability, "mask": mask, "detection_boxes": answer.found.boxes,
                 "detection_scores": answer.found.scores, "detection_valid": answer.found.valid}
 
@@ -161,13 +173,3 @@ def _volume_outputs() -> dict[str, tf.TensorSpec]:
     return {"probability": tf.TensorSpec(grid, tf.float32), "mask": tf.TensorSpec(grid, tf.uint8),
             "detection_boxes": tf.TensorSpec([DETECTIONS, 6], tf.float32),
             "detection_scores": tf.TensorSpec([DETECTIONS], tf.float32), "detection_valid": tf.TensorSpec([DETECTIONS], tf.bool)}
-
-
-def _check_agreement(configs: Sequence[Config]) -> None:
-    first = configs[0]
-    for config in configs[1:]:
-        for name, own, other in (("data.channels", config.data.channels, first.data.channels),
-                                 ("infer.threshold", config.infer.threshold, first.infer.threshold),
-                                 ("lesions.connectivity", config.lesions.connectivity, first.lesions.connectivity)):
-            if own != other:
-                raise InputError(f"{name} is {own} in one run, but {other} in another: only runs that agree make an ensemble")

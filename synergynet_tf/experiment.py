@@ -173,7 +173,7 @@ def report(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pa
 
 def _networks(folds: Sequence[Fold], systems: Sequence[str]) -> list[tuple[str, str]]:
     """What names the trained networks for good: the SHA-256 of each one's checkpoint."""
-    from synergynet_tf.predict import identity
+    from synergynet_tf.networks import identity
 
     return [(f"{name}, {fold.folder.name}", f"SHA-256 {identity(fold.folder / name / 'run', 'best')['sha256']}")
             for name in systems if name in TRAINED for fold in folds]

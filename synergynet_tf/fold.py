@@ -96,7 +96,7 @@ def _network(system: str, fold: Fold):
 def _job(system: str, fold: Fold, folder: pathlib.Path) -> "Job":
     """What a system's segmentations are made by."""
     from synergynet_tf.inference.ensemble import ensemble_config
-    from synergynet_tf.predict import identity
+    from synergynet_tf.networks import identity
     from synergynet_tf.segmenting import Job
     from synergynet_tf.training import checkpoint
 

@@ -1,8 +1,6 @@
 """Segment scans: `python -m synergynet_tf.predict --run RUN --out DIR INPUT...`."""
 import argparse
-import dataclasses
 import functools
-import hashlib
 import math
 import pathlib
 import sys
@@ -10,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from synergynet_tf import progress
+from synergynet_tf import networks, progress
 from synergynet_tf.errors import InputError, command
 from synergynet_tf.files import claim, make_folder
 from synergynet_tf.startup import import_tensorflow
@@ -45,21 +43,21 @@ def main(argv: list[str] | None = None) -> None:
     from synergynet_tf.inference.budget import GB
     from synergynet_tf.inference.predictor import Predictor
     from synergynet_tf.segmenting import Job, unfinished
-    from synergynet_tf.training.checkpoint import load_run
 
-    model, config = load_run(given.run, given.weights)
-    config = overridden(config, given.coverage, given.gamma, given.threshold)
+    changes = networks.Changes.of(given)
+    (model, config), *others = networks.load_networks(given.run, given.weights, changes)
     cases, failed = find_cases(given, config)
     total = len(cases) + len(failed)
-    checkpoint = identity(given.run, given.weights)
+    checkpoint = networks.joint_identity(given.run, given.weights)
     memory = None if given.memory_budget is None else given.memory_budget * GB
-    job = Job(given.run.absolute(), given.weights, config, checkpoint, given.out.absolute(), given.picture, memory)
+    first, *further = (run.absolute() for run in given.run)
+    job = Job(first, given.weights, config, checkpoint, given.out.absolute(), given.picture, memory, tuple(further), changes)
     wanted = unfinished(cases, job) if given.resume else cases
     claim_outputs(wanted, given)
     if given.workers:
         outcomes = segment_shared(wanted, job, given.workers, given.cluster)
     else:
-        outcomes = segment(wanted, Predictor(model, config, memory), job)
+        outcomes = segment(wanted, Predictor(model, config, memory, others), job)
     for name, error in outcomes:
         failed.append(name)
         if total == 1:
@@ -77,7 +75,8 @@ def claim_outputs(cases: "Sequence[Case]", given: argparse.Namespace) -> None:
     from synergynet_tf.data.layouts.sources import sources
 
     kinds = [*OUTPUTS, *([".png"] if given.picture else [])]
-    read = [file for path in given.input for file in sources(path)] + sources(given.run / f"{given.weights}.npz", cases)
+    read = [file for path in given.input for file in sources(path)]
+    read += [file for run in given.run for file in sources(run / f"{given.weights}.npz", cases)]
     claim("--out", [*(given.out / f"{case.name}{kind}" for case in cases for kind in kinds),
                     *([given.out / "report"] if given.report else [])], read)
 
@@ -183,20 +182,6 @@ def scan_case(flair: pathlib.Path, t2: pathlib.Path | None, channels: Sequence[s
     return Case(name or stem, name or stem, "", {channel: images[channel] for channel in channels}, None, None)
 
 
-def identity(run: pathlib.Path, weights: str) -> dict[str, str]:
-    """What names a network for good: its run, which weights, and the SHA-256 of the checkpoint file."""
-    content = (run / f"{weights}.npz").read_bytes()
-    return {"run": run.resolve().name, "weights": weights, "sha256": hashlib.sha256(content).hexdigest()}
-
-
-def overridden(config: "Config", coverage: str | None, gamma: float | None, threshold: float | None) -> "Config":
-    """The run's configuration with what the command line sets otherwise; None keeps the run's. Raises InputError out of range."""
-    infer = {name: value for name, value in (("coverage", coverage), ("threshold", threshold)) if value is not None}
-    fusion = {} if gamma is None else {"gamma": gamma}
-    return dataclasses.replace(config, infer=dataclasses.replace(config.infer, **infer),
-                               fusion=dataclasses.replace(config.fusion, **fusion))
-
-
 def _raters(given: argparse.Namespace, config: "Config") -> str | None:
     """Whose reference is drawn where two have made one: the run's choice, the first of both; none where no picture is drawn."""
     chosen = given.raters or config.data.raters
@@ -206,9 +191,9 @@ def _raters(given: argparse.Namespace, config: "Config") -> str | None:
 def _split_cases(given: argparse.Namespace, config: "Config") -> "list[Case]":
     from synergynet_tf.data import identity
 
-    chosen = identity.cases_of(given.run, given.split, config.data.channels, require_lesions=False)
+    chosen = identity.cases_of(given.run[0], given.split, config.data.channels, require_lesions=False)
     if not chosen:
-        raise InputError(f"{given.run}/manifest.csv: the split {given.split} holds no case; choose another --split")
+        raise InputError(f"{given.run[0]}/manifest.csv: the split {given.split} holds no case; choose another --split")
     return chosen
 
 
@@ -231,9 +216,10 @@ def _check_arguments(given: argparse.Namespace) -> None:
         raise InputError(f"--workers is {given.workers}, but at least 1 is needed")
     if given.cluster and not given.workers:
         raise InputError(f"--cluster is {given.cluster}, but it is for --workers: say how many are to share the cases")
-    if not (given.run / f"{given.weights}.npz").is_file():
-        raise InputError(f"{given.run}: holds no {given.weights}.npz; name the folder of a run that "
-                         "`python -m synergynet_tf.train` has made, or choose other --weights")
+    for run in given.run:
+        if not (run / f"{given.weights}.npz").is_file():
+            raise InputError(f"{run}: holds no {given.weights}.npz; name the folder of a run that "
+                             "`python -m synergynet_tf.train` has made, or choose other --weights")
 
 
 def _joined(paths: Sequence[pathlib.Path]) -> str:
@@ -264,22 +250,15 @@ def _parser() -> argparse.ArgumentParser:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("input", nargs="*", type=pathlib.Path, metavar="INPUT",
                         help="FLAIR files, folders of cases, CSV manifests, in any number")
-    parser.add_argument("--run", type=pathlib.Path, required=True, help="run folder that `synergynet_tf.train` has made")
+    networks.add_arguments(parser)
     parser.add_argument("--out", type=pathlib.Path, required=True, metavar="DIR", help="folder for the results; made if absent")
     parser.add_argument("--t2", type=pathlib.Path, metavar="FILE",
                         help="the T2 scan that goes with a single FLAIR file, if the network was trained with T2")
     parser.add_argument("--split", choices=("train", "validation", "test"),
-                        help="instead of INPUT: the run's own cases of this split")
-    parser.add_argument("--coverage", choices=("whole", "windows", "centre"),
-                        help="the whole brain at once, in overlapping windows (less memory), or the paper's centre crop alone "
-                             "(default: the run's)")
+                        help="instead of INPUT: the (first) run's own cases of this split")
     parser.add_argument("--memory-budget", type=float, metavar="GB",
                         help="take no more memory: the whole brain at once if it fits, else the largest windows that do "
                              "(GB of 2**30 bytes, the whole process)")
-    parser.add_argument("--gamma", type=float, help="weight of the local branch in the fusion, 0 to 1 (default: the run's)")
-    parser.add_argument("--threshold", type=float, help="a voxel is lesion above this probability (default: the run's)")
-    parser.add_argument("--weights", choices=("best", "last"), default="best",
-                        help="the checkpoint with the best validation score, or the last one (default: best)")
     parser.add_argument("--report", action="store_true",
                         help="also write report/index.html, which opens offline: a page a case with its lesions in a viewer, and "
                              "for several scans of a patient on one grid the new, enlarged, shrunk and resolved lesions")

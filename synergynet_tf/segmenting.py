@@ -14,6 +14,7 @@ from synergynet_tf.errors import InputError
 from synergynet_tf.inference import outputs
 from synergynet_tf.inference.budget import described
 from synergynet_tf.inference.predictor import CasePrediction, Predictor
+from synergynet_tf.networks import Changes, load_networks
 from synergynet_tf.sealed import is_intact
 
 
@@ -28,6 +29,8 @@ class Job:
     out: pathlib.Path
     picture: bool
     memory: float | None = None     # bytes that a process may take; see `inference.budget`
+    others: tuple[pathlib.Path, ...] = ()       # further runs, averaged with it
+    changes: Changes = Changes()    # what the command line sets otherwise than each run
 
     def seen(self, case: Case) -> Case:
         """The case without its reference, which is only drawn."""
@@ -87,11 +90,11 @@ def make_worker(job: Job, threads: int) -> Callable[[Case], str]:
     import tensorflow as tf
 
     from synergynet_tf.startup import import_tensorflow
-    from synergynet_tf.training.checkpoint import load_run
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     import_tensorflow()
-    predictor = Predictor(load_run(job.run, job.weights)[0], job.config, job.memory)
+    (model, _), *others = load_networks((job.run, *job.others), job.weights, job.changes)
+    predictor = Predictor(model, job.config, job.memory, others)
     return lambda case: segment_read(job, predictor, read_case(predictor, case))
 
 
@@ -115,7 +118,8 @@ def _made_by(case: Case, job: Job) -> dict[str, Any]:
     coverage = {"coverage": config.infer.coverage} if job.memory is None else {}
     images = {channel: str(case.images[channel].absolute()) for channel in config.data.channels}
     return {"checkpoint": job.checkpoint, "images": images, **coverage, "gamma": config.fusion.gamma,
-            "threshold": config.infer.threshold, "connectivity": config.lesions.connectivity}
+            "threshold": config.infer.threshold, "mirror": config.infer.mirror, "min_lesion": config.infer.min_lesion,
+            "connectivity": config.lesions.connectivity}
 
 
 def _draw(prediction: CasePrediction, folder: pathlib.Path, summary: dict[str, Any]) -> pathlib.Path:

@@ -104,6 +104,31 @@ def test_what_is_wrong_is_said_in_one_line(run, tmp_path, capsys, arguments, sai
     assert not list((tmp_path / "out").glob("*"))
 
 
+def test_several_runs_a_mirror_and_a_least_volume(run, tmp_path, monkeypatch, capsys):
+    scan, other = write_scan(tmp_path / "a.nii.gz"), tmp_path / "other"
+    other.mkdir()
+    (other / "best.npz").write_bytes(b"others")
+    said = {run[0]: network, other: lambda image: network(image)._replace(global_logits=-9 * tf.ones_like(image))}
+    settings = {run[0]: Config(), other: Config()}
+    monkeypatch.setattr(checkpoint, "load_run", lambda run, which: (said[run], settings[run]))
+    assert call(run, tmp_path / "one", scan) == 0
+    assert call(run, tmp_path / "two", "--run", other, "--mirror", scan) == 0
+    one, two = (nib.load(tmp_path / name / "a_probability.nii.gz").get_fdata() for name in ("one", "two"))
+    np.testing.assert_allclose(two, one / 2, atol=2e-4)
+    summary = json.loads((tmp_path / "two" / "a_lesions.json").read_text())
+    sums = (hashlib.sha256(content).hexdigest() for content in (b"weights", b"others"))
+    assert summary["checkpoint"] == {"run": "run, other", "weights": "best", "sha256": ", ".join(sums)}
+    assert summary["mirror"] is True and summary["min_lesion"] == 0
+    for least, count in ((18, 1), (18.5, 0)):                           # the lesion has 18 mm3
+        assert call(run, tmp_path / str(least), "--min-lesion", least, scan) == 0
+        summary = json.loads((tmp_path / str(least) / "a_lesions.json").read_text())
+        assert (summary["count"], summary["min_lesion"]) == (count, least)
+    settings[other] = dataclasses.replace(Config(), lesions=dataclasses.replace(Config().lesions, connectivity=6))
+    capsys.readouterr()
+    assert call(run, tmp_path / "three", "--run", other, scan) == 2
+    assert "lesions.connectivity is 6 in one run, but 18 in another" in capsys.readouterr().err
+
+
 def test_no_input_is_refused(run, tmp_path, capsys):
     assert call(run, tmp_path / "out") == 2
     assert "no INPUT" in capsys.readouterr().err

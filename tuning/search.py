@@ -230,16 +230,17 @@ def _report(tuner: "SynergyTuner", space: Space, config: Config, objective: Obje
 
 def _scan(run: Path, cases: "tuple[Case, ...]", folder: Path, objective: Objective) -> "Scan":
     """Scan a run's best checkpoint on the given cases; what its branches say is kept in `folder`."""
-    from synergynet_tf import predict
     from synergynet_tf.inference.predictor import Predictor
+    from synergynet_tf.networks import identity
     from synergynet_tf.training.checkpoint import load_run
 
     from . import gamma_scan
 
     model, config = load_run(run)
     with progress.bar("branches of the validation cases", len(cases)) as advance:
-        weights = predict.identity(run, "best")["sha256"]
-        cached = gamma_scan.cache_branches(Predictor(model, config), cases, folder, weights, advance)
+        weights = identity(run, "best")["sha256"]
+        plain = dataclasses.replace(config, infer=dataclasses.replace(config.infer, mirror=False))      # its branches, once
+        cached = gamma_scan.cache_branches(Predictor(model, plain), cases, folder, weights, advance)
     with progress.bar("gamma and threshold", 2 * len(cases)) as advance:
         return gamma_scan.scan(cached, objective, config.infer.threshold, config.lesions.connectivity, advance)
 

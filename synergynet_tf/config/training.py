@@ -69,8 +69,10 @@ class InferConfig(Settings):
     window: tuple[int, int, int] = (128, 160, 128)
     overlap: float = 0.5                        # share of a window's side; beyond 0.9 windows would be without number
     threshold: float = 0.5                      # on the fused probability
+    mirror: bool = False                        # also look at the image mirrored left-right, and average: twice the time
+    min_lesion: float = 0.0                     # mm3: smaller predicted lesions are dropped
 
-    GROUP, LIMITS = "infer", {"window": (8, LONGEST), "overlap": (0, 0.9), "threshold": (0, 1)}
+    GROUP, LIMITS = "infer", {"window": (8, LONGEST), "overlap": (0, 0.9), "threshold": (0, 1), "min_lesion": (0, 1e6)}
 
     def check(self) -> None:
         """The sides are the network's, the threshold parts something."""

@@ -1,10 +1,11 @@
-"""The paper's Ensemble: a U-Net and a Mask R-CNN that were trained apart, fused by eq. 1 after the fact (paper, 3)."""
+"""Networks that answer together: the paper's Ensemble of a U-Net and a Mask R-CNN (paper, 3), and several runs as one."""
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
 from synergynet_tf.config import Config, FusionConfig
+from synergynet_tf.errors import InputError
 from synergynet_tf.structures import Prediction
 
 Network = Callable[[tf.Tensor], Prediction]
@@ -22,3 +23,16 @@ def ensemble_config(mask_rcnn: Config, gamma: float) -> Config:
     """What a Predictor of the ensemble is given: the Mask R-CNN's settings, but the fusion's gamma."""
     return dataclasses.replace(mask_rcnn, fusion=FusionConfig(gamma),
                                train=dataclasses.replace(mask_rcnn.train, system="synergynet"))
+
+
+def require_agreement(configs: Sequence[Config]) -> None:
+    """Raises InputError where networks whose probabilities are to be averaged see or mark differently."""
+    first = configs[0]
+    for config in configs[1:]:
+        for name, own, other in (("data.channels", config.data.channels, first.data.channels),
+                                 ("infer.threshold", config.infer.threshold, first.infer.threshold),
+                                 ("infer.mirror", config.infer.mirror, first.infer.mirror),
+                                 ("infer.min_lesion", config.infer.min_lesion, first.infer.min_lesion),
+                                 ("lesions.connectivity", config.lesions.connectivity, first.lesions.connectivity)):
+            if own != other:
+                raise InputError(f"{name} is {own} in one run, but {other} in another: only runs that agree make an ensemble")

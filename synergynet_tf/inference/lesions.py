@@ -1,4 +1,5 @@
 """The list of predicted lesions that stands beside a mask: place, size, score, and which branch found each."""
+import math
 from typing import Any, NamedTuple
 
 import cc3d
@@ -24,6 +25,21 @@ def score_map(boxes: np.ndarray, scores: np.ndarray, shape: tuple[int, int, int]
         part = best[tuple(slice(a, b) for a, b in zip(low, high))]
         np.maximum(part, score, out=part)
     return best
+
+
+def least_voxels(min_mm3: float, voxel_mm3: float) -> int:
+    """The fewest voxels that a predicted lesion of at least `min_mm3` has."""
+    return math.ceil(min_mm3 / voxel_mm3 - 1e-6)
+
+
+def without_small(mask: np.ndarray, least: int, connectivity: int) -> np.ndarray:
+    """A mask, bool [X, Y, Z], without its components of fewer than `least` voxels."""
+    if least <= 1:
+        return mask
+    labels = cc3d.connected_components(np.ascontiguousarray(mask, np.uint8), connectivity=connectivity)
+    kept = np.bincount(labels.ravel()) >= least
+    kept[0] = False
+    return kept[labels]
 
 
 def lesion_table(mask: np.ndarray, evidence: Evidence, affine: np.ndarray, connectivity: int) -> list[dict[str, Any]]:

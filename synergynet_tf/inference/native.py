@@ -1,4 +1,5 @@
 """A prediction on a prepared scan, carried back to the space that the scan was taken in."""
+import math
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import numpy as np
 from synergynet_tf.data import nifti
 from synergynet_tf.data.raw import record
 from synergynet_tf.data.raw.grid import grid_of
+from synergynet_tf.inference.lesions import least_voxels, without_small
 from synergynet_tf.inference.predictor import CasePrediction
 
 
@@ -28,5 +30,8 @@ def write_native(folder: Path, prediction: CasePrediction) -> Path | None:
     probability = prediction.on_grid(segmentation.probability)
     carried, own = record.to_own_space(probability, grid_of(flair), flair.path.parent, known)
     path = folder / f"{prediction.case.name}_mask_native.nii.gz"
-    nifti.write_like(path, carried > segmentation.threshold, own, np.uint8)
+    infer = prediction.config.infer
+    mask = without_small(carried > segmentation.threshold, least_voxels(infer.min_lesion, math.prod(own.spacing)),
+                         prediction.config.lesions.connectivity)
+    nifti.write_like(path, mask, own, np.uint8)
     return path

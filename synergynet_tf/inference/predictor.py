@@ -1,8 +1,10 @@
 """From a volume to its segmentation: the network on its windows, merged, fused, thresholded, inside the brain."""
 import dataclasses
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -14,8 +16,27 @@ from synergynet_tf.data.preprocess import LoadedCase
 from synergynet_tf.errors import InputError
 from synergynet_tf.inference import budget, coverage
 from synergynet_tf.inference.coverage import Triple, Window
-from synergynet_tf.inference.merge import Found, Merged, fused_probability, merge, sigmoid
+from synergynet_tf.inference.ensemble import Network, require_agreement
+from synergynet_tf.inference.lesions import least_voxels, without_small
+from synergynet_tf.inference.merge import Found, Merged, fused_probability, merge, sigmoid, unite
+from synergynet_tf.inference.mirror import mirrored
 from synergynet_tf.structures import Prediction
+
+
+class Part(NamedTuple):
+    """What one network said of a volume, and with which gamma its branches are fused."""
+
+    merged: Merged
+    gamma: float
+
+
+class Final(NamedTuple):
+    """How what several parts say becomes one."""
+
+    least_voxels: int = 0       # that a lesion has
+    connectivity: int = 18
+    nms_iou: float = 0.2        # boxes of different parts above it are one lesion
+    max_detections: int = 256
 
 
 @dataclass(frozen=True)
@@ -26,26 +47,37 @@ class Segmentation:
     brain: np.ndarray           # bool [X, Y, Z]
     gamma: float
     threshold: float            # a voxel is lesion above it
+    others: tuple[Part, ...] = ()       # what else is averaged: the mirrored image, further networks
+    final: Final = Final()
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All that is averaged."""
+        return (Part(self.merged, self.gamma), *self.others)
 
     @cached_property
     def probability(self) -> np.ndarray:
-        """Float32 [X, Y, Z], a multiple of `merge.PROBABILITY_STEP`; 0 outside the brain and where no window was."""
-        return np.where(self.brain, fused_probability(self.merged, self.gamma), np.float32(0))
+        """Float32 [X, Y, Z], the mean over `parts` of multiples of `merge.PROBABILITY_STEP`; 0 outside the brain and where no
+        window was."""
+        said = [fused_probability(part.merged, part.gamma) for part in self.parts]
+        return np.where(self.brain, sum(said[1:], said[0]) / np.float32(len(said)), np.float32(0))
 
     @cached_property
     def mask(self) -> np.ndarray:
-        """Bool [X, Y, Z]: the probability is above the threshold."""
-        return self.probability > self.threshold
+        """Bool [X, Y, Z]: the probability is above the threshold, in lesions of enough voxels."""
+        return without_small(self.probability > self.threshold, self.final.least_voxels, self.final.connectivity)
 
-    @property
+    @cached_property
     def detections(self) -> Found:
-        """Boxes in the volume's voxels and scores, best first, in NumPy."""
-        return self.merged.detections
+        """Boxes in the volume's voxels and scores, best first, in NumPy; those of several parts suppressed together."""
+        found = [part.merged.detections for part in self.parts]
+        unsure = [np.zeros(len(rows.scores), bool) for rows in found]
+        return found[0] if len(found) == 1 else unite(found, unsure, self.final.nms_iou, self.final.max_detections)
 
-    @property
+    @cached_property
     def covered(self) -> np.ndarray:
-        """Bool [X, Y, Z], where the local branch speaks."""
-        return self.merged.covered
+        """Bool [X, Y, Z], where a local branch speaks."""
+        return np.any([part.merged.covered for part in self.parts], axis=0)
 
     def fuse_at(self, gamma: float, threshold: float | None = None) -> "Segmentation":
         """The same volume with another gamma (and threshold), without running the network again.
@@ -56,13 +88,16 @@ class Segmentation:
         threshold = self.threshold if threshold is None else threshold
         FusionConfig(gamma=gamma)
         InferConfig(threshold=threshold)
-        return dataclasses.replace(self, gamma=gamma, threshold=threshold)
+        others = tuple(part._replace(gamma=gamma) for part in self.others)
+        return dataclasses.replace(self, gamma=gamma, threshold=threshold, others=others)
 
     def branch_masks(self) -> tuple[np.ndarray, np.ndarray]:
-        """What each branch alone is sure of: bool [X, Y, Z] of the local and of the global one, above the threshold."""
-        inside = self.brain & self.merged.seen
-        local = inside & self.covered & (sigmoid(self.merged.local_logits) > self.threshold)
-        return local, inside & (sigmoid(self.merged.global_logits) > self.threshold)
+        """What each branch alone is sure of, in any part: bool [X, Y, Z] of the local and the global one, above the threshold."""
+        local, unet = np.zeros(self.brain.shape, bool), np.zeros(self.brain.shape, bool)
+        for merged, _ in self.parts:
+            local |= merged.seen & merged.covered & (sigmoid(merged.local_logits) > self.threshold)
+            unet |= merged.seen & (sigmoid(merged.global_logits) > self.threshold)
+        return self.brain & local, self.brain & unet
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,25 +118,33 @@ class CasePrediction:
 
 
 class Predictor:
-    """Runs a network on whole volumes.
+    """Runs a network, or several as one, on whole volumes.
 
     Args:
         model: image float32 [1, X, Y, Z, C] (X, Y, Z multiples of 8) -> Prediction. It is traced once, for every shape.
         config: `infer`, `fusion`, `detector`, `mask` and `data.channels` are read; with `memory` also what the network's size is.
         memory: bytes that the process may take. For each volume the coverage is then the one that fits, see `budget`.
+        others: further networks and their configurations; the mean of all probabilities is taken.
+
+    Raises:
+        InputError: the networks do not agree (`ensemble.require_agreement`).
     """
 
-    def __init__(self, model: Callable[[tf.Tensor], Prediction], config: Config, memory: float | None = None):
+    def __init__(self, model: Network, config: Config, memory: float | None = None,
+                 others: Sequence[tuple[Network, Config]] = ()):
         self.config, self._memory = config, memory
+        require_agreement([config, *(own for _, own in others)])
         signature = tf.TensorSpec((1, None, None, None, len(config.data.channels)), tf.float32)
-        self._run = tf.function(lambda image: model(image), input_signature=[signature])
+        sides = (lambda network: network, mirrored) if config.infer.mirror else (lambda network: network,)
+        self._runs = [(_traced(side(network), signature), own) for network, own in ((model, config), *others) for side in sides]
 
-    def predict_volume(self, image: np.ndarray, brain: np.ndarray | None = None) -> Segmentation:
+    def predict_volume(self, image: np.ndarray, brain: np.ndarray | None = None, voxel_mm3: float = 1.0) -> Segmentation:
         """Segment one volume.
 
         Args:
             image: float32 [X, Y, Z, C], z-scored, 0 outside the brain.
             brain: bool [X, Y, Z]; nothing outside it is lesion. None: where the image is not 0.
+            voxel_mm3: a voxel's volume, for `infer.min_lesion`.
 
         Raises:
             InputError: the image has other channels than the network, the network's answer is not finite, memory ran out, or
@@ -112,10 +155,12 @@ class Predictor:
             raise InputError(f"the image has shape {image.shape}, but the network takes [X, Y, Z, {len(channels)}] "
                              f"({', '.join(channels)}): give it these channels")
         shape, infer, detector = image.shape[:3], self.infer_for(image.shape[:3]), self.config.detector
-        merged = merge(shape, self._predictions(image), infer.overlap, detector.final_nms_iou, detector.max_detections,
-                       self.config.mask.window)
+        first, *others = (Part(merge(shape, self._predictions(run, image), infer.overlap, own.detector.final_nms_iou,
+                                     own.detector.max_detections, own.mask.window), own.fusion.gamma) for run, own in self._runs)
         brain = (image != 0).any(axis=-1) if brain is None else brain
-        return Segmentation(merged, brain, self.config.fusion.gamma, infer.threshold)
+        final = Final(least_voxels(infer.min_lesion, voxel_mm3), self.config.lesions.connectivity, detector.final_nms_iou,
+                      detector.max_detections)
+        return Segmentation(first.merged, brain, first.gamma, infer.threshold, tuple(others), final)
 
     def load(self, case: Case) -> LoadedCase:
         """Read a case's files as the network takes them. Raises InputError as `preprocess.load_case`."""
@@ -124,7 +169,7 @@ class Predictor:
     def predict_loaded(self, loaded: LoadedCase) -> CasePrediction:
         """Segment a case that `load` gave. Raises InputError as `predict_volume`, naming the case's FLAIR file."""
         try:
-            segmentation = self.predict_volume(loaded.image, loaded.brain)
+            segmentation = self.predict_volume(loaded.image, loaded.brain, math.prod(loaded.grid.spacing))
         except InputError as error:
             raise InputError(f"{loaded.grid.path}: {error}") from None
         used = self.infer_for(loaded.image.shape[:3])
@@ -147,11 +192,11 @@ class Predictor:
             return [coverage.centre(shape, infer.window)]
         return coverage.windows(shape, infer.window, infer.overlap)
 
-    def _predictions(self, image: np.ndarray) -> Iterator[tuple[Window, Prediction]]:
+    def _predictions(self, run: Network, image: np.ndarray) -> Iterator[tuple[Window, Prediction]]:
         for window in self.windows(image.shape[:3]):
             part = coverage.extract(image, window)[None]
             try:
-                prediction = self._run(tf.constant(part, tf.float32))
+                prediction = run(tf.constant(part, tf.float32))
             except tf.errors.ResourceExhaustedError:
                 raise InputError(f"a window of {window.size} voxels does not fit into memory (--coverage "
                                  f"{self.config.infer.coverage}): use --coverage windows, or a smaller infer.window") from None
@@ -159,3 +204,7 @@ class Predictor:
                 raise InputError("the network's answer is not finite: its training diverged, or the image holds extreme values; "
                                  "use another checkpoint, or look at the image")
             yield window, prediction
+
+
+def _traced(network: Network, signature: tf.TensorSpec) -> Network:
+    return tf.function(lambda image: network(image), input_signature=[signature])

@@ -1,4 +1,5 @@
 """Scores of the network on whole cached scans, for the validation that training asks for."""
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -38,7 +39,7 @@ def make_scorer(cases: Sequence[CachedCase], config: Config,
 
 def _score(predictor: Predictor, case: CachedCase, config: Config) -> list[float]:
     """METRICS of a case."""
-    segmentation = predictor.predict_volume(np.asarray(case.image(), np.float32))
+    segmentation = predictor.predict_volume(np.asarray(case.image(), np.float32), voxel_mm3=math.prod(case.spacing))
     scores = score_case(np.asarray(case.instances()) > 0, segmentation.mask, segmentation.probability,
                         spacing=case.spacing, rule=LesionRule(config.lesions.connectivity), case=case.name)
     return [getattr(scores, name) for name in METRICS]

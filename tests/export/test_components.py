@@ -8,9 +8,15 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from export import brain, components
+from synergynet_tf.inference.lesions import without_small
 
 COUNT = {c: tf.function(lambda mask, c=c: components.count_components(mask, c),
                         [tf.TensorSpec([None] * 3, tf.bool)], autograph=False) for c in (6, 18, 26)}
+
+
+GIVEN = [tf.TensorSpec([None] * 3, tf.bool), tf.TensorSpec([], tf.int32)]
+WITHOUT = {c: tf.function(lambda mask, least, c=c: components.without_small(mask, least, c), GIVEN, autograph=False)
+           for c in (6, 18, 26)}
 
 
 @st.composite
@@ -26,6 +32,17 @@ def masks(draw) -> np.ndarray:
 def test_as_many_as_scipy_counts(connectivity, mask):
     near = ndimage.generate_binary_structure(3, {6: 1, 18: 2, 26: 3}[connectivity])
     assert COUNT[connectivity](mask) == ndimage.label(mask, near)[1]
+
+
+@pytest.mark.parametrize("connectivity", [6, 18, 26])
+@settings(max_examples=40, deadline=None)
+@given(mask=masks(), least=st.integers(0, 12))
+def test_small_components_go_as_predict_drops_them(connectivity, mask, least):
+    found = WITHOUT[connectivity](mask, least).numpy()
+    np.testing.assert_array_equal(found, without_small(mask, least, connectivity))
+    labels = cc3d.connected_components(found.astype(np.uint8), connectivity=connectivity)
+    assert (np.bincount(labels.ravel())[1:] >= least).all()
+    assert not (found & ~mask).any()
 
 
 @pytest.mark.parametrize("connectivity", [6, 18, 26])
