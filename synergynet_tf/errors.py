@@ -1,9 +1,12 @@
 """The one exception that a user can cause, and how a command shows it."""
+import contextlib
 import errno
 import functools
 import os
 import sys
 from collections.abc import Callable
+
+from synergynet_tf import signals
 
 # What the system says of files, in words that say what to do.
 REASONS = {
@@ -83,7 +86,8 @@ def command(main: Callable[[list[str] | None], None]) -> Callable[[list[str] | N
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")       # a name that this terminal cannot show ends nothing
         try:
-            main(argv)
+            with signals.orderly():
+                main(argv)
         except InputError as error:
             print_error(str(error))
             return 2
@@ -91,9 +95,11 @@ def command(main: Callable[[list[str] | None], None]) -> Callable[[list[str] | N
             what, remedy = reason(error)
             print_error(f"{error.filename or 'a file'}: {what}; {remedy}")
             return 2
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            return 130
+        except KeyboardInterrupt as error:
+            number = getattr(error, "number", signals.ENDING[0])
+            with contextlib.suppress(OSError):      # the terminal may be gone
+                print(signals.told(number), file=sys.stderr, flush=True)
+            return signals.status(number)
         return 0
 
     return run

@@ -2,14 +2,19 @@
 import contextlib
 import ctypes
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import active_children, parent_process
+from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing.process import BaseProcess
 
 from synergynet_tf.errors import InputError
+
+PR_SET_PDEATHSIG = 1        # of Linux's prctl: the signal that a process gets when its parent ends
 
 
 def cores() -> int:
@@ -27,24 +32,61 @@ def peak_memory() -> int:
 
 
 @contextlib.contextmanager
-def pool(workers: int, doing: str) -> Iterator[ProcessPoolExecutor]:
-    """Processes for the length of a `with`; what has not begun at its end is dropped. They are spawned, not forked: the caller
-    may hold TensorFlow's threads.
+def pool(workers: int, doing: str, begin: Callable[[], None] | None = None) -> Iterator[ProcessPoolExecutor]:
+    """Processes for the length of a `with`; what has not begun at its end is dropped, and they end with this one.
 
     Args:
         doing: what they do, "scoring" for one, for the message.
+        begin: what each calls first.
 
     Raises:
         InputError: a process was ended from outside.
     """
-    executor = ProcessPoolExecutor(workers, get_context("spawn"))
+    executor = ProcessPoolExecutor(workers, Children(), begin)
     try:
         yield executor
     except BrokenProcessPool:
         raise InputError(f"one of {workers} {doing} processes was ended from outside, for want of memory as a rule: "
                          "use fewer --workers") from None
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):      # what runs could take minutes
+        for child in active_children():
+            child.kill()
+        raise
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+class _Child(SpawnProcess):
+    """A process that ends with the one that started it, however that ends, and leaves Ctrl-C to it."""
+
+    def start(self) -> None:
+        """Start it. It inherits which signals are blocked, and so never meets them, not even while it begins."""
+        self._of_main = threading.current_thread() is threading.main_thread()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def run(self) -> None:
+        """Do what it is for."""
+        parent = parent_process()
+        if self._of_main and sys.platform == "linux":       # at once; it is of the thread that started this process, too
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+        super().run()
+
+
+class Children(SpawnContext):
+    """A context of multiprocessing whose processes are `_Child`ren: spawned, not forked, since who starts them may hold
+    TensorFlow's threads."""
+
+    Process = _Child
+
+
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
 
 
 @contextlib.contextmanager
