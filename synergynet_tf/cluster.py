@@ -4,11 +4,15 @@ A worker that dies loses its item, and another takes it; an item that cannot be 
 """
 import contextlib
 import os
+import secrets
 import socket
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
 from typing import Any, NamedTuple
 
+from synergynet_tf import signals
 from synergynet_tf.errors import InputError
 from synergynet_tf.processes import cores
 
@@ -34,16 +38,13 @@ def connected(workers: int, address: str | None) -> Iterator[None]:
     Raises:
         InputError: Ray is not installed, or there is no such cluster.
     """
-    try:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")       # it would report to its makers
-        os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")     # it would end workers for what others take
-        import ray
-    except ImportError:
-        raise InputError("ray is absent, which shares work among processes; install synergynet-tf[cluster]") from None
+    local = address in (None, "local")
+    ray = _ray(local)
     own = {"num_cpus": max(cores(), workers), "include_dashboard": False, "object_store_memory": OBJECT_STORE}
     try:
         _check_answers(address)
-        ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **(own if address in (None, "local") else {}))
+        with signals.kept():
+            ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **(own if local else {}))
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"--cluster is {address}, but no Ray answers there ({str(error).splitlines()[0]}); start it with "
                          "`ray start --head`, or leave --cluster out") from None
@@ -51,6 +52,25 @@ def connected(workers: int, address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _ray(local: bool) -> ModuleType:
+    """Ray, imported. One of this machine listens on loopback alone, to those who know its token: whoever reaches a Ray can run
+    code there. It reads the environment as it is imported. Raises InputError where it is not installed."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")       # it would report to its makers
+    os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")     # it would end workers for what others take
+    if local:
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"       # so it is called: no other machine takes part
+        if "ray" not in sys.modules and os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    try:
+        import ray
+        from ray._private import ray_constants
+
+        ray_constants.ENABLE_RAY_CLUSTER = not local        # where it was imported before
+    except ImportError:
+        raise InputError("ray is absent, which shares work among processes; install synergynet-tf[cluster]") from None
+    return ray
 
 
 def _check_answers(address: str | None) -> None:

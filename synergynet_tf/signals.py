@@ -42,19 +42,33 @@ def orderly() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    first, over = threading.Event(), threading.Event()
+    told_by, over = [], threading.Event()
 
     def end(number: int, _frame: object) -> None:
-        if not first.is_set():      # a second one comes too late to be of use
-            first.set()
+        told_by.append(number)
+        if len(told_by) == 1:       # a second one comes too late to be of use
             raise Ended(number)
 
     with _watched(over):
         before = {number: signal.signal(number, end) for number in ENDING if signal.getsignal(number) != signal.SIG_IGN}
         try:
             yield
+        except KeyboardInterrupt as error:      # a library may have raised its own in the place of ours
+            raise Ended(*told_by[:1]) from error
         finally:
             over.set()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """Undo at the end of a `with` what a library did to the handlers of signals that end."""
+    before = {number: signal.getsignal(number) for number in ENDING}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
             for number, handler in before.items():
                 signal.signal(number, handler)
 

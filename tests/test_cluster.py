@@ -34,8 +34,26 @@ def squares(folder, threads):
     return square
 
 
+def listening():
+    """The processes of this user that listen for others, by the address in hexadecimal digits (Linux)."""
+    rows = [line.split() for kind in ("tcp", "tcp6") for line in pathlib.Path(f"/proc/net/{kind}").read_text().splitlines()[1:]]
+    sockets = {f"socket:[{row[9]}]": row[1].split(":")[0] for row in rows if row[3] == "0A"}
+    found = {}
+    for file in pathlib.Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            if (address := sockets.get(os.readlink(file))) is not None:
+                found.setdefault(address, set()).add((file.parents[1] / "comm").read_text().strip())
+    return found
+
+
 def test_every_item_has_one_outcome_whatever_happens_to_its_worker(tmp_path):
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    others = {address: names for address, names in listening().items() if not address.endswith("0100007F")}
     with cluster.connected(2, None):
+        seen = listening()
+        assert {"gcs_server", "raylet"} <= set().union(*(names for where, names in seen.items() if where.endswith("0100007F")))
+        assert {where: names for where, names in seen.items() if not where.endswith("0100007F")} == others
+        assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
         outcomes = list(cluster.share(functools.partial(squares, tmp_path), range(20), 2))
     final = {outcome.item: outcome for outcome in outcomes if not outcome.again}
     assert len(outcomes) - len(final) == 2 + 1      # 4 twice, 5 once

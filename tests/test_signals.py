@@ -43,6 +43,24 @@ sys.exit(main())
 """
 
 
+RAY = """import sys, time
+from synergynet_tf import cluster
+from synergynet_tf.errors import command
+
+def make(threads):
+    return time.sleep
+
+@command
+def main(argv=None):
+    with cluster.connected(2, None):
+        for _ in cluster.share(make, range(1, 100), 2):
+            print("working", flush=True)
+
+if __name__ == "__main__":
+    sys.exit(main())
+"""
+
+
 @pytest.fixture
 def started(tmp_path):
     """Starts a script in a process group of its own; returns when it has begun its work."""
@@ -64,19 +82,19 @@ def started(tmp_path):
 
 
 def alive(group):
-    """The processes of a group that still run."""
+    """The processes of a group, or session, that still run."""
     found = []
     for status in pathlib.Path("/proc").glob("[0-9]*/stat"):
         try:
-            state, _, own = status.read_text().rpartition(")")[2].split()[:3]
+            state, _, *own = status.read_text().rpartition(")")[2].split()[:4]
         except OSError:
             continue
-        if int(own) == group and state != "Z":
+        if str(group) in own and state != "Z":
             found.append(int(status.parent.name))
     return found
 
 
-def gone(group, within=5.0):
+def gone(group, within=15.0):
     """Whether all processes of a group end within some seconds."""
     until = time.monotonic() + within
     while alive(group) and time.monotonic() < until:
@@ -114,3 +132,16 @@ def test_what_is_to_be_ignored_is_ignored(started):
     process.send_signal(signal.SIGHUP)
     process.communicate(timeout=60)
     assert process.returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, status, said", [("SIGINT", 130, "interrupted\n"), ("SIGTERM", 143, "ended by SIGTERM\n"),
+                                                ("SIGKILL", -9, "")])
+def test_a_ray_of_this_machine_ends_with_the_command(started, name, status, said):
+    pytest.importorskip("ray")
+    process = started(RAY, 1)
+    assert len(alive(process.pid)) >= 5
+    process.send_signal(getattr(signal, name))
+    _, errors = process.communicate(timeout=30)
+    assert (errors, process.returncode) == (said, status)
+    assert gone(process.pid, within=60.0)       # the workers at once, Ray's own agents when they have looked
