@@ -42,7 +42,8 @@ def pool(workers: int, doing: str, begin: Callable[[], None] | None = None) -> I
     Raises:
         InputError: a process was ended from outside.
     """
-    executor = ProcessPoolExecutor(workers, Children(), begin)
+    with _deaf():       # so is multiprocessing's own helper, which begins here
+        executor = ProcessPoolExecutor(workers, Children(), begin)
     try:
         yield executor
     except BrokenProcessPool:
@@ -56,17 +57,25 @@ def pool(workers: int, doing: str, begin: Callable[[], None] | None = None) -> I
         executor.shutdown(cancel_futures=True)
 
 
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """What is started within never meets the terminal's signals, not even while it begins: it inherits that they are blocked.
+    Here they come at the end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class _Child(SpawnProcess):
     """A process that ends with the one that started it, however that ends, and leaves Ctrl-C to it."""
 
     def start(self) -> None:
-        """Start it. It inherits which signals are blocked, and so never meets them, not even while it begins."""
+        """Start it."""
         self._of_main = threading.current_thread() is threading.main_thread()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
-        try:
+        with _deaf():
             super().start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def run(self) -> None:
         """Do what it is for."""
