@@ -6,7 +6,6 @@ tools' versions; a run that was killed goes on where it was, and an unchanged ca
 import csv
 import dataclasses
 import io
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed
@@ -87,11 +86,7 @@ def prepare_case(case: Case, folder: Path, config: RawConfig) -> Record:
 
 
 def _claim_files(case: Case, folder: Path) -> None:
-    """Raises InputError where a channel cannot name a file, or a file in the folder is not ours."""
-    for channel in case.images:
-        if not re.fullmatch(r"\w[\w.\-]*", channel):
-            raise InputError(f"case {case.name}: the channel name {channel!r} cannot name a file; use letters, digits, '_', '-' "
-                             "and '.'")
+    """Raises InputError where a file in the folder is not ours."""
     names = [*(f"{name}.nii.gz" for name in (*case.images, LESIONS)), record.OWN_BRAIN, record.FILE, record.PICTURE]
     claim("--raw", [folder / name for name in names])
     make_own(folder)
