@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from synergynet_tf import __version__
 from synergynet_tf.files import replace_file
+from synergynet_tf.stored import read_sums
 
 from .settings import Limits
 
@@ -25,15 +26,18 @@ def write_sums(folder: pathlib.Path, names: Iterable[str] = ()) -> None:
     replace_file(folder / SUMS, _sums(folder, files))
 
 
-def damaged(folder: pathlib.Path) -> list[str]:
-    """The files of a folder's sums that are absent or not as they were."""
-    found = []
-    for line in (folder / SUMS).read_text(encoding="utf-8").splitlines():
-        digest, name = line.split("  ", 1)
-        path = folder / name
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
-            found.append(name)
-    return found
+def damaged(folder: pathlib.Path, names: Iterable[str] = ()) -> list[str]:
+    """The files of a folder that are absent, not as their sums say, or have none though they must.
+
+    Args:
+        names: those that must have one; none: all in and below the folder, but for hidden ones.
+
+    Raises:
+        InputError: the sums cannot be read.
+    """
+    sums = read_sums(folder / SUMS, "list of SHA-256 sums", "copy or export the bundle again")
+    there = set(names) or {path.relative_to(folder).as_posix() for path in folder.rglob("[!.]*") if path.is_file()} - {SUMS}
+    return sorted(name for name in there | set(sums) if name not in sums or sums[name] != _sum(folder / name))
 
 
 def write_model_card(folder: pathlib.Path, networks: "Sequence[tuple[Any, Config]]", identities: Sequence[dict[str, str]],
@@ -114,5 +118,10 @@ def _scores(run: pathlib.Path, weights: str) -> str:
 
 
 def _sums(folder: pathlib.Path, files: Sequence[pathlib.Path]) -> bytes:
-    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}" for path in sorted(files)]
+    lines = [f"{_sum(path)}  {path.relative_to(folder).as_posix()}" for path in sorted(files)]
     return ("\n".join(lines) + "\n").encode()
+
+
+def _sum(path: pathlib.Path) -> str | None:
+    """The SHA-256 sum of a file; none where there is no file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None

@@ -58,7 +58,10 @@ class Library:
 
     def output(self, graph: ctypes.c_void_p, tensor: str) -> Output:
         name, index = tensor.split(":")
-        return Output(self.c.TF_GraphOperationByName(graph, name.encode()), int(index))
+        operation = self.c.TF_GraphOperationByName(graph, name.encode())
+        if not operation:       # else the run would end in a segmentation fault
+            raise RuntimeError(f"the graph has no operation {name}")
+        return Output(operation, int(index))
 
     def tensor(self, value: np.ndarray | bytes) -> ctypes.c_void_p:
         """An array, or a string, as a tensor with the batch's dimension added."""

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from synergynet_tf.errors import InputError, command
 from synergynet_tf.startup import import_tensorflow
+from synergynet_tf.stored import read_npz
 
 from .bundle import SUMS, damaged
+from .container import FILES
 from .saved_model import REFERENCE
 
 if TYPE_CHECKING:
@@ -57,10 +59,8 @@ def find_version(bundle: pathlib.Path, name: str | None = None) -> pathlib.Path:
 
 def check_files(bundle: pathlib.Path, version: pathlib.Path) -> None:
     """Raise InputError where a file is absent or not as its sum says."""
-    for folder in (bundle, version):
-        if not (folder / SUMS).is_file():
-            raise InputError(f"{folder}: holds no {SUMS}; export it again")
-        bad = damaged(folder)
+    for folder, names in ((bundle, FILES), (version, ())):
+        bad = damaged(folder, names)
         if bad:
             raise InputError(f"{folder}: {', '.join(bad)} absent or not as {SUMS} says; copy or export it again")
 
@@ -82,7 +82,7 @@ def check_answers(version: pathlib.Path, answers: pathlib.Path, what: str, repea
     """
     import numpy as np
 
-    expected = dict(np.load(answers))
+    expected = read_npz(answers, "archive of answers", "export the bundle again")
     with tempfile.TemporaryDirectory() as folder:
         out, graph = pathlib.Path(folder) / "out.npz", pathlib.Path(folder) / "graph.json"
         python = _run("run_python.py", version, answers, out, repeats)

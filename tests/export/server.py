@@ -76,6 +76,13 @@ def _check(model: Model, request, context) -> None:
         context.abort(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: Latest({request.model_spec.name})")
 
 
+def as_json(name: str, value):
+    """An output of one scan as TF Serving writes it: text as it is, but bytes, which the name tells, in base64."""
+    if name.endswith("_bytes"):
+        return {"b64": base64.b64encode(value).decode()}
+    return value.decode() if isinstance(value, bytes) else value.item()
+
+
 def rest_handler(model: Model) -> type:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -100,8 +107,7 @@ def rest_handler(model: Model) -> type:
             except tf.errors.InvalidArgumentError as error:
                 self._reply(400, {"error": error.message})
                 return
-            shown = [{name: {"b64": base64.b64encode(value[i]).decode()} if name.endswith("_bytes") else value[i].item()
-                      for name, value in outputs.items()} for i in range(len(rows))]
+            shown = [{name: as_json(name, value[i]) for name, value in outputs.items()} for i in range(len(rows))]
             self._reply(200, {"predictions": shown})
 
         def _path(self) -> str | None:

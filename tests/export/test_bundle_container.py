@@ -104,13 +104,35 @@ def test_a_changed_file_of_the_server_is_kept(tmp_path, monkeypatch):
 
     export()
     export()
-    assert damaged(tmp_path) == []
+    assert damaged(tmp_path, FILES) == []
     assert set((tmp_path / SUMS).read_text().split()[1::2]) == set(FILES)
     (tmp_path / "models.config").write_text("mine")
     with pytest.raises(InputError, match="models.config: lies there already"):
         export()
     assert (tmp_path / "models.config").read_text() == "mine"
     assert sorted(path.name for path in (tmp_path / "toy").iterdir()) == ["1", "2"]
+
+
+def test_sums_that_say_too_little_or_nonsense(tmp_path):
+    (tmp_path / "saved_model.pb").write_text("a")
+    (tmp_path / "variables").mkdir()
+    (tmp_path / "variables" / "index").write_text("b")
+    write_sums(tmp_path)
+    whole = (tmp_path / SUMS).read_text()
+    (tmp_path / ".DS_Store").touch()
+    assert damaged(tmp_path) == []
+    for some in ("", *whole.splitlines(keepends=True)):
+        (tmp_path / SUMS).write_text(some)
+        assert damaged(tmp_path)                    # a list that was cut off vouches for nothing
+    (tmp_path / SUMS).write_text(whole)
+    (tmp_path / "assets").write_text("of another")
+    assert damaged(tmp_path) == ["assets"]
+    assert damaged(tmp_path, ["saved_model.pb"]) == []
+    assert damaged(tmp_path, ["absent"]) == ["absent"]
+    for nonsense in ("no sums", f"{'0' * 64}  ../outside", "\xff\xfe", f"{'0' * 64}  /etc/passwd", whole * 2):
+        (tmp_path / SUMS).write_text(nonsense, encoding="latin-1")
+        with pytest.raises(InputError, match="SHA256SUMS"):
+            damaged(tmp_path)
 
 
 def test_sums_of_some_files(tmp_path):
