@@ -66,7 +66,7 @@ def _in_process(given: argparse.Namespace, out: pathlib.Path) -> Callable[[], No
 
     from synergynet_tf.data import nifti
     from synergynet_tf.inference.predictor import Predictor
-    from synergynet_tf.predict import scan_case
+    from synergynet_tf.inputs import scan_case
     from synergynet_tf.training.checkpoint import load_run
 
     model, config = load_run(given.run)

@@ -122,7 +122,7 @@ def _answers_to(given: argparse.Namespace) -> Iterator[tuple[pathlib.Path, pathl
     import numpy as np
 
     from synergynet_tf.inference.predictor import Predictor
-    from synergynet_tf.predict import scan_case
+    from synergynet_tf.inputs import scan_case
     from synergynet_tf.training.checkpoint import load_run
 
     from . import reference

@@ -52,9 +52,9 @@ def unwritable(path: object, error: OSError) -> InputError:
 
 
 def of_case(name: str, error: Exception) -> InputError:
-    """What is said of a case that failed, whatever failed: an InputError as it is, anything else with the case and a remedy."""
+    """What is said of a case that failed, whatever failed: it names the case, and is an InputError already or says what to do."""
     if isinstance(error, InputError):
-        return error
+        return error if name in str(error) else InputError(f"case {name}: {error}")
     said = (str(error).strip().splitlines() or [""])[0][:300]
     if isinstance(error, MemoryError):
         return InputError(f"case {name}: does not fit into memory{said and f' ({said})'}; end other programs, or use fewer "

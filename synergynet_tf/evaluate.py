@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from synergynet_tf import progress
 from synergynet_tf.data.layouts import RATERS
 from synergynet_tf.data.layouts.sources import sources
-from synergynet_tf.errors import InputError, command
+from synergynet_tf.errors import InputError, command, of_case, print_error, printable
 from synergynet_tf.files import claim, replace_file
 from synergynet_tf.pairs import Pair, find_pairs
 from synergynet_tf.processes import cores, pool
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     if given.cluster:
         scores = list(score_shared(pairs, rule, given.workers or cores(), given.cluster))
     else:
-        scores = score_pairs(pairs, rule, given.workers)
+        scores = score_usable(pairs, rule, given.workers)
     write_scores(scores, rule, out)
     _show(scores, rule, out)
     scored = {score.case for score in scores}
@@ -89,13 +89,53 @@ def score_pairs(pairs: Sequence[Pair], rule: "LesionRule | None" = None, workers
     Raises:
         InputError: as `score_files`; the first in the order of the pairs, and what has not begun is not scored.
     """
+    scores = []
+    for _, score in _outcomes(pairs, rule, workers):
+        if isinstance(score, InputError):
+            raise score
+        scores.append(score)
+    return scores
+
+
+def score_usable(pairs: Sequence[Pair], rule: "LesionRule", workers: int | None = None) -> "list[CaseScores]":
+    """As `score_pairs`, but pairs that cannot be scored are named on stderr and left out.
+
+    Raises:
+        InputError: no pair could be scored.
+    """
+    scores, errors = [], []
+    for _, score in _outcomes(pairs, rule, workers):
+        if isinstance(score, InputError):
+            errors.append(score)
+            if len(pairs) > 1:
+                print_error(str(score))
+        else:
+            scores.append(score)
+    if not scores:
+        raise errors[0] if len(errors) == 1 else InputError(f"none of the {len(pairs)} cases could be scored")
+    return scores
+
+
+def _outcomes(pairs: Sequence[Pair], rule: "LesionRule | None",
+              workers: int | None) -> "Iterator[tuple[Pair, CaseScores | InputError]]":
+    """Each pair, in their order, and its scores or why there are none, behind a bar."""
     if workers is None:
         workers = min(cores(), len(pairs)) if len(pairs) >= MANY_CASES else 1
+    score = functools.partial(_try_pair, rule=rule)
     if workers == 1:
-        return list(_with_progress(map(functools.partial(_score_pair, rule=rule), pairs), len(pairs)))
+        yield from zip(pairs, _with_progress(map(score, pairs), len(pairs)))
+        return
     with pool(workers, "scoring") as executor:
-        futures = [executor.submit(_score_pair, pair, rule) for pair in pairs]
-        return list(_with_progress((future.result() for future in futures), len(pairs)))
+        futures = [executor.submit(score, pair) for pair in pairs]
+        yield from zip(pairs, _with_progress((future.result() for future in futures), len(pairs)))
+
+
+def _try_pair(pair: Pair, rule: "LesionRule | None") -> "CaseScores | InputError":
+    """A pair's scores, or why there are none, whatever has failed: the others are still to be scored."""
+    try:
+        return _score_pair(pair, rule)
+    except Exception as error:
+        return of_case(pair.case, error)
 
 
 def score_shared(pairs: Sequence[Pair], rule: "LesionRule", workers: int, address: str) -> "Iterator[CaseScores]":
@@ -111,7 +151,7 @@ def score_shared(pairs: Sequence[Pair], rule: "LesionRule", workers: int, addres
         scores = {}
         for outcome in cluster.share(functools.partial(_make_scorer, rule), pairs, workers):
             if outcome.error:
-                print(f"{'' if outcome.again else 'error: '}{outcome.item.case}: {outcome.error}", file=sys.stderr)
+                print(printable(f"{'' if outcome.again else 'error: '}{outcome.item.case}: {outcome.error}"), file=sys.stderr)
             else:
                 scores[outcome.item.case] = outcome.value
             if not outcome.again:

@@ -1,12 +1,14 @@
 """One system on one split of a cohort: its settings, its training, its segmentations; resumed where it was stopped."""
+import contextlib
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from synergynet_tf import cli
 from synergynet_tf.config import Config
+from synergynet_tf.errors import InputError, of_case, print_error
 from synergynet_tf.files import digest, replace_file
 from synergynet_tf.sealed import is_intact, sealed
 from synergynet_tf.startup import import_tensorflow
@@ -123,11 +125,34 @@ def _segment(system: str, fold: Fold, folder: pathlib.Path, console: "Console") 
         return
     if fold.config.train.deterministic:     # as in the training, which may have been in an earlier process
         make_deterministic()
-    predictor = Predictor(_network(system, fold), job.config)
-    with progress.bar("segmenting", len(cases), console=console) as advance:
-        for _, read in one_ahead([job.seen(case) for case in cases], functools.partial(read_case, predictor)):
-            segment_read(job, predictor, read())
+    predictor = Predictor(_network(system, fold), job.config, share=1.0)
+    with progress.bar("segmenting", len(cases), console=console) as advance, _failures(folder) as noted:
+        for case, read in one_ahead([job.seen(case) for case in cases], functools.partial(read_case, predictor)):
+            with noted(case):
+                segment_read(job, predictor, read())
             advance()
+
+
+@contextlib.contextmanager
+def _failures(folder: pathlib.Path) -> Iterator[Callable[["Case"], contextlib.AbstractContextManager]]:
+    """A context for each case, in which it may fail of whatever it is: it is named on stderr and the others go on.
+
+    Raises InputError at the end, if any has failed.
+    """
+    failed = []
+
+    @contextlib.contextmanager
+    def noted(case: "Case") -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            print_error(str(of_case(case.name, error)))
+            failed.append(case.name)
+
+    yield noted
+    if failed:
+        raise InputError(f"{len(failed)} test cases could not be segmented: {', '.join(failed)}; mend them and give the same "
+                         f"command again: what is done is kept in {folder}")
 
 
 def _say_again(cases: "Sequence[Case]", folder: pathlib.Path, console: "Console") -> None:
@@ -145,10 +170,11 @@ def _run_lpa(fold: Fold, folder: pathlib.Path, console: "Console") -> None:
     by = {"model": digest(folder / "lpa.npz")}
     wanted = {case.name: by | {"inputs": identity.files_of(_unmarked(case), ("flair",))} for case in fold.split.test}
     pending = [case for case in fold.split.test if not is_intact(results / f"{case.name}_lpa.json", wanted[case.name])]
-    with progress.bar("segmenting", len(pending), console=console) as advance:
+    with progress.bar("segmenting", len(pending), console=console) as advance, _failures(results) as noted:
         for case in pending:
-            files = _write_lpa(_unmarked(case), model, results)
-            replace_file(results / f"{case.name}_lpa.json", sealed(wanted[case.name] | {"files": files}))
+            with noted(case):
+                files = _write_lpa(_unmarked(case), model, results)
+                replace_file(results / f"{case.name}_lpa.json", sealed(wanted[case.name] | {"files": files}))
             advance()
 
 

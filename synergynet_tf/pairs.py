@@ -1,10 +1,16 @@
 """Which files score which case: references in any layout, each with the prediction of its name."""
+import logging
 import pathlib
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from synergynet_tf.data.layouts import SUFFIXES, Case, discover, first_file
-from synergynet_tf.errors import InputError
+from synergynet_tf.data.layouts import RESULTS, Case, discover, first_file, is_scan, key, only, scans, stem
+from synergynet_tf.data.layouts.leftovers import leftovers
+from synergynet_tf.errors import InputError, printable
 
+log = logging.getLogger(__name__)
+
+NAMED = 5           # of many, in a line
 MANIFEST = "manifest.csv"
 
 
@@ -36,24 +42,44 @@ def find_pairs(reference: pathlib.Path, prediction: pathlib.Path, split: str | N
         split: keep the manifest's rows of this split only.
         raters: whose mask is the reference where two have drawn one, as `layouts.choose_raters` takes it.
 
+    What belongs to no case is named in the log.
+
     Raises:
-        InputError: nothing to score, or a file is missing; all that are missing are named.
+        InputError: nothing to score, or a file is missing; all that are missing are named. Or two files could be one.
     """
     if not prediction.is_dir():
         raise InputError(f"--prediction is {prediction}, but that is not a folder: name the folder that holds the predictions")
-    references = _references(reference, split, raters)
-    found = {case: first_file(prediction, (f"{case}_mask", case)) for case in references}
-    maps = {case: first_file(prediction, (f"{case}_probability",)) for case in references}
+    known = _references(reference, split, raters)
+    references = {name: case for name, case in known.items() if split in (None, case.split)}
+    files = scans(prediction)
+    found = {case: _first(files, (f"{case}_mask", case)) for case in references}
+    maps = {case: _first(files, (f"{case}_probability",)) for case in references}
     missing = [case for case in references if found[case] is None and maps[case] is None]
     if missing:
         raise InputError(f"{prediction} has no prediction for {len(missing)} of {len(found)} cases: {', '.join(missing)}; "
                          "write each as <case>_mask.nii.gz or <case>.nii.gz")
+    expected = {key(name + end) for name in known for end in ("", *RESULTS)}
+    _say(f"{prediction}: {{}} belong to no case of the reference: {{}}",
+         [path.name for name, paths in files.items() if name not in expected for path in paths], "file", "files")
     return [Pair(name, case.patient, case.lesions, found[name], maps[name], case.lesions2, case.combine)
             for name, case in sorted(references.items())]
 
 
+def _first(files: dict[str, list[pathlib.Path]], stems: Sequence[str]) -> pathlib.Path | None:
+    """The file of the first of these names that there is. Raises InputError where it has two suffixes."""
+    return next((only(files[key(name)], f"{name}, which is to be scored") for name in stems if key(name) in files), None)
+
+
+def _say(line: str, names: Iterable[str], one: str, many: str) -> None:
+    """Log a line on so many things, the first of them by name; nothing where there are none."""
+    names = [printable(name) for name in names]
+    if names:
+        shown = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+        log.warning("%s", line.format(f"{len(names)} {one if len(names) == 1 else many}", shown))
+
+
 def _references(reference: pathlib.Path, split: str | None, raters: str) -> dict[str, Case]:
-    """The cases of a reference by name, each with a mask."""
+    """The cases of a reference by name, each with a mask, but those of other splits, which may lack it."""
     if reference.is_file() or (reference / MANIFEST).is_file():
         return _manifest_references(reference, split, raters)
     if not reference.is_dir():
@@ -66,18 +92,24 @@ def _references(reference: pathlib.Path, split: str | None, raters: str) -> dict
 
 def _folder_references(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     """Masks by case, lying in the folder or in its cases' folders; empty where the folder is laid out otherwise."""
-    inside = sorted(folder.iterdir())
-    masks = [(_stem(path), path) for path in inside if path.is_file() and path.name.endswith(SUFFIXES)]
-    if "flair" in dict(masks):      # a case's own folder
+    inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    masks = [(stem(path), path) for path in inside if is_scan(path)]
+    if "flair" in (key(name) for name, _ in masks):      # a case's own folder
         return {}
-    if not masks:
-        cases = ((path.name, first_file(path, ("lesions",))) for path in inside if path.is_dir())
-        masks = [(case, mask) for case, mask in cases if mask is not None]
+    if masks:
+        if left := leftovers(folder, [Case(name, name, "", {}, mask, None) for name, mask in masks]):
+            log.warning("%s", left)
+    else:
+        cases = {path.name: first_file(path, ("lesions",)) for path in inside if path.is_dir()}
+        masks = [(case, mask) for case, mask in cases.items() if mask is not None]
+        if masks:
+            _say(f"{folder}: {{}} without lesions.nii.gz: {{}}", (case for case in cases if not cases[case]), "folder", "folders")
     named: dict[str, pathlib.Path] = {}
     for case, mask in masks:
-        if named.setdefault(case, mask) != mask:
-            raise InputError(f"case {case} has two reference masks, {named[case]} and {mask}: keep one")
-    return named
+        other = named.setdefault(key(case), mask)
+        if other != mask:
+            raise InputError(f"case {case} has two reference masks, {other} and {mask}: keep one")
+    return dict(masks)
 
 
 def _layout_references(folder: pathlib.Path, raters: str) -> dict[str, Case]:
@@ -90,19 +122,18 @@ def _layout_references(folder: pathlib.Path, raters: str) -> dict[str, Case]:
     found = {case.name: case for case in cases if case.lesions is not None}
     if not found:
         raise InputError(f"{folder} holds {len(cases)} cases, but none has a reference mask: there is nothing to score")
+    _say(f"{folder}: {{}} without a reference mask, not scored: {{}}", (case.name for case in cases if case.name not in found),
+         "case", "cases")
     return found
 
 
 def _manifest_references(manifest: pathlib.Path, split: str | None, raters: str) -> dict[str, Case]:
-    cases = [case for case in discover(manifest, "manifest", channels=(), raters=raters) if split in (None, case.split)]
+    every = discover(manifest, "manifest", channels=(), raters=raters)
+    cases = [case for case in every if split in (None, case.split)]
     if not cases:
         raise InputError(f"{manifest} has no case whose split is {split!r}: there is nothing to score")
     missing = [case.name for case in cases if case.lesions is None]
     if missing:
         raise InputError(f"{manifest} names no reference mask (column lesions) for {', '.join(missing)}: "
                          "add it, or take these rows out")
-    return {case.name: case for case in cases}
-
-
-def _stem(path: pathlib.Path) -> str:
-    return path.name.removesuffix(".gz").removesuffix(".nii")
+    return {case.name: case for case in every}

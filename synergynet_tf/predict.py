@@ -6,10 +6,11 @@ import pathlib
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from synergynet_tf import networks, progress
-from synergynet_tf.errors import InputError, command
+from synergynet_tf.errors import InputError, command, of_case, print_error, printable
 from synergynet_tf.files import claim, make_folder
 from synergynet_tf.startup import import_tensorflow
 
@@ -29,7 +30,6 @@ there is also <case>_mask_native.nii.gz, in the raw FLAIR's own space.
 
 A scan that cannot be used is named on stderr, and the others are still segmented. The exit status is 0 if all
 were segmented, 2 if any was not."""
-SCANS = (".nii", ".nii.gz")
 OUTPUTS = ("_mask.nii.gz", "_probability.nii.gz", "_mask_native.nii.gz", "_lesions.json")       # of a case
 
 
@@ -42,12 +42,16 @@ def main(argv: list[str] | None = None) -> None:
     import_tensorflow()
     from synergynet_tf.inference.budget import GB
     from synergynet_tf.inference.predictor import Predictor
+    from synergynet_tf.inputs import find_cases, split_cases
     from synergynet_tf.segmenting import Job, unfinished
 
     changes = networks.Changes.of(given)
     (model, config), *others = networks.load_networks(given.run, given.weights, changes)
-    cases, failed = find_cases(given, config)
-    total = len(cases) + len(failed)
+    if given.split:
+        cases, unusable = split_cases(given.run[0], given.split, config.data.channels), []
+    else:
+        cases, unusable = find_cases(given.input, given.t2, config.data.channels, _raters(given, config))
+    failed, total = [], len(cases) + len(unusable)
     checkpoint = networks.joint_identity(given.run, given.weights)
     memory = None if given.memory_budget is None else given.memory_budget * GB
     first, *further = (run.absolute() for run in given.run)
@@ -57,17 +61,17 @@ def main(argv: list[str] | None = None) -> None:
     if given.workers:
         outcomes = segment_shared(wanted, job, given.workers, given.cluster)
     else:
-        outcomes = segment(wanted, Predictor(model, config, memory, others), job)
-    for name, error in outcomes:
+        outcomes = segment(wanted, Predictor(model, config, memory, others, share=1.0), job)
+    for name, error in chain(unusable, outcomes):
         failed.append(name)
         if total == 1:
             raise error
-        print(f"error: {error}", file=sys.stderr)
+        print_error(str(error))
     if given.report and (done := [case for case in cases if case.name not in failed]):
         write_predictions_report(done, given.out)
     if failed:
-        raise InputError(f"{len(failed)} of {total} inputs could not be segmented: {', '.join(failed)}; "
-                         f"{given.out} holds the others")
+        others = f"; {given.out} holds the others" if len(failed) < total else ""
+        raise InputError(f"{len(failed)} of {total} inputs could not be segmented: {', '.join(failed)}{others}")
 
 
 def claim_outputs(cases: "Sequence[Case]", given: argparse.Namespace) -> None:
@@ -93,8 +97,8 @@ def segment(cases: "Sequence[Case]", predictor: "Predictor", job: "Job") -> Iter
             start = time.monotonic()
             try:
                 line = segment_read(job, predictor, read())
-            except InputError as error:
-                yield case.name, error
+            except Exception as error:      # whatever it is: the others are still to be segmented
+                yield case.name, of_case(case.name, error)
             else:
                 _say(console, f"{line}  ({time.monotonic() - start:.1f} s)")
             advance()
@@ -116,70 +120,14 @@ def segment_shared(cases: "Sequence[Case]", job: "Job", workers: int, address: s
                 print(f"{outcome.item.name}: {outcome.error}; tried again", file=sys.stderr)
                 continue
             if outcome.error:
-                yield outcome.item.name, outcome.error
+                yield outcome.item.name, of_case(outcome.item.name, outcome.error)
             else:
                 _say(console, outcome.value)
             advance()
 
 
 def _say(console: "Console", line: str) -> None:
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def find_cases(given: argparse.Namespace, config: "Config") -> "tuple[list[Case], list[str]]":
-    """The cases that the arguments name, and the inputs that hold none, each reported on stderr.
-
-    Raises:
-        InputError: there is no case at all, or two cases have one name.
-    """
-    from synergynet_tf.data import layouts
-
-    if given.split:
-        return _split_cases(given, config), []
-    cases, failed = [], []
-    for path in given.input:
-        try:
-            if path.name.endswith(SCANS):
-                cases.append(scan_case(path, given.t2, config.data.channels))
-            else:
-                cases += layouts.discover(path, "auto", config.data.channels, raters=_raters(given, config))
-        except InputError as error:
-            if len(given.input) == 1:
-                raise
-            print(f"error: {error}", file=sys.stderr)
-            failed.append(str(path))
-    named = {}
-    for case in cases:
-        other = named.setdefault(case.name, case)
-        if other is not case:
-            raise InputError(f"{case.images['flair']} and {other.images['flair']} would both be written as "
-                             f"{case.name}_mask.nii.gz: segment them into different folders, or name them in a manifest")
-    if not cases:
-        raise InputError(f"none of the {len(failed)} inputs could be used")
-    return cases, failed
-
-
-def scan_case(flair: pathlib.Path, t2: pathlib.Path | None, channels: Sequence[str]) -> "Case":
-    """A case of one FLAIR file, and the T2 file that goes with it if the network takes one.
-
-    It is named after the file, or after its folder where the file is only called flair.
-
-    Raises:
-        InputError: a channel is missing, or a file does not exist.
-    """
-    from synergynet_tf.data.layouts import Case
-
-    images = {"flair": flair} | ({"t2": t2} if t2 else {})
-    missing = [channel for channel in channels if channel not in images]
-    if missing:
-        raise InputError(f"{flair}: the network also takes {', '.join(missing)}; "
-                         + ("add --t2 FILE" if missing == ["t2"] else "name the scans in a folder or manifest"))
-    for path in images.values():
-        if not path.is_file():
-            raise InputError(f"{path}: no such file; check the path")
-    stem = flair.name.removesuffix(".gz").removesuffix(".nii")
-    name = flair.resolve().parent.name if stem.lower() == "flair" else stem
-    return Case(name or stem, name or stem, "", {channel: images[channel] for channel in channels}, None, None)
+    console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
 
 def _raters(given: argparse.Namespace, config: "Config") -> str | None:
@@ -188,17 +136,9 @@ def _raters(given: argparse.Namespace, config: "Config") -> str | None:
     return {"both": "first"}.get(chosen, chosen) if given.picture else None
 
 
-def _split_cases(given: argparse.Namespace, config: "Config") -> "list[Case]":
-    from synergynet_tf.data import identity
-
-    chosen = identity.cases_of(given.run[0], given.split, config.data.channels, require_lesions=False)
-    if not chosen:
-        raise InputError(f"{given.run[0]}/manifest.csv: the split {given.split} holds no case; choose another --split")
-    return chosen
-
-
 def _check_arguments(given: argparse.Namespace) -> None:
-    scans = [path for path in given.input if path.name.endswith(SCANS)]
+    from synergynet_tf.inputs import names_scan
+
     if not given.input and not given.split:
         raise InputError("no INPUT is given; name FLAIR files, folders or manifests, or take a split of the run (--split test)")
     if given.split and given.input:
@@ -210,8 +150,10 @@ def _check_arguments(given: argparse.Namespace) -> None:
         raise InputError(f"--coverage is {given.coverage}, but --memory-budget chooses it: give one or the other")
     if given.memory_budget is not None and not 0 < given.memory_budget < math.inf:
         raise InputError(f"--memory-budget is {given.memory_budget}, but it must be a positive number of GB")
-    if given.t2 and not (len(given.input) == len(scans) == 1):
+    if given.t2 and not (len(given.input) == 1 and names_scan(given.input[0])):
         raise InputError(f"--t2 is {given.t2}, but INPUT is {_joined(given.input)}: --t2 goes with one FLAIR file; name that one")
+    if given.t2 and (not given.t2.is_file() or given.t2.resolve() == given.input[0].resolve()):
+        raise InputError(f"{given.t2}: {'is given as the FLAIR too' if given.t2.is_file() else 'no such file'}; check --t2")
     if given.workers is not None and given.workers < 1:
         raise InputError(f"--workers is {given.workers}, but at least 1 is needed")
     if given.cluster and not given.workers:
@@ -228,8 +170,6 @@ def _joined(paths: Sequence[pathlib.Path]) -> str:
 
 def write_predictions_report(cases: "Sequence[Case]", out: pathlib.Path) -> None:
     """Write out/report of the segmented cases in `out`: a page a scan, and a page a patient with several."""
-    from itertools import chain
-
     from synergynet_tf.report.html import Front, write_report
     from synergynet_tf.report.pages import lesion_file, network_facts, prediction_pages
     from synergynet_tf.report.timeline import TIMELINE_HEAD, change_table, patients, timeline_pages
@@ -249,7 +189,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m synergynet_tf.predict", description=DESCRIPTION, epilog=EPILOG,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("input", nargs="*", type=pathlib.Path, metavar="INPUT",
-                        help="FLAIR files, folders of cases, CSV manifests, in any number")
+                        help="FLAIR files, folders of cases, CSV manifests, in any number; of a network with more channels: "
+                             "<case>_flair.nii.gz, beside which <case>_t2.nii.gz lies")
     networks.add_arguments(parser)
     parser.add_argument("--out", type=pathlib.Path, required=True, metavar="DIR", help="folder for the results; made if absent")
     parser.add_argument("--t2", type=pathlib.Path, metavar="FILE",

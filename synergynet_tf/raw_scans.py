@@ -45,7 +45,7 @@ def _prepare(found: "list[Case]", wrong: "list[Fault]", out: pathlib.Path, own: 
             error = result if isinstance(result, InputError) else _picture(case, out, result)
             if error:
                 failed.append(case.name)
-                print_error(_named(case, error))
+                print_error(str(of_case(case.name, error)))
             else:
                 console.print(f"{case.name}: {out / case.name}", markup=False, highlight=False, soft_wrap=True)
             pipeline.write_manifest(out, failed)
@@ -71,7 +71,3 @@ def _picture(case: "Case", out: pathlib.Path, known: "Record") -> InputError | N
     except Exception as error:      # the picture alone is lost
         return of_case(case.name, error)
     return None
-
-
-def _named(case: "Case", error: InputError) -> str:
-    return str(error) if case.name in str(error) else f"case {case.name}: {error}"

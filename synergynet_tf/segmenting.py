@@ -15,6 +15,7 @@ from synergynet_tf.inference import outputs
 from synergynet_tf.inference.budget import described
 from synergynet_tf.inference.predictor import CasePrediction, Predictor
 from synergynet_tf.networks import Changes, load_networks
+from synergynet_tf.processes import cores
 from synergynet_tf.sealed import is_intact
 
 
@@ -94,7 +95,7 @@ def make_worker(job: Job, threads: int) -> Callable[[Case], str]:
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     import_tensorflow()
     (model, _), *others = load_networks((job.run, *job.others), job.weights, job.changes)
-    predictor = Predictor(model, job.config, job.memory, others)
+    predictor = Predictor(model, job.config, job.memory, others, min(threads / cores(), 1.0))
     return lambda case: segment_read(job, predictor, read_case(predictor, case))
 
 

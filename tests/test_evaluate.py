@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from synergynet_tf.data import nifti
 from synergynet_tf.evaluate import main, score_files, score_pairs
 from synergynet_tf.metrics.lesion import LesionRule
 from synergynet_tf.metrics.scores import score_case
@@ -137,11 +138,28 @@ def test_no_lesion_anywhere(tmp_path, capsys):
     assert row["dsc"] == 1 and row["ltpr"] is None and row["n_reference"] == 0
 
 
-def test_an_error_in_a_process_is_still_one_line(folders, capsys):
+def test_an_error_in_a_process_is_still_one_line_and_stops_no_other(folders, capsys):
     save(folders[0] / "b.nii.gz", arrays(1)[0][1:])
     assert run(*folders, "--workers", 2) == 2
-    shown = capsys.readouterr().err.strip()
-    assert shown.startswith("error: ") and len(shown.splitlines()) == 1 and "b_mask.nii.gz" in shown
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("error: ") and "b_mask.nii.gz" in first and "1 of 2 cases could not be scored: b;" in last
+    assert [row["case"] for row in json.loads((folders[1] / "scores.json").read_text())["cases"]] == ["a"]
+
+
+def test_whatever_fails_in_a_case_is_that_case_s(folders, capsys, monkeypatch):
+    def fail(path):
+        if path.name == "a.nii.gz":
+            raise MemoryError
+        return read_mask(path)
+
+    read_mask = nifti.read_mask
+    monkeypatch.setattr(nifti, "read_mask", fail)
+    assert run(*folders, "--workers", 1) == 2
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("error: case a: does not fit into memory") and "1 of 2" in last
+    (folders[0] / "b.nii.gz").unlink()
+    assert run(*folders, "--workers", 1) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def drop_both(reference, prediction):
@@ -196,8 +214,18 @@ def two_references(reference, prediction):
     return [str(reference / "a.nii"), str(reference / "a.nii.gz")]
 
 
-@pytest.mark.parametrize("break_it", [drop_both, other_shape, other_affine, other_grid_of_map, not_binary, reference_of_labels,
-                                      not_finite, not_nifti, no_reference, two_references], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("break_it", [other_shape, other_affine, other_grid_of_map, not_binary, reference_of_labels, not_finite,
+                                      not_nifti], ids=lambda f: f.__name__)
+def test_one_line_and_the_other_case_is_scored(folders, tmp_path, capsys, break_it):
+    parts = break_it(*folders)
+    assert run(*folders, "--out", tmp_path / "out") == 2
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("error: ") and all(part in first for part in parts), first
+    assert "1 of 2 cases could not be scored" in last
+    assert len(json.loads((tmp_path / "out/scores.json").read_text())["cases"]) == 1
+
+
+@pytest.mark.parametrize("break_it", [drop_both, no_reference, two_references], ids=lambda f: f.__name__)
 def test_one_line_and_no_score(folders, tmp_path, capsys, break_it):
     parts = break_it(*folders)
     assert run(*folders, "--out", tmp_path / "out") == 2

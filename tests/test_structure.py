@@ -11,7 +11,7 @@ PACKAGE = ROOT / "synergynet_tf"
 FOUNDATION, TOP = 0, 6
 LEVELS = {"errors": 0, "config": 0, "augmentation": 0, "structures": 0, "cli": 0, "startup": 0, "files": 0, "processes": 0,
           "progress": 0, "signals": 0, "replicas": 0, "arguments": 0, "settings": 0, "locks": 0, "names": 0, "sealed": 0,
-          "stored": 0, "typed": 0, "yamls": 0,
+          "stored": 0, "typed": 0, "yamls": 0, "memory": 0, "inputs": TOP,
           "ops": 1, "data": 2, "models": 2, "losses": 2, "metrics": 2, "training": 3, "inference": 3, "report": 4}
 WITHOUT_TENSORFLOW = ("metrics", "data/phantom", "data/nifti.py", "data/layouts", "data/splits.py", "data/preprocess.py",
                       "data/instances.py", "data/cache.py", "data/identity.py",

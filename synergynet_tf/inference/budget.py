@@ -56,15 +56,55 @@ def fitting(config: Config, shape: Triple, memory: float) -> InferConfig:
     Raises:
         InputError: no windows take so little; the message says what the most frugal ones take.
     """
-    least = math.inf
-    for i, size in enumerate(sizes(shape)):
-        placed = coverage.windows(shape, size, config.infer.overlap)
+    whole = dataclasses.replace(config, infer=dataclasses.replace(config.infer, coverage="whole"))
+    found, least = _first_fitting(whole, shape, memory)
+    if found is None:
+        raise InputError(f"--memory-budget is {memory / GB:g} GB, but a volume of {'x'.join(map(str, shape))} voxels takes "
+                         f"{_rounded_up(least)} at least, in windows; give it that or more")
+    return found
+
+
+def fitting_free(config: Config, shape: Triple, memory: float) -> InferConfig:
+    """The run's `infer` settings as they are where they fit, else with the largest windows that do.
+
+    Args:
+        shape: X, Y, Z of the volume.
+        memory: that the process may have in all, bytes.
+
+    Raises:
+        InputError: no windows take so little, or the coverage is the centre crop, for which there are no smaller ones.
+    """
+    found, least = _first_fitting(config, shape, memory)
+    if found is None:
+        raise InputError(f"a volume of {'x'.join(map(str, shape))} voxels takes {_rounded_up(least)} at least, but there are "
+                         f"{max(memory, 0) / GB:.1f} GB for it; end other programs, or use a machine with more memory")
+    return found
+
+
+def _first_fitting(config: Config, shape: Triple, memory: float) -> tuple[InferConfig | None, float]:
+    """The first coverage that fits, from the one that is asked for on; and what the most frugal one takes."""
+    infer, least = config.infer, math.inf
+    for size, placed in _coverages(infer, shape):
         needed = peak(config, shape, placed)
         if needed <= memory:
-            return dataclasses.replace(config.infer, **({"coverage": "windows", "window": size} if i else {"coverage": "whole"}))
+            return infer if size is None else dataclasses.replace(infer, coverage="windows", window=size), needed
         least = min(least, needed)
-    raise InputError(f"--memory-budget is {memory / GB:g} GB, but a volume of {'x'.join(map(str, shape))} voxels takes "
-                     f"{_rounded_up(least)} at least, in windows; give it that or more")
+    return None, least
+
+
+def _coverages(infer: InferConfig, shape: Triple) -> Iterator[tuple[Triple | None, list[Window]]]:
+    """The coverage of the settings, with no size, then ever smaller windows and where they lie."""
+    if infer.coverage == "centre":
+        yield None, [coverage.centre(shape, infer.window)]
+        return
+    if infer.coverage == "windows":
+        yield None, coverage.windows(shape, infer.window, infer.overlap)
+    for i, size in enumerate(sizes(shape)):
+        placed = coverage.windows(shape, size, infer.overlap)
+        if infer.coverage == "whole":
+            yield size if i else None, placed
+        elif math.prod(size) < math.prod(infer.window):
+            yield size, placed
 
 
 def described(config: Config, shape: Triple, placed: list[Window]) -> str:

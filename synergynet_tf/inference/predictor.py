@@ -1,5 +1,6 @@
 """From a volume to its segmentation: the network on its windows, merged, fused, thresholded, inside the brain."""
 import dataclasses
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,10 @@ from synergynet_tf.inference.ensemble import Network, require_agreement
 from synergynet_tf.inference.lesions import least_voxels, without_small
 from synergynet_tf.inference.merge import Found, Merged, fused_probability, merge, sigmoid, unite
 from synergynet_tf.inference.mirror import mirrored
+from synergynet_tf.memory import available
 from synergynet_tf.structures import Prediction
+
+log = logging.getLogger(__name__)
 
 
 class Part(NamedTuple):
@@ -125,14 +129,16 @@ class Predictor:
         config: `infer`, `fusion`, `detector`, `mask` and `data.channels` are read; with `memory` also what the network's size is.
         memory: bytes that the process may take. For each volume the coverage is then the one that fits, see `budget`.
         others: further networks and their configurations; the mean of all probabilities is taken.
+        share: without `memory`, what part of that which is free when a volume comes it may take: where the settings' coverage
+            takes more, windows are used, and the log says so. None: nobody looks. Where a GPU is used nobody does either.
 
     Raises:
         InputError: the networks do not agree (`ensemble.require_agreement`).
     """
 
     def __init__(self, model: Network, config: Config, memory: float | None = None,
-                 others: Sequence[tuple[Network, Config]] = ()):
-        self.config, self._memory = config, memory
+                 others: Sequence[tuple[Network, Config]] = (), share: float | None = None):
+        self.config, self._memory, self._share = config, memory, share
         require_agreement([config, *(own for _, own in others)])
         signature = tf.TensorSpec((1, None, None, None, len(config.data.channels)), tf.float32)
         sides = (lambda network: network, mirrored) if config.infer.mirror else (lambda network: network,)
@@ -148,14 +154,17 @@ class Predictor:
 
         Raises:
             InputError: the image has other channels than the network, the network's answer is not finite, memory ran out, or
-                no coverage fits into `memory`.
+                no coverage fits into `memory`, or what is free.
         """
+        return self._segment(image, brain, voxel_mm3, self.infer_for(image.shape[:3]))
+
+    def _segment(self, image: np.ndarray, brain: np.ndarray | None, voxel_mm3: float, infer: InferConfig) -> Segmentation:
         channels = self.config.data.channels
         if image.ndim != 4 or image.shape[-1] != len(channels):
             raise InputError(f"the image has shape {image.shape}, but the network takes [X, Y, Z, {len(channels)}] "
                              f"({', '.join(channels)}): give it these channels")
-        shape, infer, detector = image.shape[:3], self.infer_for(image.shape[:3]), self.config.detector
-        first, *others = (Part(merge(shape, self._predictions(run, image), infer.overlap, own.detector.final_nms_iou,
+        shape, detector = image.shape[:3], self.config.detector
+        first, *others = (Part(merge(shape, self._predictions(run, image, infer), infer.overlap, own.detector.final_nms_iou,
                                      own.detector.max_detections, own.mask.window), own.fusion.gamma) for run, own in self._runs)
         brain = (image != 0).any(axis=-1) if brain is None else brain
         final = Final(least_voxels(infer.min_lesion, voxel_mm3), self.config.lesions.connectivity, detector.final_nms_iou,
@@ -168,11 +177,16 @@ class Predictor:
 
     def predict_loaded(self, loaded: LoadedCase) -> CasePrediction:
         """Segment a case that `load` gave. Raises InputError as `predict_volume`, naming the case's FLAIR file."""
+        shape = loaded.image.shape[:3]
         try:
-            segmentation = self.predict_volume(loaded.image, loaded.brain, math.prod(loaded.grid.spacing))
+            used = self.infer_for(shape)
+            if self._memory is None and used != self.config.infer:
+                asked, taken = (budget.described(self.config, shape, _windows(infer, shape))
+                                for infer in (self.config.infer, used))
+                log.warning("%s: too little memory is free to segment it %s; segmented %s", loaded.grid.path, asked, taken)
+            segmentation = self._segment(loaded.image, loaded.brain, math.prod(loaded.grid.spacing), used)
         except InputError as error:
             raise InputError(f"{loaded.grid.path}: {error}") from None
-        used = self.infer_for(loaded.image.shape[:3])
         return CasePrediction(loaded, segmentation, dataclasses.replace(self.config, infer=used))
 
     def predict_case(self, case: Case) -> CasePrediction:
@@ -180,26 +194,24 @@ class Predictor:
         return self.predict_loaded(self.load(case))
 
     def infer_for(self, shape: Triple) -> InferConfig:
-        """How a volume [X, Y, Z] will be covered. Raises InputError where nothing fits into `memory`."""
-        return self.config.infer if self._memory is None else budget.fitting(self.config, shape, self._memory)
+        """How a volume [X, Y, Z] will be covered. Raises InputError where nothing fits into `memory`, or what is free."""
+        if self._memory is not None:
+            return budget.fitting(self.config, shape, self._memory)
+        free = None if self._share is None or tf.config.list_logical_devices("GPU") else available(self._share)
+        return self.config.infer if free is None else budget.fitting_free(self.config, shape, free)
 
     def windows(self, shape: Triple) -> list[Window]:
         """Where the network will be applied to a volume [X, Y, Z]. Raises InputError as `infer_for`."""
-        infer = self.infer_for(shape)
-        if infer.coverage == "whole":
-            return [coverage.whole(shape)]
-        if infer.coverage == "centre":
-            return [coverage.centre(shape, infer.window)]
-        return coverage.windows(shape, infer.window, infer.overlap)
+        return _windows(self.infer_for(shape), shape)
 
-    def _predictions(self, run: Network, image: np.ndarray) -> Iterator[tuple[Window, Prediction]]:
-        for window in self.windows(image.shape[:3]):
+    def _predictions(self, run: Network, image: np.ndarray, infer: InferConfig) -> Iterator[tuple[Window, Prediction]]:
+        for window in _windows(infer, image.shape[:3]):
             part = coverage.extract(image, window)[None]
             try:
                 prediction = run(tf.constant(part, tf.float32))
             except tf.errors.ResourceExhaustedError:
                 raise InputError(f"a window of {window.size} voxels does not fit into memory (--coverage "
-                                 f"{self.config.infer.coverage}): use --coverage windows, or a smaller infer.window") from None
+                                 f"{infer.coverage}): use --coverage windows, or a smaller infer.window") from None
             if not np.isfinite(prediction.global_logits).all():
                 raise InputError("the network's answer is not finite: its training diverged, or the image holds extreme values; "
                                  "use another checkpoint, or look at the image")
@@ -208,3 +220,12 @@ class Predictor:
 
 def _traced(network: Network, signature: tf.TensorSpec) -> Network:
     return tf.function(lambda image: network(image), input_signature=[signature])
+
+
+def _windows(infer: InferConfig, shape: Triple) -> list[Window]:
+    """Where a network is applied to a volume [X, Y, Z]."""
+    if infer.coverage == "whole":
+        return [coverage.whole(shape)]
+    if infer.coverage == "centre":
+        return [coverage.centre(shape, infer.window)]
+    return coverage.windows(shape, infer.window, infer.overlap)

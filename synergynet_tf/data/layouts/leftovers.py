@@ -33,17 +33,22 @@ def leftovers(root: Path, cases: Sequence[Case]) -> str | None:
     Scans count (NIfTI, other formats, hidden, half-written), and folders that hold none; texts and tables do not.
     """
     search = _Search(root, cases)
+    said = summary(search.of(root, 0)[1])
+    cut = f"; only {LOOKED_AT} files were looked at" if search.budget <= 0 else ""
+    return f"{root}: {said}{cut}" if said else None
+
+
+def summary(lefts: Sequence[Left]) -> str | None:
+    """How many files were not taken and why, the first of each kind by name; none where there are none."""
     found = defaultdict(list)
-    for left in search.of(root, 0)[1]:
+    for left in lefts:
         found[left.reason].append(left)
     folders = [found.pop(reason, []) for reason in (EMPTY, CLOSED)]
     said = [f"{sum(left.files for left in lefts)} {reason} ({_names(lefts)})" for reason, lefts in found.items()]
     count = sum(left.files for lefts in found.values() for left in lefts)
     parts = [f"{count} file{' was' if count == 1 else 's were'} not taken: {', '.join(said)}"] if said else []
     parts += [f"{reason}: {_names(lefts)}" for reason, lefts in zip((EMPTY, CLOSED), folders) if lefts]
-    if parts and search.budget <= 0:
-        parts.append(f"only {LOOKED_AT} files were looked at")
-    return f"{root}: {'; '.join(parts)}" if parts else None
+    return "; ".join(parts) or None
 
 
 def _names(lefts: Sequence[Left]) -> str:
