@@ -26,6 +26,7 @@ START_SCALE = 0.9       # a living brain is shorter than the template by about a
 START_TILTS = (-25, 0, 25)          # degrees, chin up or down
 START_HEIGHTS = (-20, 0, 20, 40)    # mm, from the head's middle: fields of view end at the skull base or at the neck
 LEVELS = ((3, 3.0, 0.5), (2, 1.5, 0.3))     # shrink factor, smoothing in mm, share of the voxels that are compared
+SCALP_MM = 9            # of skin, fat and bone about a brain
 SIZES = (0.35, 1.25)    # of a brain, in template brains: beyond it something else was taken for one
 MIN_INFORMATION = 0.1   # nats: below it nothing was recognised; heads reach 0.3 to 0.5
 GREYS = 256
@@ -36,26 +37,53 @@ def to_template(scan: Volume) -> np.ndarray:
 
     Raises InputError when the scan holds no brain that can be recognised.
     """
-    sitk = tools.load("SimpleITK")
-    template, near = _template()
-    moving = tools.to_image(ranks(scan), scan.affine)
+    ranked = ranks(scan)
     try:
-        start = _place(template, moving, near)
-        transform = sitk.AffineTransform(3)
-        transform.SetCenter(start.GetCenter())
-        transform.SetMatrix(start.GetMatrix())
-        transform.SetTranslation(start.GetTranslation())
-        information = _optimise(template, moving, near, transform, LEVELS)
+        matrix, information = _fit(ranked, scan)
+        if not _is_brain(matrix, information):      # on thick slices a brain as large as the head may fit better
+            again = _fit(without_scalp(ranked, scan.spacing), scan)
+            matrix, information = again if _is_brain(*again) else (matrix, information)
     except RuntimeError as error:       # ITK's: too little overlap, as a rule
         raise InputError(f"{scan.path}: no brain found ({_reason(error)}); check the file, its orientation and its contrast, "
                          "or leave it out") from None
-    matrix = tools.to_matrix(transform)
-    size = np.linalg.det(matrix[:3, :3])
-    if information < MIN_INFORMATION or not SIZES[0] <= size <= SIZES[1]:
+    if not _is_brain(matrix, information):
+        size = np.linalg.det(matrix[:3, :3])
         raise InputError(f"{scan.path}: no brain found: the best fit has {size:.2f} times the MNI152 brain's size and "
                          f"{information:.2f} nats in common with it, but {SIZES[0]} to {SIZES[1]} and at least {MIN_INFORMATION} "
                          "are needed; check the file, its orientation and its contrast, or leave it out")
     return matrix
+
+
+def _fit(ranked: np.ndarray, scan: Volume) -> tuple[np.ndarray, float]:
+    """The affine that fits the template's brain to ranked greys on the scan's grid, and what they have in common, in nats."""
+    sitk = tools.load("SimpleITK")
+    template, near = _template()
+    moving = tools.to_image(ranked, scan.affine)
+    start = _place(template, moving, near)
+    transform = sitk.AffineTransform(3)
+    transform.SetCenter(start.GetCenter())
+    transform.SetMatrix(start.GetMatrix())
+    transform.SetTranslation(start.GetTranslation())
+    information = _optimise(template, moving, near, transform, LEVELS)
+    return tools.to_matrix(transform), information
+
+
+def _is_brain(matrix: np.ndarray, information: float) -> bool:
+    return information >= MIN_INFORMATION and SIZES[0] <= np.linalg.det(matrix[:3, :3]) <= SIZES[1]
+
+
+def without_scalp(ranked: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
+    """Ranked greys without the outer `SCALP_MM` of the head, float32 [X, Y, Z]; none where the field of view ends."""
+    head = _largest(ranked > 0)
+    if head.all():
+        return ranked
+    depth = ndimage.distance_transform_edt(~_largest(~head), sampling=spacing)
+    return np.where(head & (depth > SCALP_MM), ranked, np.float32(0))
+
+
+def _largest(mask: np.ndarray) -> np.ndarray:
+    labels = ndimage.label(mask)[0]
+    return labels == np.argmax(np.bincount(labels.ravel())[1:]) + 1
 
 
 def to_flair(flair: Volume, other: Volume) -> np.ndarray:

@@ -28,6 +28,34 @@ def test_the_template_s_brain_is_found_in_a_head(tmp_path, channel, least):
     assert head.dice(found, known) > least
 
 
+def test_the_scalp_can_be_taken_off():
+    ranked = np.zeros((40, 40, 10), np.float32)
+    y, x = np.ogrid[:40, :40]
+    ranked[(x - 20) ** 2 + (y - 20) ** 2 < 18 ** 2] = 200
+    ranked[18:22, 18:22] = 0                                        # dark inside is no air
+    ranked[1, 1, 1] = 50                                            # nor is a speck a head
+    inner = registration.without_scalp(ranked, (2.0, 2.0, 7.0))
+    assert not inner[(x - 20) ** 2 + (y - 20) ** 2 > 14.5 ** 2].any()
+    assert (inner[((x - 20) ** 2 + (y - 20) ** 2 < 12.5 ** 2) & (ranked[:, :, 5] > 0)] == 200).all()      # in all slices
+    full = np.ones((4, 4, 4), np.float32)
+    assert registration.without_scalp(full, (1.0, 1.0, 1.0)) is full
+
+
+def test_a_fit_as_large_as_the_head_is_tried_again_without_scalp(tmp_path, monkeypatch):
+    grid, fits = head.slices(), []
+
+    def fit(ranked, scan):
+        fits.append(np.count_nonzero(ranked))
+        return (1.15 * np.eye(4), 0.2) if len(fits) == 1 else (0.95 * np.eye(4), 0.3)
+
+    monkeypatch.setattr(registration, "_fit", fit)
+    assert registration.to_template(read(tmp_path, head.view("flair", grid), grid))[0, 0] == 0.95
+    assert fits[1] < fits[0]
+    fits[:] = [0]
+    assert registration.to_template(read(tmp_path, head.view("flair", grid), grid))[0, 0] == 0.95
+    assert len(fits) == 2                                           # what fits at once is not tried again
+
+
 def test_noise_is_no_head(tmp_path):
     grid = head.slices()
     noise = np.random.default_rng(0).normal(100, 10, grid.shape).astype(np.float32)
