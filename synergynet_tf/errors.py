@@ -83,8 +83,8 @@ def command(main: Callable[[list[str] | None], None]) -> Callable[[list[str] | N
     def run(argv: list[str] | None = None) -> int:
         """The exit status."""
         for stream in (sys.stdout, sys.stderr):
-            if hasattr(stream, "reconfigure"):
-                stream.reconfigure(errors="backslashreplace")       # a name that this terminal cannot show ends nothing
+            with contextlib.suppress(AttributeError, ValueError):       # none, not a terminal's, or closed
+                stream.reconfigure(errors="backslashreplace")           # a name that this terminal cannot show ends nothing
         try:
             with signals.orderly():
                 main(argv)

@@ -185,7 +185,7 @@ def write_scores(scores: "list[CaseScores]", rule: "LesionRule", out: pathlib.Pa
     content = json.dumps(tables.as_json(scores, rule), indent=2, allow_nan=False) + "\n"
     texts = tables.comma_separated(scores, rule), tables.sizes_comma_separated(scores), tables.markdown(scores, rule), content
     for name, text in zip(SCORES, texts):
-        replace_file(out / name, text.encode("utf-8"))
+        replace_file(out / name, text.encode("utf-8", "backslashreplace"))
 
 
 def _show(scores: "list[CaseScores]", rule: "LesionRule", out: pathlib.Path) -> None:

@@ -113,7 +113,7 @@ def _write_check(folder: pathlib.Path, checked: "Sequence[CaseCheck]", problems:
     from synergynet_tf.report import checks as tables
     from synergynet_tf.report.thumbnails import thumbnail_sheets
 
-    replace_file(folder / "check.csv", tables.comma_separated(problems).encode())
+    replace_file(folder / "check.csv", tables.comma_separated(problems).encode(errors="backslashreplace"))
     sheets = thumbnail_sheets(folder, checked, problems)
     console.print(f"{folder} holds check.csv and {', '.join(sheet.name for sheet in sheets)}", markup=False, highlight=False,
                   soft_wrap=True)

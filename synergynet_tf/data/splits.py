@@ -123,7 +123,7 @@ def save(split: Split, path: str | Path) -> None:
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    replace_file(Path(path), text.getvalue().encode())
+    replace_file(Path(path), text.getvalue().encode("utf-8", "surrogateescape"))     # as file names are
 
 
 def _row(part: str, case: Case, channels: Sequence[str]) -> dict[str, str]:

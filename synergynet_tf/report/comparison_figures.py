@@ -8,6 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from synergynet_tf.errors import printable
 from synergynet_tf.metrics.scores import summarise_sizes
 from synergynet_tf.report.comparison import Systems
 from synergynet_tf.report.png import save_png
@@ -59,7 +60,8 @@ def slices(path: Path, rows: Sequence[SliceRow]) -> None:
         for panel, (title, picture) in zip(line, pictures):
             panel.imshow(picture.transpose(1, 0, 2), origin="lower", interpolation="nearest")
             panel.set_axis_off()
-            panel.set_title(title if title != "FLAIR" else f"{row.case}, FLAIR", color="white", fontsize=8)
+            panel.set_title(printable(title if title != "FLAIR" else f"{row.case}, FLAIR"), color="white", fontsize=8,
+                            parse_math=False)
     keys = [Line2D([], [], marker="s", linestyle="", color=colour, label=label)
             for colour, label in ((FOUND, "found"), (FALSE, "false"), (MISSED, "missed"))]
     figure.legend(handles=keys, loc="lower center", ncols=3, frameon=False, labelcolor="white")

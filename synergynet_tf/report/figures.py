@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy import ndimage
 
+from synergynet_tf.errors import printable
 from synergynet_tf.report.png import save_png
 
 PREDICTED, REFERENCE = "#ff9f1c", "#2ec4b6"     # orange and teal: told apart by colour-blind readers, and on grey
@@ -50,7 +51,7 @@ def segmentation_figure(path: Path, flair: np.ndarray, mask: np.ndarray, referen
     if reference is not None:
         lines.append(Line2D([], [], color=REFERENCE, label="reference"))
     figure.legend(handles=lines, loc="lower center", ncols=len(lines), frameon=False, labelcolor="white")
-    figure.suptitle(title, color="white")
+    figure.suptitle(printable(title), color="white", parse_math=False)
     save_png(figure, path, 110)
 
 

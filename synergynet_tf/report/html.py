@@ -100,12 +100,12 @@ def write_report(folder: Path, front: Front, pages: Iterable[Page]) -> None:
     listed: dict[str, list] = {name: [] for name in front.sections}
     for page in pages:
         _write_page(folder, page, environment, written)
-        listed[page.section].append((page.title, f"cases/{quote(page.name)}.html", page.summary))
+        listed[page.section].append((page.title, f"cases/{_linked(page.name)}.html", page.summary))
     for _, path in front.figures:
         shutil.copyfile(path, folder / "figures" / path.name)
-    figures = [(caption, f"figures/{quote(path.name)}") for caption, path in front.figures]
+    figures = [(caption, f"figures/{_linked(path.name)}") for caption, path in front.figures]
     text = environment.get_template("index.html").render(listed=listed, figures=figures)
-    replace_file(folder / "index.html", text.encode())
+    replace_file(folder / "index.html", text.encode(errors="backslashreplace"))
 
 
 def viewer_file() -> Path:
@@ -171,14 +171,19 @@ def _write_page(folder: Path, page: Page, environment: "Environment", written: s
             masks.append((key, masks_text([layer.mask for layer in layers], scan.flair)))
             groups.append({"volume": key, "layers": [{"name": layer.name, "colour": layer.colour} for layer in layers]})
         scans.append({"title": scan.title, "volume": f"flair {scan.name}", "masks": groups})
-        scripts.append(f"../volumes/{quote(scan.name)}.js")
+        scripts.append(f"../volumes/{_linked(scan.name)}.js")
     replace_file(folder / "volumes" / f"{page.name}-masks.js", _script(masks).encode())
     text = environment.get_template("case.html").render(
-        page=page, scans=scans, scripts=[*dict.fromkeys(scripts), f"../volumes/{quote(page.name)}-masks.js"],
-        pictures=[f"../pictures/{quote(page.name)}-{number + 1}.png" for number in range(len(page.scans))],
+        page=page, scans=scans, scripts=[*dict.fromkeys(scripts), f"../volumes/{_linked(page.name)}-masks.js"],
+        pictures=[f"../pictures/{_linked(page.name)}-{number + 1}.png" for number in range(len(page.scans))],
         layers=list({layer.name: layer for scan in page.scans for layer in scan.layers}.values()),
         colours={kind.name: kind.colour for kind in page.kinds}, chart=_chart(page))
-    replace_file(folder / "cases" / f"{page.name}.html", text.encode())
+    replace_file(folder / "cases" / f"{page.name}.html", text.encode(errors="backslashreplace"))
+
+
+def _linked(name: str) -> str:
+    """A file's name in a link, whatever bytes it is of."""
+    return quote(name, errors="surrogateescape")
 
 
 def _script(volumes: Sequence[tuple[str, str]]) -> str:

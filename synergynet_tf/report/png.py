@@ -1,5 +1,6 @@
 """Figures become files as every other file does: whole, and known as ours."""
 import io
+import warnings
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -10,5 +11,7 @@ from synergynet_tf.files import replace_file
 def save_png(figure: Figure, path: Path, dpi: int) -> None:
     """Write a figure at so many dots an inch, as `files.replace_file` does. Raises InputError where it cannot be written."""
     content = io.BytesIO()
-    figure.savefig(content, dpi=dpi, format="png")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")      # a case's name may hold any letter
+        figure.savefig(content, dpi=dpi, format="png")
     replace_file(path, content.getvalue())

@@ -11,6 +11,7 @@ from synergynet_tf.data.raw import record
 from synergynet_tf.data.raw.grid import MNI
 from synergynet_tf.data.raw.record import Record
 from synergynet_tf.data.raw.registration import template_brain
+from synergynet_tf.errors import printable
 from synergynet_tf.report.png import save_png
 
 FOUND, TEMPLATE = "#ff9f1c", "#2ec4b6"
@@ -35,7 +36,7 @@ def quality_picture(folder: Path, known: Record) -> Path:
     _row(panels[1], prepared, outline, prepared.array != 0, TEMPLATE)
     panels[0, 0].set_title("own space, brain mask", color=FOUND, fontsize=10)
     panels[1, 0].set_title("MNI, template's brain" if on_template else "prepared, brain", color=TEMPLATE, fontsize=10)
-    figure.suptitle(folder.name, color="white")
+    figure.suptitle(printable(folder.name), color="white", parse_math=False)
     save_png(figure, folder / PICTURE, 90)
     return folder / PICTURE
 

@@ -6,6 +6,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from synergynet_tf.config import Config, UNetConfig
 from synergynet_tf.errors import InputError
 from synergynet_tf.inference import budget, coverage
-from synergynet_tf.inference.budget import GB, fitting, peak, sizes
+from synergynet_tf.inference.budget import GB, fitting, fitting_free, peak, sizes
 from synergynet_tf.inference.predictor import Predictor
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -86,6 +87,35 @@ def test_a_predictor_covers_each_volume_as_it_fits():
         predictor.windows((400, 400, 400))
     assert len(Predictor(lambda image: None, Config(), WHOLE - 1).windows(BRAIN)) > 1
     assert len(Predictor(lambda image: None, Config()).windows(BRAIN)) == 1
+
+
+def test_what_is_free_is_taken_as_it_is_asked_for_or_in_the_largest_windows_that_fit():
+    large = (144, 144, 144)
+    ask = {name: dataclasses.replace(Config(), infer=dataclasses.replace(Config().infer, coverage=name, window=large))
+           for name in ("whole", "windows", "centre")}
+    for config in ask.values():
+        assert fitting_free(config, BRAIN, 2 * WHOLE) == config.infer
+    assert fitting_free(ask["whole"], BRAIN, WHOLE - 1) == fitting(Config(), BRAIN, WHOLE - 1)
+    smaller = fitting_free(ask["windows"], BRAIN, needed(large) - 1)
+    assert smaller.coverage == "windows" and math.prod(smaller.window) < 144 ** 3 and needed(smaller.window) < needed(large)
+    for config in ask.values():
+        with pytest.raises(InputError, match=r"144x176x141 voxels takes \d\.\d GB at least, but there are 0\.5 GB for it; end"):
+            fitting_free(config, BRAIN, 0.5 * GB)
+
+
+def test_a_predictor_takes_windows_where_too_little_is_free_and_says_so(monkeypatch, caplog):
+    image, config = np.ones((96, 96, 96, 1), np.float32), Config()
+    loaded = types.SimpleNamespace(image=image, brain=image[..., 0] > 0, case=None,
+                                   grid=types.SimpleNamespace(path="a.nii.gz", spacing=(1, 1, 1)))
+    predictor = Predictor(lambda image: None, config, share=0.5)
+    shares = []
+    monkeypatch.setattr("synergynet_tf.inference.predictor.merge", lambda *_: types.SimpleNamespace())
+    monkeypatch.setattr("synergynet_tf.inference.predictor.available",
+                        lambda share: shares.append(share) or needed((96, 96, 96), shape=(96, 96, 96)) - 1)
+    assert predictor.predict_loaded(loaded).config.infer.coverage == "windows" and shares == [0.5]
+    assert re.search(r"a.nii.gz: too little memory is free to segment it in one pass, \d.\d GB at most; segmented in \d+ windows",
+                     caplog.text)
+    assert Predictor(lambda image: None, config).infer_for((96, 96, 96)) == config.infer and len(shares) == 1
 
 
 def test_the_words_for_the_log():

@@ -12,7 +12,7 @@ from synergynet_tf.data.check.case import check_case
 from synergynet_tf.data.check.problem import ERROR, SECOND, WARNING, CaseCheck, Findings, Problem, files_of
 from synergynet_tf.data.identity import members
 from synergynet_tf.data.layouts import LESIONS, Case
-from synergynet_tf.errors import InputError
+from synergynet_tf.errors import InputError, of_case
 from synergynet_tf.processes import cores, pool
 
 NAMED = 8       # cases in a row about all of them
@@ -67,13 +67,21 @@ def check_cases(cases: Sequence[Case], config: Config, workers: int | None = Non
     Raises:
         InputError: a worker died.
     """
-    check = functools.partial(check_case, config=config)
+    check = functools.partial(_check, config=config)
     if workers is None:
         workers = min(cores(), len(cases)) if len(cases) >= MANY_CASES else 1
     if workers <= 1:
         return [_counted(check(case), on_case) for case in cases]
     with pool(workers, "checking") as executor:
         return [_counted(checked, on_case) for checked in executor.map(check, cases)]
+
+
+def _check(case: Case, config: Config) -> CaseCheck:
+    """What `check_case` finds; where it fails itself, that is the case's error, and the others are still checked."""
+    try:
+        return check_case(case, config)
+    except Exception as error:
+        return CaseCheck(case, tuple(_noted(case, config, "file", str(of_case(case.name, error)))), {}, None, None, None, None)
 
 
 def summarise(cohort: Cohort, checks: Sequence[CaseCheck]) -> list[Problem]:
