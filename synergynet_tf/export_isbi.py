@@ -65,7 +65,7 @@ def export(case: Case, mask: pathlib.Path, path: pathlib.Path) -> None:
 
     from synergynet_tf.data import nifti
 
-    scan, predicted = nifti.read(case.images["flair"]), nifti.read_mask(mask)
+    scan, predicted = nifti.read(case.images["flair"], finite=False), nifti.read_mask(mask)
     nifti.check_same_grid(scan, predicted)
     nifti.write_like(path, predicted.array, scan, np.uint8)
 

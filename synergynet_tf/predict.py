@@ -96,11 +96,11 @@ def segment(cases: "Sequence[Case]", predictor: "Predictor", job: "Job") -> Iter
         for case, read in one_ahead([job.seen(case) for case in cases], functools.partial(read_case, predictor)):
             start = time.monotonic()
             try:
-                line = segment_read(job, predictor, read())
+                said, *notes = segment_read(job, predictor, read()).split("\n")
             except Exception as error:      # whatever it is: the others are still to be segmented
                 yield case.name, of_case(case.name, error)
             else:
-                _say(console, f"{line}  ({time.monotonic() - start:.1f} s)")
+                _say(console, "\n".join([f"{said}  ({time.monotonic() - start:.1f} s)", *notes]))
             advance()
 
 

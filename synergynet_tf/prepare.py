@@ -70,6 +70,9 @@ def _prepare(config: Config, own: Namespace) -> None:
         cached = cache.build_cache(cases, config, own.workers, lambda case: advance(what=f"preparing {case.name}"))
     console = Console()
     console.print(case_table(cached))
+    for case in cached:
+        for note in case.notes:
+            console.print(f"{case.name}: {note}", markup=False, highlight=False, soft_wrap=True)
     where = cache.cache_root(config)
     console.print(f"{len(cached)} cases are prepared in {where}", markup=False, highlight=False, soft_wrap=True)
     if own.preview:

@@ -67,7 +67,7 @@ def read_case(predictor: Predictor, case: Case) -> ReadCase:
 
 
 def segment_read(job: Job, predictor: Predictor, read: ReadCase) -> str:
-    """Segment a case that was read, write what belongs to it, and say it in a line.
+    """Segment a case that was read, write what belongs to it, and say it in a line, its notes in further ones.
 
     Raises:
         InputError: the case cannot be segmented, or a file cannot be written.
@@ -75,10 +75,10 @@ def segment_read(job: Job, predictor: Predictor, read: ReadCase) -> str:
     prediction, loaded = predictor.predict_loaded(read.loaded), read.loaded
     draw = functools.partial(_draw, prediction, job.out) if job.picture else None
     said = _said(outputs.write_case(job.out, prediction, job.checkpoint, read.inputs, draw))
-    if job.memory is None:
-        return said
-    shape = loaded.image.shape[:3]
-    return f"{said}; {described(prediction.config, shape, predictor.windows(shape))}"
+    if job.memory is not None:
+        shape = loaded.image.shape[:3]
+        said = f"{said}; {described(prediction.config, shape, predictor.windows(shape))}"
+    return "\n    ".join([said, *loaded.notes])
 
 
 def _said(summary: dict[str, Any]) -> str:

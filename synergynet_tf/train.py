@@ -254,7 +254,11 @@ def prepared(part: str, cases: "Sequence[Case]", config: Config, console: "Conso
     from synergynet_tf.data.cache import build_cache
 
     with _timed(f"preparing {part} cases", len(cases), console) as advance:
-        return build_cache(cases, config, on_case=lambda _: advance())
+        cached = build_cache(cases, config, on_case=lambda _: advance())
+    for case in cached:
+        for note in case.notes:
+            console.print(f"{case.name}: {note}", highlight=False, markup=False, soft_wrap=True)
+    return cached
 
 
 @contextlib.contextmanager

@@ -13,9 +13,10 @@ LEVELS = {"errors": 0, "config": 0, "augmentation": 0, "structures": 0, "cli": 0
           "progress": 0, "signals": 0, "replicas": 0, "arguments": 0, "settings": 0, "locks": 0, "names": 0, "sealed": 0,
           "stored": 0, "typed": 0, "yamls": 0, "memory": 0, "inputs": TOP,
           "ops": 1, "data": 2, "models": 2, "losses": 2, "metrics": 2, "training": 3, "inference": 3, "report": 4}
-WITHOUT_TENSORFLOW = ("metrics", "data/phantom", "data/nifti.py", "data/layouts", "data/splits.py", "data/preprocess.py",
-                      "data/instances.py", "data/cache.py", "data/identity.py",
-                      "data/timepoints.py", "data/crops.py", "data/draws.py", "data/donors.py", "data/check", "data/raw",
+WITHOUT_TENSORFLOW = ("metrics", "data/phantom", "data/nifti.py", "data/container.py", "data/foreign.py", "data/judgement.py",
+                      "data/layouts", "data/splits.py", "data/preprocess.py", "data/instances.py", "data/cache.py",
+                      "data/identity.py", "data/timepoints.py",
+                      "data/crops.py", "data/draws.py", "data/donors.py", "data/check", "data/raw",
                       "structures.py", "config", "settings.py", "cli.py", "export_isbi.py", "report/tables.py",
                       "report/checks.py", "report/thumbnails.py", "report/raw.py", "report/comparison.py")
 HEAVY = {"tensorflow", "keras", "nibabel", "nilearn", "matplotlib", "sklearn", "scipy"}

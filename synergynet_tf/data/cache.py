@@ -41,7 +41,8 @@ FORMAT = 2              # of the folders: raise it when what they hold changes
 MANY_CASES = 4          # from here on processes are started: each needs a second to begin
 ABOUT, ARRAYS = "case.json", ("image.npy", "instances.npy")
 CONTENT = {"shape": list[int], "spacing": list[float], "brain_voxels": int, "has_lesions": bool,
-           "boxes": list[list[int]], "voxels": list[int], "files": dict[str, list[int]]}    # size and CRC-32 of each
+           "boxes": list[list[int]], "voxels": list[int], "notes": list[str],
+           "files": dict[str, list[int]]}       # size and CRC-32 of each
 _sound: set[tuple[str, int, int]] = set()      # arrays that this process has checked, with their state at the time
 
 
@@ -59,6 +60,7 @@ class CachedCase:
     has_lesions: bool           # whether there is a reference mask; without one, `instances` is all 0
     table: LesionTable
     case: Case
+    notes: tuple[str, ...] = ()     # what in the files was mended, or is to be looked at: `preprocess.LoadedCase`
 
     def image(self) -> np.ndarray:
         """The channels, float16 [X, Y, Z, C], read-only; opened anew, so that processes share nothing."""
@@ -150,7 +152,8 @@ def _open(case: Case, folder: Path, config: Config) -> CachedCase | None:
     table = lesion_table(stored["boxes"], stored["voxels"], config.lesions)
     check_room(len(table.voxels), config.lesions, case.name)
     return CachedCase(case.name, case.patient, folder, tuple(stored["shape"]), tuple(config.data.channels),
-                      tuple(stored["spacing"]), stored["brain_voxels"], stored["has_lesions"], table, case)
+                      tuple(stored["spacing"]), stored["brain_voxels"], stored["has_lesions"], table, case,
+                      tuple(stored["notes"]))
 
 
 def _require_sound(path: Path, files: dict[str, tuple[int, int]]) -> None:
@@ -175,7 +178,8 @@ def _build(case: Case, folder: Path, config: Config) -> None:
     instances, table = label_lesions(mask, config.lesions, case.name)
     about = {"name": case.name, "shape": list(mask.shape), "channels": list(config.data.channels), "box": list(loaded.box),
              "spacing": list(loaded.grid.spacing), "brain_voxels": int(np.count_nonzero(loaded.brain)),
-             "has_lesions": loaded.lesions is not None, "boxes": table.boxes.tolist(), "voxels": table.voxels.tolist()}
+             "has_lesions": loaded.lesions is not None, "boxes": table.boxes.tolist(), "voxels": table.voxels.tolist(),
+             "notes": list(loaded.notes)}
     try:
         with temporary(folder, folder=True) as unfinished:
             written = {name: _write(unfinished / name, _array_file(array))

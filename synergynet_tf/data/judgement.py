@@ -8,12 +8,14 @@ What a scan must be: voxels in mm on a straight grid (`power_of_thousand`, `skew
 background of 0 (`background`), the skull off (`judge_brain`, `skull_sign`), intensities that are a scan's (`within_fences`).
 """
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from synergynet_tf.errors import InputError
 
 UNITS_MM = (0.05, 50.0)     # geometric mean of a voxel's sides: exactly one power of 1000 brings any length into it
+UNITS = {1: "metres", -1: "microns", 2: "kilometres", -2: "nanometres"}     # by the power of 1000 that makes mm of them
 SKEW = 1.0                  # degrees off right angles: beyond it sides and distances no longer mean what they say
 SPACING = (0.7, 1.4)        # mm: outside it the sizes in voxels (small lesions, anchors, patches) no longer mean what they say
 SIDES = (0.4, 3.0)          # mm: outside it nothing that the network has learnt is there to be seen
@@ -21,9 +23,11 @@ ROUNDING = 1e-3             # mm, of a header
 FILLED = 0.75               # a brain fills half of its own box: more of the grid than this is no background
 BRAIN_ML = (700.0, 2400.0)  # a small woman's brain with atrophy; the MNI152 brain, larger than life, with its fluid has 2040
 FEW_VALUES = 8              # distinct intensities: a mask or a label map
-FENCE = 16                  # interquartile ranges beyond a quartile: scans at hand reach 10
+FENCE = (16, 2)             # interquartile ranges beyond a quartile, or quartiles, whichever is more: scans at hand reach 10
+FAINT = (0.01, 20)          # of the upper quartile; one voxel in so many may be nearer to 0: one in 100 in the scans at hand
 CLIPPED = (10, 500)         # so many voxels, and one in so many, may lie beyond the fences
 
+NEGATIVE = 0.1              # share of a brain's voxels: more is a scan that was normalised, where dark is not near 0
 SURFACE = 0.25              # of the mean intensity: where a head or a brain begins, be there noise around it or not
 DEPTHS = 31                 # mm inwards from the surface, one sample each
 SCALP = 12                  # mm: what is bright outside the bone begins within it
@@ -32,6 +36,18 @@ DIP = 0.3                   # of the mean intensity: between scalp and brain, bo
 SKULL = (0.25, 0.12)        # share of blocks with such a dip, third best of six views: an error, a note; whole brains reach 0.06
 
 STRIP = "`python -m synergynet_tf.prepare --raw` strips it"
+
+
+class Note(NamedTuple):
+    """What was mended, or is to be looked at."""
+
+    kind: str       # what it is about: spacing, orientation, intensities, brain, file
+    text: str
+
+
+def shown(sides: Sequence[float]) -> str:
+    """A voxel's sides, as 1 x 1 x 3."""
+    return " x ".join(f"{side:.3g}" for side in sides)
 
 
 def power_of_thousand(sides: Sequence[float]) -> int | None:
@@ -52,14 +68,14 @@ def far_from_1mm(spacing: Sequence[float]) -> bool:
     return min(spacing) < SPACING[0] - ROUNDING or max(spacing) > SPACING[1] + ROUNDING
 
 
-def judge_spacing(spacing: Sequence[float]) -> list[str]:
+def judge_spacing(spacing: Sequence[float]) -> list[Note]:
     """Of a FLAIR's voxels, mm. Raises InputError outside `SIDES`; a note outside `SPACING`."""
-    shown = " x ".join(f"{mm:.3g}" for mm in spacing)
     if min(spacing) < SIDES[0] - ROUNDING or max(spacing) > SIDES[1] + ROUNDING:
-        raise InputError(f"the voxels are {shown} mm, but sides of {SIDES[0]:g} to {SIDES[1]:g} mm are needed, best 1: correct "
-                         "the header, or resample to 1 mm (`python -m synergynet_tf.prepare --raw`)")
+        raise InputError(f"the voxels are {shown(spacing)} mm, but sides of {SIDES[0]:g} to {SIDES[1]:g} mm are needed, best 1: "
+                         "correct the header, or resample to 1 mm (`python -m synergynet_tf.prepare --raw`)")
     if far_from_1mm(spacing):
-        return [f"voxels of {shown} mm, but {SPACING[0]:g} to {SPACING[1]:g} are expected: resample to 1 mm for sound results"]
+        return [Note("spacing", f"voxels of {shown(spacing)} mm, but {SPACING[0]:g} to {SPACING[1]:g} are expected: resample to "
+                     "1 mm for sound results")]
     return []
 
 
@@ -76,11 +92,11 @@ def background(array: np.ndarray) -> np.float32 | None:
     return value if certain else None
 
 
-def without_background(array: np.ndarray, value: np.float32) -> tuple[np.ndarray, list[str]]:
+def without_background(array: np.ndarray, value: np.float32) -> tuple[np.ndarray, list[Note]]:
     """The volume with its `background` at 0: subtracted, so that what differed from it differs from 0; z-scores do not change."""
     with np.errstate(invalid="ignore"):
         settled = np.where(np.isnan(array), np.float32(0), array) if np.isnan(value) else array - value
-    return settled, [f"the background is {value:g}; taken as 0"]
+    return settled, [Note("intensities", f"the background is {value:g}; taken as 0")]
 
 
 def judge_background(array: np.ndarray) -> None:
@@ -92,7 +108,7 @@ def judge_background(array: np.ndarray) -> None:
                          f"{STRIP}")
 
 
-def judge_brain(array: np.ndarray, brain: np.ndarray, spacing: Sequence[float]) -> list[str]:
+def judge_brain(array: np.ndarray, brain: np.ndarray, spacing: Sequence[float]) -> list[Note]:
     """Whether a brain was found, and not a head.
 
     Args:
@@ -111,14 +127,15 @@ def judge_brain(array: np.ndarray, brain: np.ndarray, spacing: Sequence[float]) 
         raise InputError(f"what is not 0 takes {volume:.0f} ml, but a brain takes {BRAIN_ML[1]:.0f} ml at most: is the skull on? "
                          f"{STRIP}")
     if volume < BRAIN_ML[0]:
-        return [f"the brain takes {volume:.0f} ml, but at least {BRAIN_ML[0]:.0f} are expected: is part of it cut off, or the "
-                "spacing wrong?"]
-    share = skull_sign(array, brain, spacing)
+        return [Note("brain", f"the brain takes {volume:.0f} ml, but at least {BRAIN_ML[0]:.0f} are expected: is part of it cut "
+                     "off, or the spacing wrong?")]
+    share = skull_sign(array, brain, spacing) if np.count_nonzero(array < 0) <= NEGATIVE * np.count_nonzero(brain) else 0.0
     if share > SKULL[0]:
         raise InputError(f"below {100 * share:.0f} % of the surface a dark layer lies between bright ones, as bone does between "
-                         f"scalp and brain, but of a brain it is {100 * SKULL[1]:.0f} % at most: is the skull on? {STRIP}")
+                         f"scalp and brain, but {100 * SKULL[1]:.0f} % at most are expected: is the skull on? {STRIP}")
     if share > SKULL[1]:
-        return [f"below {100 * share:.0f} % of the surface a dark layer lies between bright ones: is part of the skull on?"]
+        return [Note("brain", f"below {100 * share:.0f} % of the surface a dark layer lies between bright ones: is part of the "
+                     "skull on?")]
     return []
 
 
@@ -164,26 +181,20 @@ def _share_of_dips(profiles: np.ndarray, mean: float) -> float:
     return float(np.count_nonzero(deepest > DIP * mean) / max(deepest.size, 1))
 
 
-def within_fences(values: np.ndarray) -> tuple[np.ndarray, list[str]]:
+def within_fences(values: np.ndarray) -> tuple[np.ndarray, list[Note]]:
     """The measured values [n] of a channel in the brain, the few that no tissue can have clipped.
 
-    The fences lie `FENCE` interquartile ranges beyond the quartiles, which are the (n // 4)-th of the sorted values, counted
-    from 0 and from either end.
+    The fences lie beyond the quartiles, the (n // 4)-th of the sorted values, counted from 0 and from either end: `fences`.
 
     Returns:
         The values [n] and notes. Where nothing lies beyond the fences, the very values given.
 
     Raises:
-        InputError: no values, all the same, or `FEW_VALUES` different ones at most; or more beyond the fences than `CLIPPED`.
+        InputError: no values, all the same, `FEW_VALUES` different ones at most, or one in at least half of the voxels; more
+            nearly 0 than `FAINT`, or beyond the fences than `CLIPPED`.
     """
-    if values.size == 0 or values.min() == values.max():
-        value = 0 if values.size == 0 else values[0]
-        raise InputError(f"every voxel in the brain is {value:g}, so there is nothing to see; replace the file")
     ordered = np.sort(values)
-    distinct = 1 + np.count_nonzero(ordered[1:] != ordered[:-1])
-    if distinct <= FEW_VALUES:
-        raise InputError(f"only {distinct} different values in the brain, but a scan has hundreds: is it a mask or a label map? "
-                         "Replace the file")
+    _judge_values(values, ordered)
     low, high = fences(float(ordered[values.size // 4]), float(ordered[values.size - 1 - values.size // 4]))
     below, above = np.count_nonzero(values < low), np.count_nonzero(values > high)
     if below + above == 0:
@@ -192,14 +203,34 @@ def within_fences(values: np.ndarray) -> tuple[np.ndarray, list[str]]:
     if below + above > CLIPPED[0] + values.size // CLIPPED[1]:
         raise InputError(f"{below + above} of the brain's {values.size} voxels lie outside {low:g} to {high:g}, far from all "
                          f"others (lowest {lowest:g}, highest {highest:g}): an artefact, or no scan; mend or replace the file")
-    notes = [f"{count} voxel{'' if count == 1 else 's'} {where} {limit:g} {'was' if count == 1 else 'were'} clipped (the {most} "
-             f"is {value:g})" for count, where, limit, most, value in
+    notes = [Note("intensities", f"{count} voxel{'' if count == 1 else 's'} {where} {limit:g} {'was' if count == 1 else 'were'} "
+                  f"clipped (the {most} is {value:g})") for count, where, limit, most, value in
              ((below, "below", low, "lowest", lowest), (above, "above", high, "highest", highest)) if count]
     return np.clip(values, low, high), notes
 
 
+def _judge_values(values: np.ndarray, ordered: np.ndarray) -> None:
+    """Of measured values, and the same sorted. Raises InputError where they are none of a scan."""
+    if values.size == 0 or ordered[0] == ordered[-1]:
+        value = 0 if values.size == 0 else values[0]
+        raise InputError(f"every voxel in the brain is {value:g}, so there is nothing to see; replace the file")
+    distinct = 1 + np.count_nonzero(ordered[1:] != ordered[:-1])
+    if distinct <= FEW_VALUES:
+        raise InputError(f"only {distinct} different values in the brain, but a scan has hundreds: is it a mask or a label map? "
+                         "Replace the file")
+    first, third = ordered[values.size // 4], ordered[values.size - 1 - values.size // 4]
+    if first == third:
+        raise InputError(f"at least half of the brain's voxels are {first:g}: it is no scan, or most of it is lost; replace the "
+                         "file")
+    faint = np.float32(FAINT[0] * abs(float(third)))
+    count = np.count_nonzero(np.abs(values) < faint)
+    if count > values.size // FAINT[1]:
+        raise InputError(f"{100 * count / values.size:.0f} % of the brain's voxels are nearly 0 (below {faint:g}), as resampling "
+                         "leaves them around a brain, but what is no brain must be exactly 0: set them to 0, or strip it again")
+
+
 def fences(first: float, third: float) -> tuple[np.float32, np.float32]:
     """The lowest and highest value that a channel with these quartiles may have."""
-    reach = FENCE * (third - first)
+    reach = max(FENCE[0] * (third - first), FENCE[1] * max(abs(first), abs(third)))
     with np.errstate(over="ignore"):        # of float32: then nothing lies beyond
         return np.float32(first - reach), np.float32(third + reach)

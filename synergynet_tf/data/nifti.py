@@ -4,7 +4,6 @@ A file is read whole and its checksum verified, so a truncated download is notic
 """
 import gzip
 import logging
-import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,7 +11,10 @@ import nibabel as nib
 import numpy as np
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 
-from synergynet_tf.errors import InputError, reason
+from synergynet_tf.data import judgement
+from synergynet_tf.data.container import read_contents
+from synergynet_tf.data.judgement import Note
+from synergynet_tf.errors import InputError
 from synergynet_tf.files import replace_file
 
 log = logging.getLogger(__name__)
@@ -31,12 +33,13 @@ class Volume:
 
     array: np.ndarray               # [X, Y, Z], float32 (bool for a mask)
     affine: np.ndarray              # float64 [4, 4], voxel indices of `array` to mm, RAS+
-    spacing: tuple[float, float, float]     # mm
+    spacing: tuple[float, float, float]     # mm; their product is the volume of a voxel, the affine's determinant
     path: Path
     header: nib.Nifti1Header = field(repr=False)    # the file's own, untouched (NIfTI-2 is a subclass)
     file_shape: tuple[int, ...]     # as stored; a trailing axis of 1 is kept
     file_affine: np.ndarray         # float64 [4, 4], of the grid as stored
     orientation: np.ndarray         # [3, 2]: row i is the canonical axis, and its direction, of the file's axis i
+    notes: tuple[Note, ...] = ()    # what of the header was mended or taken for granted
 
     @property
     def axes(self) -> str:
@@ -45,26 +48,28 @@ class Volume:
 
 
 def read(path: str | Path, finite: bool = True) -> Volume:
-    """Read a scan as float32, reoriented (never resampled) to the closest canonical orientation.
+    """Read a scan as float32, reoriented (never resampled) to the closest canonical orientation, its affine in mm.
 
-    Raises InputError: no such file, not NIfTI, truncated or corrupt, not three-dimensional, complex or colour voxels, no voxels
-    at all, an affine that is no grid; NaN or Inf, unless `finite` is false: then they are the caller's to look for.
+    Raises InputError as `container.read_contents` does, for an affine that is no grid, or skewed, or in no unit of length; for
+    NaN or Inf, unless `finite` is false: then they are the caller's to look for, and the notes to pass on, which are else logged.
     """
     path = Path(path)
-    image = _open(path)
-    shape = _spatial_shape(path, image)
-    affine = _affine(path, image)
+    found = read_contents(path)
     try:
-        stored = image.get_fdata(dtype=np.float32, caching="unchanged").reshape(shape)
-    except (OSError, ValueError, MemoryError) as error:
-        raise InputError(f"{path}: the voxels cannot be read ({_first_line(error)}); replace the file") from None
-    if finite:
-        _require_finite(path, stored)
+        affine, notes = _affine(found.header)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    file_shape = found.header.get_data_shape()
+    notes = (*(Note("file", f"the header is damaged: {text}") for text in found.mended), *notes)
     orientation = io_orientation(affine)
-    canonical = affine @ inv_ornt_aff(orientation, shape)
-    spacing = tuple(float(mm) for mm in nib.affines.voxel_sizes(canonical))
-    array = apply_orientation(stored, orientation)
-    return Volume(array, canonical, spacing, path, image.header, image.shape, affine, orientation)
+    array = apply_orientation(found.voxels().reshape(file_shape[:3]), orientation)
+    canonical = affine @ inv_ornt_aff(orientation, file_shape[:3])
+    volume = Volume(array, canonical, _sides_mm(canonical), path, found.header, file_shape, affine, orientation, notes)
+    if finite:
+        require_finite(volume)
+        for note in notes:
+            log.warning("%s: %s", path, note.text)
+    return volume
 
 
 def read_mask(path: str | Path) -> Volume:
@@ -157,77 +162,50 @@ def write_like(path: str | Path, array: np.ndarray, like: Volume, dtype: np.dtyp
     replace_file(path, gzip.compress(content, COMPRESSION, mtime=0) if path.name.endswith(".gz") else content)
 
 
-def _open(path: Path) -> nib.Nifti1Image:
-    """The image of a file, its header checked; its voxels are in memory but not yet decoded."""
-    content = _content(path)
-    if content[344:348] == b"n+1\0":
-        kind = nib.Nifti1Image
-    elif content[4:8] == b"n+2\0":
-        kind = nib.Nifti2Image
-    else:
-        raise InputError(f"{path}: not a NIfTI file; convert it to .nii.gz")
-    try:
-        image = kind.from_bytes(content)
-        dtype = image.header.get_data_dtype()
-        offset = int(image.dataobj.offset)
-    except (nib.spatialimages.HeaderDataError, nib.filebasedimages.ImageFileError, ValueError, OSError, KeyError) as error:
-        raise InputError(f"{path}: the NIfTI header is damaged ({_first_line(error)}); replace the file") from None
-    if dtype.kind not in "iuf":
-        raise InputError(f"{path}: the voxels are {'colours' if dtype.kind == 'V' else 'complex numbers'} ({dtype}), but one "
-                         "real number a voxel is needed; convert the file")
-    needed = offset + dtype.itemsize * int(np.prod(image.shape, dtype=object))
-    if len(content) < needed:
-        raise InputError(f"{path}: truncated: {len(content)} bytes, but the header asks for {needed}; replace the file")
-    return image
+def _affine(header: nib.Nifti1Header) -> tuple[np.ndarray, list[Note]]:
+    """The affine in force (sform, else qform), float64 [4, 4], in mm, and what was taken for granted in it.
+
+    Raises InputError where it is no grid, or a skewed one.
+    """
+    affine = np.array(header.get_best_affine(), dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):      # of a damaged header: then it is no grid
+        sides = np.linalg.norm(affine[:3, :3], axis=0)
+        volume = abs(np.linalg.det(affine[:3, :3] / np.where(sides > 0, sides, 1)))      # of the axes' directions
+    if not np.isfinite([*affine.flat, *sides]).all() or volume <= 1e-6:
+        raise InputError(f"the affine {_rows(affine)} is no grid (NaN, or axes that fall together); correct the header")
+    skew = judgement.skew(affine)
+    if skew > judgement.SKEW:
+        raise InputError(f"the voxels' axes are {skew:.1f} degrees off right angles, but {judgement.SKEW:g} at most are taken: "
+                         "volumes and distances would be wrong; resample the scan onto a straight grid with a registration tool, "
+                         f"or correct the affine {_rows(affine)}")
+    power = judgement.power_of_thousand(sides)
+    if power is None:
+        raise InputError(f"the header gives voxels of {judgement.shown(sides)}, which are lengths in no unit; correct its affine")
+    affine[:3] *= 1000.0 ** power
+    notes = [Note("spacing", f"the header gives voxels of {judgement.shown(sides)}: {judgement.UNITS[power]}, by their size; "
+                  f"taken as {judgement.shown(sides * 1000.0 ** power)} mm")] if power else []
+    if header["sform_code"] == 0 and header["qform_code"] == 0:
+        notes.append(Note("orientation", "the header states no orientation (sform and qform codes are 0); taken as LAS"))
+    return affine, notes
 
 
-def _content(path: Path) -> bytes:
-    """All bytes of a file, unpacked where they are gzip."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; check the path") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({reason(error)[0]}); give a NIfTI file") from None
-    if content[:2] != b"\x1f\x8b":
-        return content
-    try:
-        return gzip.decompress(content)
-    except EOFError:
-        raise InputError(f"{path}: truncated: the gzip data ends after {len(content)} bytes; replace the file") from None
-    except (zlib.error, OSError) as error:
-        raise InputError(f"{path}: corrupt gzip data ({_first_line(error)}); replace the file") from None
-
-
-def _spatial_shape(path: Path, image: nib.Nifti1Image) -> tuple[int, int, int]:
-    shape = image.shape
-    if len(shape) < 3 or any(n != 1 for n in shape[3:]):
-        raise InputError(f"{path}: the file has {len(shape)} axes ({' x '.join(map(str, shape))}), but a scan has 3; "
-                         "extract one volume")
-    if min(shape) <= 0:
-        raise InputError(f"{path}: no voxels ({' x '.join(map(str, shape))}); replace the file")
-    return shape[:3]
-
-
-def _affine(path: Path, image: nib.Nifti1Image) -> np.ndarray:
-    """The affine in force (sform, else qform), float64 [4, 4]."""
-    affine = np.array(image.affine, dtype=np.float64)
-    steps = affine[:3, :3]
-    if not np.isfinite(affine).all() or abs(np.linalg.det(steps)) <= 1e-6 * np.prod(np.linalg.norm(steps, axis=0)):
-        raise InputError(f"{path}: the affine {_rows(affine)} is no grid (NaN, or axes that fall together); correct the header")
-    if image.header["sform_code"] == 0 and image.header["qform_code"] == 0:
-        log.warning("%s: the header states no orientation (sform and qform codes are 0); taken as LAS", path)
-    return affine
-
-
-def _require_finite(path: Path, array: np.ndarray) -> None:
+def require_finite(volume: Volume) -> None:
+    """Raise InputError for NaN or Inf in a volume, with the first place as the file stores it."""
     with np.errstate(invalid="ignore"):
-        if np.isfinite(array.sum(dtype=np.float64)):     # one pass; NaN and Inf survive a sum
+        if np.isfinite(volume.array.sum(dtype=np.float64)):     # one pass; NaN and Inf survive a sum
             return
-    bad = ~np.isfinite(array)
+    stored = apply_orientation(volume.array, ornt_transform(CANONICAL, volume.orientation))
+    bad = ~np.isfinite(stored)
     first = tuple(int(i) for i in np.argwhere(bad)[0])
-    raise InputError(f"{path}: {int(bad.sum())} voxels are NaN or Inf, the first at {first} of the stored array "
-                     f"({array[first]}); replace them (0 outside the brain)")
+    raise InputError(f"{volume.path}: {int(bad.sum())} voxels are NaN or Inf, the first at {first} of the stored array "
+                     f"({stored[first]}); replace them (0 outside the brain)")
+
+
+def _sides_mm(affine: np.ndarray) -> tuple[float, float, float]:
+    """The sides of a voxel: the axes' lengths, all scaled alike, by 1e-4 at most, so that their product is its volume."""
+    sides = np.linalg.norm(affine[:3, :3], axis=0)
+    scale = np.cbrt(abs(np.linalg.det(affine[:3, :3])) / np.prod(sides))
+    return tuple(float(side * scale) for side in sides)
 
 
 def _sides(volume: Volume) -> str:
@@ -240,7 +218,3 @@ def _matrix(volume: Volume) -> str:
 
 def _rows(affine: np.ndarray) -> str:
     return "[" + "; ".join(" ".join(f"{v:.6g}" for v in row) for row in affine[:3]) + "]"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,20 +1,19 @@
 """From a case's files to what the network sees: the brain box of the z-scored channels, and the way back to the whole grid."""
-import logging
-from collections.abc import Sequence
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cc3d
 import numpy as np
 
-from synergynet_tf.data import nifti
-from synergynet_tf.data.layouts import Case
+from synergynet_tf.data import judgement, nifti
+from synergynet_tf.data.judgement import Note
+from synergynet_tf.data.layouts import LESIONS, Case
 from synergynet_tf.data.nifti import Volume
 from synergynet_tf.errors import InputError
 
-log = logging.getLogger(__name__)
-
-SPACING = (0.7, 1.4)        # mm: outside it the sizes in voxels (small lesions, anchors, patches) no longer mean what they say
-STRIPPED = 0.75             # a brain fills half of its own box: more of the whole grid than this is a scan with its skull on
 SPECK = 0.01                # components below this share of the largest are dirt outside the brain
 
 Box = tuple[int, int, int, int, int, int]
@@ -29,30 +28,93 @@ class LoadedCase:
     brain: np.ndarray           # bool [X, Y, Z]
     lesions: np.ndarray | None  # bool [X, Y, Z], where the case has a reference mask
     box: Box                    # of the brain on the canonical grid, half-open voxels
-    grid: Volume                # the FLAIR as read: the whole grid, and what writing a result needs
+    grid: Volume                # the FLAIR, its background 0: the whole grid, and what writing a result needs
+    notes: tuple[str, ...] = ()     # what in the files was mended, or is to be looked at, each beginning with its channel
 
 
 def load_case(case: Case, channels: Sequence[str]) -> LoadedCase:
-    """Read a case's channels and reference mask, z-score them inside the brain and crop them to its box (paper, 3).
+    """Read a case's channels and reference mask, judge them, z-score them inside the brain and crop them to its box (paper, 3).
 
     The brain is FLAIR != 0 (interpolation leaves up to 1 % of its voxels negative) without specks, holes filled. A channel's
     mean and standard deviation are those of its own voxels in the brain that are not exactly 0: channels that were
     skull-stripped one by one lack a few per cent of each other's brain, and such voxels stay 0, as all that was not measured.
 
-    Raises InputError as `nifti.read` does, and where grids differ, the brain is empty or a channel is constant in it. Logs a
-    warning where the spacing is far from 1 mm, the skull seems to be on, or lesions lie outside the box.
+    Raises InputError as `nifti.read` does, where grids differ or the brain is empty, and for what the rules of `judgement`
+    refuse. What they mend or find strange stands in the notes, and so do lesions outside the box.
     """
-    flair = nifti.read(case.images["flair"])
-    _warn_of_spacing(flair)
-    _warn_of_skull(flair)
-    brain, box = brain_mask(flair)
-    inside = _slices(box)
-    image = np.zeros((*brain.shape, len(channels)), np.float32)
-    for i, channel in enumerate(channels):
-        volume = flair if channel == "flair" else nifti.read(case.images[channel])
+    flair = read_scan(case.images["flair"])
+    brain, box, values, found = find_brain(flair)
+    notes = [f"flair: {note.text}" for note in (*flair.notes, *found)]
+    scores = {"flair": _z_scored(values)}
+    for channel in channels:
+        if channel == "flair":
+            continue
+        volume = read_scan(case.images[channel])
         nifti.check_same_grid(flair, volume)
-        _z_score(volume, inside, brain, image[..., i])
-    return LoadedCase(case, image, brain, _lesions(case, flair, inside), box, flair)
+        values, found = measured(volume, brain, box)
+        scores[channel] = _z_scored(values)
+        notes += [f"{channel}: {note.text}" for note in (*volume.notes, *found)]
+    image = np.stack([scores[channel] for channel in channels], axis=-1)
+    lesions, found = _lesions(case, flair, box)
+    return LoadedCase(case, image, brain, lesions, box, flair, (*notes, *(f"{LESIONS}: {note.text}" for note in found)))
+
+
+def read_scan(path: Path) -> Volume:
+    """Read a channel and settle its background. Raises InputError as `nifti.read` does."""
+    return settled(nifti.read(path, finite=False))
+
+
+def settled(volume: Volume) -> Volume:
+    """A channel as read, with its background at 0 where it is certain what the background is. Raises InputError for NaN or Inf.
+
+    NaN may be the background where none lies within what is not NaN, holes filled.
+    """
+    value = judgement.background(volume.array)
+    if value is not None and np.isnan(value):
+        there = ~np.isnan(volume.array)
+        value = value if np.array_equal(fill_holes(there), there) else None
+    if value is not None:
+        array, notes = judgement.without_background(volume.array, value)
+        volume = dataclasses.replace(volume, array=array, notes=(*volume.notes, *notes))
+    nifti.require_finite(volume)
+    return volume
+
+
+def find_brain(flair: Volume) -> tuple[np.ndarray, Box, np.ndarray, list[Note]]:
+    """The brain of a FLAIR that was `settled`: `brain_mask`, what is `measured` in it, and notes.
+
+    Raises InputError where the rules of `judgement` refuse the scan.
+    """
+    with named(flair.path):
+        notes = judgement.judge_spacing(flair.spacing)
+        judgement.judge_background(flair.array)
+    brain, box = brain_mask(flair)
+    values, clipped = measured(flair, brain, box)
+    with named(flair.path):
+        return brain, box, values, [*notes, *clipped, *judgement.judge_brain(values, brain, flair.spacing)]
+
+
+def measured(volume: Volume, brain: np.ndarray, box: Box) -> tuple[np.ndarray, list[Note]]:
+    """What a channel measured in the brain, outliers clipped: float32 [X, Y, Z] of its box, 0 elsewhere; and notes.
+
+    Raises InputError where it is nothing, constant, a label map, or far off in many voxels.
+    """
+    values = np.where(brain, volume.array[_slices(box)], np.float32(0))
+    there = values != 0
+    with named(volume.path):
+        clipped, notes = judgement.within_fences(values[there])
+    if notes:
+        values[there] = clipped
+    return values, notes
+
+
+@contextlib.contextmanager
+def named(path: object) -> Iterator[None]:
+    """Say of which file an InputError is."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def brain_mask(flair: Volume) -> tuple[np.ndarray, Box]:
@@ -70,7 +132,7 @@ def brain_mask(flair: Volume) -> tuple[np.ndarray, Box]:
     sizes[0] = 0
     brain = (sizes >= SPECK * sizes.max())[labels] & (labels > 0)
     inner = _bounds(brain)
-    brain = _fill_holes(brain[_slices(inner)])
+    brain = fill_holes(brain[_slices(inner)])
     start = outer[:3]
     return brain, tuple(int(side + start[i % 3]) for i, side in enumerate(inner))
 
@@ -84,48 +146,27 @@ def uncrop(array: np.ndarray, loaded: LoadedCase) -> np.ndarray:
     return whole
 
 
-def _z_score(volume: Volume, inside: tuple[slice, slice, slice], brain: np.ndarray, out: np.ndarray) -> None:
-    """Write the channel's z-scores [X, Y, Z] into `out`, which holds zeros."""
-    cropped = volume.array[inside]
-    measured = brain & (cropped != 0)
-    values = cropped[measured]
-    if values.size == 0 or values.min() == values.max():
-        value = 0 if values.size == 0 else values[0]
-        raise InputError(f"{volume.path}: every voxel in the brain is {value:g}, so there is nothing to see; replace the file")
-    mean, deviation = values.mean(dtype=np.float64), values.std(dtype=np.float64)
-    out[measured] = np.subtract(values, mean, dtype=np.float64) / deviation     # NumPy 1 would subtract in float32
+def _z_scored(values: np.ndarray) -> np.ndarray:
+    """The z-scores of what is not 0, float32; 0 elsewhere."""
+    there = values != 0
+    known = values[there]
+    mean, deviation = known.mean(dtype=np.float64), known.std(dtype=np.float64)
+    scores = np.zeros_like(values)
+    scores[there] = np.subtract(known, mean, dtype=np.float64) / deviation      # NumPy 1 would subtract in float32
+    return scores
 
 
-def _lesions(case: Case, flair: Volume, inside: tuple[slice, slice, slice]) -> np.ndarray | None:
+def _lesions(case: Case, flair: Volume, box: Box) -> tuple[np.ndarray | None, list[Note]]:
     if case.lesions is None:
-        return None
+        return None, []
     mask = nifti.read_reference(case.lesions, case.lesions2, case.combine)
     nifti.check_same_grid(flair, mask)
-    cropped = np.ascontiguousarray(mask.array[inside])
+    cropped = np.ascontiguousarray(mask.array[_slices(box)])
     lost = np.count_nonzero(mask.array) - np.count_nonzero(cropped)
-    if lost:
-        log.warning("%s: %d lesion voxels lie outside the box of the brain in %s and are left out", mask.path, lost, flair.path)
-    return cropped
+    return cropped, [Note("mask", f"{lost} lesion voxels lie outside the box of the brain and are left out")] if lost else []
 
 
-def far_from_1mm(spacing: tuple[float, float, float]) -> bool:
-    """Whether a side of the voxels lies outside `SPACING`, by more than a header's rounding."""
-    return min(spacing) < SPACING[0] - 1e-3 or max(spacing) > SPACING[1] + 1e-3
-
-
-def _warn_of_spacing(volume: Volume) -> None:
-    if far_from_1mm(volume.spacing):
-        log.warning("%s: the voxels are %s mm, but sizes are meant for 1 mm (%g to %g): resample to 1 mm for sound results",
-                    volume.path, " x ".join(f"{mm:.3g}" for mm in volume.spacing), *SPACING)
-
-
-def _warn_of_skull(flair: Volume) -> None:
-    share = np.count_nonzero(flair.array) / flair.array.size
-    if share > STRIPPED:
-        log.warning("%s: %.0f %% of the voxels are not 0: is the skull stripped, and the background 0?", flair.path, 100 * share)
-
-
-def _fill_holes(mask: np.ndarray) -> np.ndarray:
+def fill_holes(mask: np.ndarray) -> np.ndarray:
     """Fill what no path of faces joins to the outside: one labelling, where repeated dilation would take seconds."""
     outside = cc3d.connected_components(np.pad(~mask, 1, constant_values=True), connectivity=6)
     return (outside != outside[0, 0, 0])[1:-1, 1:-1, 1:-1]

@@ -72,7 +72,7 @@ def report(prediction: CasePrediction, checkpoint: dict[str, Any] | None = None)
         "count": len(rows), "volume_ml": round(sum(row["volume_mm3"] for row in rows) / 1000, 6), "detections": len(found.scores),
         "connectivity": connectivity, "threshold": segmentation.threshold, "gamma": segmentation.gamma,
         "coverage": config.infer.coverage, "mirror": config.infer.mirror, "min_lesion": config.infer.min_lesion,
-        "checkpoint": checkpoint, "lesions": rows}
+        "checkpoint": checkpoint, "notes": list(prediction.loaded.notes), "lesions": rows}
 
 
 def to_file_grid(array: np.ndarray, volume: Volume) -> np.ndarray:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synergynet_tf.data import nifti
+from synergynet_tf.data import nifti, preprocess
 from synergynet_tf.metrics.curves import precision_recall, score_counts
 from synergynet_tf.report import comparison, comparison_figures
 from synergynet_tf.report.comparison import Systems, Table
@@ -70,7 +70,7 @@ def _slice_row(index: int, pairs: Mapping[str, Sequence], images: Mapping[str, P
     """The axial slice with the most reference voxels, cut to the brain's box."""
     pair = next(iter(pairs.values()))[index]
     reference = nifti.read_reference(pair.reference, pair.reference2, pair.combine).array
-    flair = nifti.read(images[pair.case]).array
+    flair = preprocess.read_scan(images[pair.case]).array
     counts = reference.sum(axis=(0, 1)) if reference.any() else (flair != 0).sum(axis=(0, 1))
     z = int(np.argmax(counts))
     masks = {name: nifti.read_prediction(found[index].prediction, found[index].probability) for name, found in pairs.items()}

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from synergynet_tf import typed
-from synergynet_tf.data import nifti
+from synergynet_tf.data import nifti, preprocess
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.metrics.lesion import LesionMatch, LesionRule, Lesions, match_lesions
 from synergynet_tf.metrics.scores import CaseScores
@@ -42,7 +42,7 @@ def comparison_pages(pairs: Mapping[str, Sequence], images: Mapping[str, Path], 
     main = next(name for name, colour in colours.items() if colour == PREDICTED[0])
     for index, found in enumerate(zip(*pairs.values())):
         pair, case_scores = found[0], {name: own[index] for name, own in scores.items()}
-        flair = nifti.read(images[pair.case])
+        flair = preprocess.read_scan(images[pair.case])
         reference = nifti.read_reference(pair.reference, pair.reference2, pair.combine)
         masks = {name: nifti.read_prediction(own.prediction, own.probability).array for name, own in zip(pairs, found)}
         matches = {name: match_lesions(reference.array, mask, reference.spacing, rule) for name, mask in masks.items()}
@@ -82,7 +82,7 @@ def prediction_pages(cases: Sequence[Case], folder: Path) -> Iterator[Page]:
     """A page for each segmented scan, from what `predict` wrote into a folder; with the reference where the case has one."""
     for case in cases:
         about = lesion_file(folder, case)
-        flair, mask = nifti.read(case.images["flair"]), nifti.read_mask(folder / f"{case.name}_mask.nii.gz")
+        flair, mask = preprocess.read_scan(case.images["flair"]), nifti.read_mask(folder / f"{case.name}_mask.nii.gz")
         rows = [Row((lesion["label"], lesion["volume_mm3"], lesion["mean_probability"], _score(lesion), _branches(lesion)),
                     tuple(lesion["inside_mm"]), "predicted") for lesion in about["lesions"]]
         rows.sort(key=lambda row: -row.cells[1])

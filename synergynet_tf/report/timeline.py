@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synergynet_tf.data import nifti
+from synergynet_tf.data import nifti, preprocess
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.nifti import Volume
 from synergynet_tf.data.timepoints import Ordered, in_order, natural
@@ -37,7 +37,7 @@ def timeline_pages(cases: Sequence[Case], folder: Path) -> Iterator[Page]:
                      f"{change.n_before} → {change.n_after}"), world(masks[0].affine, change.place), change.kind, number)
                 for number, (step, comparison) in enumerate(zip(_steps(scans), comparisons), start=1)
                 for change in comparison.changes]
-        shown = [Scan(case.name, _label(case), nifti.read(case.images["flair"]), layers)
+        shown = [Scan(case.name, _label(case), preprocess.read_scan(case.images["flair"]), layers)
                  for case, layers in zip(scans, _layers(masks, comparisons))]
         volumes = [_ml(mask) for mask in masks]
         facts = [("Scans", str(len(scans))), ("Lesion volume", " → ".join(f"{ml:.2f}" for ml in volumes) + " ml"),

@@ -1,3 +1,5 @@
+import dataclasses
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -132,25 +134,111 @@ def test_empty_and_constant_images_are_named(tmp_path):
         preprocess.load_case(case_of(tmp_path, flair=scan(), t2=np.zeros(SHAPE, np.float32)), ("flair", "t2"))
 
 
-@pytest.mark.parametrize("side, warned", [(0.5, True), (0.8, False), (1.0, False), (1.3, False), (3.0, True)])
-def test_a_far_spacing_is_warned_of(tmp_path, caplog, side, warned):
-    preprocess.load_case(case_of(tmp_path, affine=np.diag([1, 1, side, 1]), flair=scan()), ("flair",))
-    assert (f"1 x 1 x {side:.3g} mm" in caplog.text and "flair.nii.gz" in caplog.text) == warned
+def notes_of(folder, affine=LAS, channels=("flair",), **arrays):
+    return "\n".join(preprocess.load_case(case_of(folder, affine, **arrays), channels).notes)
 
 
-def test_a_skull_and_lost_lesions_are_warned_of(tmp_path, caplog):
+@pytest.mark.parametrize("side, noted", [(0.5, True), (0.8, False), (1.0, False), (1.3, False), (3.0, True)])
+def test_a_far_spacing_is_noted(tmp_path, side, noted):
+    notes = notes_of(tmp_path, np.diag([1, 1, side, 1]), flair=scan())
+    assert (f"flair: voxels of 1 x 1 x {side:.3g} mm" in notes) == noted
+
+
+@pytest.mark.parametrize("side", [0.3, 3.2, 10])
+def test_a_spacing_at_which_nothing_is_seen_is_refused(tmp_path, side):
+    with pytest.raises(InputError, match=rf"flair\.nii\.gz: .* x {side:g} mm.*0\.4 to 3 mm.*resample"):
+        preprocess.load_case(case_of(tmp_path, np.diag([1, 1, side, 1]), flair=scan()), ("flair",))
+
+
+def test_lost_lesions_are_noted(tmp_path):
     lesions = np.zeros(SHAPE, np.uint8)
     lesions[0, 0, :2] = lesions[9, 11, 8] = 1
-    preprocess.load_case(case_of(tmp_path, flair=scan(), lesions=lesions), ("flair",))
-    assert "2 lesion voxels lie outside" in caplog.text
-    preprocess.load_case(case_of(tmp_path, flair=scan(brain=np.ones(SHAPE, bool))), ("flair",))
-    assert "skull" in caplog.text
+    assert "lesions: 2 lesion voxels lie outside" in notes_of(tmp_path, flair=scan(), lesions=lesions)
+
+
+def test_a_scan_without_a_background_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"flair\.nii\.gz: 100 % of the voxels are not 0.*skull.*prepare --raw"):
+        preprocess.load_case(case_of(tmp_path, flair=scan(brain=np.ones(SHAPE, bool))), ("flair",))
+
+
+@pytest.mark.parametrize("value", [-1, -1024, 1e-5, -2.9e-5, 7, np.nan])
+@pytest.mark.parametrize("odd_corner", [False, True])
+def test_a_constant_background_changes_nothing(tmp_path, value, odd_corner):
+    """Whole numbers apart, which the shift cannot move: the same brain, the same z-scores, and a note."""
+    flair, t2 = np.rint(scan()), np.rint(scan(1))
+    expected = preprocess.load_case(case_of(tmp_path, flair=flair, t2=t2), ("flair", "t2"))
+    assert not any("background" in note for note in expected.notes)
+    outside = ~ndimage.binary_fill_holes(flair != 0)
+    shift = np.nan_to_num(value)
+    moved = [np.where(outside, value, array + shift * (array != 0) if shift % 1 else array + shift).astype(np.float32)
+             for array in (flair, t2)]
+    if odd_corner:
+        moved[0][0, 0, 0] = 60
+    found = preprocess.load_case(case_of(tmp_path, flair=moved[0], t2=moved[1]), ("flair", "t2"))
+    assert f"flair: the background is {np.float32(value):g}; taken as 0" in found.notes
+    assert f"t2: the background is {np.float32(value):g}; taken as 0" in found.notes
+    assert found.box == expected.box
+    np.testing.assert_array_equal(found.brain, expected.brain)
+    if not shift % 1:
+        np.testing.assert_allclose(found.image, expected.image, atol=1e-6)
+
+
+def test_nan_within_the_brain_is_no_background(tmp_path):
+    flair = np.where(ndimage.binary_fill_holes(scan() != 0), scan(), np.nan).astype(np.float32)
+    flair[9, 11, 8] = np.nan
+    with pytest.raises(InputError, match="voxels are NaN or Inf"):
+        preprocess.load_case(case_of(tmp_path, flair=flair), ("flair",))
+
+
+@pytest.mark.parametrize("value", [1e6, -1e9, 3e38])
+def test_one_hot_voxel_does_not_move_the_others(tmp_path, value):
+    expected = preprocess.load_case(case_of(tmp_path, flair=scan(), t2=scan(1)), ("flair", "t2"))
+    assert not any("clipped" in note for note in expected.notes)
+    for channel in (0, 1):
+        arrays = [scan(), scan(1)]
+        arrays[channel][9, 12, 8] = value
+        found = preprocess.load_case(case_of(tmp_path, flair=arrays[0], t2=arrays[1]), ("flair", "t2"))
+        note, = (note for note in found.notes if "clipped" in note)
+        assert note.startswith(("flair", "t2")[channel]) and f"est is {value:g})" in note
+        assert np.median(np.abs(found.image - expected.image)) < 0.1
+        assert np.abs(found.image).max() < 30
+
+
+def test_many_hot_voxels_are_refused(tmp_path):
+    flair = scan()
+    flair[7:11, 9:12, 7:9] = 5000
+    with pytest.raises(InputError, match=r"flair\.nii\.gz: 24 of the brain's .* voxels lie outside.*highest 5000"):
+        preprocess.load_case(case_of(tmp_path, flair=flair), ("flair",))
+
+
+@pytest.mark.parametrize("channel", ["flair", "t2"])
+def test_label_maps_and_probabilities_are_refused(tmp_path, channel):
+    rng = np.random.default_rng(0)
+    labels = np.where(ball(), rng.integers(1, 6, SHAPE), 0).astype(np.float32)
+    probability = np.where(ball(), np.where(rng.random(SHAPE) < 0.9, 1e-9, rng.random(SHAPE)), 0).astype(np.float32)
+    for array, fragment in ((labels, "only 5 different values"), (probability, "at least half of the brain's voxels are 1e-09")):
+        arrays = {"flair": scan(), "t2": scan(1)} | {channel: array}
+        with pytest.raises(InputError, match=rf"{channel}\.nii\.gz: {fragment}"):
+            preprocess.load_case(case_of(tmp_path, **arrays), ("flair", "t2"))
 
 
 def test_a_real_scan(real_data):
     case = layouts.discover(real_data / "open_ms" / "patient07", channels=("flair", "t2"))[0]
     loaded = preprocess.load_case(case, ("flair", "t2"))
     assert 1.10e6 < loaded.brain.sum() < 1.15e6
+    assert loaded.notes == ()
     assert loaded.lesions.sum() == 1300
     np.testing.assert_allclose(loaded.image[loaded.brain].mean(axis=0), 0, atol=1e-3)
     np.testing.assert_allclose(loaded.image[loaded.brain].std(axis=0), 1, atol=1e-3)
+
+
+def test_no_stripped_scan_is_touched_and_no_head_passes(real_data):
+    """Results of sound scans stay what they are; a head is refused, small as it may be, be it thresholded or cut in two."""
+    for name in ("open_ms/patient19", "mslesseg/P14_T3"):
+        images = {channel: real_data / name / f"{channel}.nii.gz" for channel in ("flair", "t2")}
+        assert preprocess.load_case(Case("P", "P", "", images, None, None), ("flair", "t2")).notes == ()
+    head = nifti.read(real_data / "unlabelled" / "healthy_flair_with_skull.nii.gz")
+    for array in (head.array * (head.array > 60), head.array * (np.arange(159) > 80)):
+        assert np.count_nonzero(array) < 2.0e6
+        with pytest.raises(InputError, match="dark layer.*skull"):
+            preprocess.find_brain(dataclasses.replace(head, array=array.astype(np.float32)))

@@ -25,17 +25,14 @@ def check_case(case: Case, config: Config) -> CaseCheck:
         digests, brain = {}, None
         if flair is not None:
             digests["flair"] = voxel_digest(flair.array)
-            images.check_spacing(flair, found)
             brain = brains.check_flair(flair, found)
         for channel in sorted(case.images.keys() - {"flair"}):
             volume = images.read(channel, found)
             if volume is None:
                 continue
             digests[channel] = voxel_digest(volume.array)
-            if flair is None or not images.same_grid(flair, volume, channel, found):
-                images.check_intensities(volume.array[volume.array != 0], channel, found)
-            elif brain is not None:
-                images.check_channel(volume, channel, brain[0], found)
+            if flair is not None and images.same_grid(flair, volume, channel, found) and brain is not None:
+                images.check_channel(volume, channel, *brain, found)
         mask, of_masks = masks.read_reference(case, flair, found) if case.lesions is not None else (None, {})
         lesions = masks.check_lesions(mask, config.lesions, found) if mask is not None else (None, None)
         if mask is not None and brain is not None:

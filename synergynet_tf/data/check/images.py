@@ -3,15 +3,15 @@
 import numpy as np
 from nibabel.affines import voxel_sizes
 
-from synergynet_tf.data import nifti
-from synergynet_tf.data.check.problem import Findings
+from synergynet_tf.data import nifti, preprocess
+from synergynet_tf.data.check.problem import SECOND, Findings
+from synergynet_tf.data.layouts import LESIONS
 from synergynet_tf.data.nifti import Volume
-from synergynet_tf.data.preprocess import SPACING, far_from_1mm
+from synergynet_tf.data.preprocess import Box
 from synergynet_tf.errors import InputError
 
 TILT = 20.0             # degrees between the voxels' axes and the patient's: more is a scan that was not registered
 NEGATIVE = 0.02         # share of the brain's voxels: interpolation rings below 0 in 1 % at most of the scans at hand
-FEW_VALUES = 8          # distinct intensities: a label map, or a scan stored in too few bits
 LACKING = 0.05          # of the brain's volume: channels stripped one by one differ by up to 3 % in the scans at hand
 BEYOND = 0.15           # of the brain's volume: the same, by 6 %
 
@@ -30,19 +30,14 @@ def read(file: str, found: Findings) -> Volume | None:
     except Exception as error:      # a file may be damaged in ways that no reader foresees; the others are still to be checked
         found.error("file", file, f"cannot be read ({type(error).__name__}: {error}); replace the file")
         return None
-    bad = ~np.isfinite(volume.array)
-    if bad.any():
-        found.error("intensities", file, f"{np.count_nonzero(bad)} voxels are NaN or Inf; replace them (0 outside the brain)")
-        volume.array[bad] = 0
+    with found.judging("intensities", file):
+        if file in (LESIONS, SECOND):
+            nifti.require_finite(volume)
+        else:
+            volume = preprocess.settled(volume)
+    found.notes(file, volume.notes)
+    volume.array[~np.isfinite(volume.array)] = 0
     return volume
-
-
-def check_spacing(flair: Volume, found: Findings) -> None:
-    """Voxels far from 1 mm: what is in voxels (small lesions, anchors, patches) no longer means what it says."""
-    if far_from_1mm(flair.spacing):
-        sides = " x ".join(f"{mm:.3g}" for mm in flair.spacing)
-        found.warn("spacing", "flair", f"voxels of {sides} mm, but {SPACING[0]:g} to {SPACING[1]:g} are expected: resample to "
-                   "1 mm")
 
 
 def same_grid(reference: Volume, volume: Volume, file: str, found: Findings) -> bool:
@@ -55,9 +50,9 @@ def same_grid(reference: Volume, volume: Volume, file: str, found: Findings) -> 
     return True
 
 
-def check_channel(volume: Volume, file: str, brain: np.ndarray, found: Findings) -> None:
-    """A channel beside the FLAIR, on its grid: its intensities in the brain, and how far it shows the same brain."""
-    check_intensities(volume.array[brain & (volume.array != 0)], file, found)
+def check_channel(volume: Volume, file: str, brain: np.ndarray, box: Box, found: Findings) -> None:
+    """A channel beside the FLAIR, on its grid: its intensities in the brain, bool [X, Y, Z], and how far it shows the same."""
+    check_intensities(volume, file, brain, box, found)
     size, there = np.count_nonzero(brain), volume.array != 0
     if not there.any():
         return
@@ -69,12 +64,19 @@ def check_channel(volume: Volume, file: str, brain: np.ndarray, found: Findings)
                    "stripped?")
 
 
-def check_intensities(values: np.ndarray, file: str, found: Findings) -> None:
+def check_intensities(volume: Volume, file: str, brain: np.ndarray, box: Box, found: Findings) -> np.ndarray | None:
+    """What a channel measured in the brain, as a training takes it: `preprocess.measured`; none where it would refuse it."""
+    inside = tuple(slice(low, high) for low, high in zip(box[:3], box[3:]))
+    with found.judging("intensities", file):
+        values, notes = preprocess.measured(volume, brain[inside], box)
+        found.notes(file, notes)
+        _check_normalised(values[values != 0], file, found)
+        return values
+    return None
+
+
+def _check_normalised(values: np.ndarray, file: str, found: Findings) -> None:
     """The values [n] of the brain's voxels that are not 0."""
-    if values.size == 0 or values.min() == values.max():
-        value = 0 if values.size == 0 else values[0]
-        found.error("intensities", file, f"every voxel in the brain is {value:g}: there is nothing to see; replace the file")
-        return
     mean, deviation = values.mean(dtype=np.float64), values.std(dtype=np.float64)
     negative = np.count_nonzero(values < 0) / values.size
     if abs(mean) < 0.1 and abs(deviation - 1) < 0.1:
@@ -83,16 +85,11 @@ def check_intensities(values: np.ndarray, file: str, found: Findings) -> None:
     elif negative > NEGATIVE:
         found.warn("intensities", file, f"{100 * negative:.0f} % of the brain's voxels are negative: was it normalised? 0 must "
                    "mean background")
-    distinct = np.unique(values[::max(1, values.size // 20_000)]).size
-    if distinct <= FEW_VALUES:
-        found.warn("intensities", file, f"only {distinct} different values in the brain: a label map, or stored in too few bits?")
 
 
 def _check_header(volume: Volume, file: str, found: Findings) -> None:
     header = volume.header
-    if header["sform_code"] == 0 and header["qform_code"] == 0:
-        found.warn("orientation", file, "the header states no orientation (sform and qform codes are 0); taken as LAS")
-    elif header["sform_code"] > 0 and header["qform_code"] > 0:
+    if header["sform_code"] > 0 and header["qform_code"] > 0:
         apart = _corners_apart(header.get_sform(), header.get_qform(), volume.file_shape[:3])
         if apart > max(volume.spacing):
             found.warn("orientation", file, f"sform and qform disagree by up to {apart:.3g} mm: tools differ in which they "

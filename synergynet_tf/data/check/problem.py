@@ -1,11 +1,14 @@
 """What a check finds, and what it hands from a case to the table and the sheet."""
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from synergynet_tf.data.judgement import Note
 from synergynet_tf.data.layouts import LESIONS, Case
+from synergynet_tf.errors import InputError
 
 ERROR, WARNING = "error", "warning"     # a training refuses the case; a person should look at it
 SECOND = "lesions2"
@@ -65,6 +68,19 @@ class Findings:
     def warn(self, kind: str, file: str, text: str) -> None:
         """Note what a person should look at."""
         self._add(WARNING, kind, file, text)
+
+    def notes(self, file: str, notes: Sequence[Note]) -> None:
+        """Note what the rules of `judgement` say of a file that a training takes."""
+        for note in notes:
+            self.warn(note.kind, file, note.text)
+
+    @contextlib.contextmanager
+    def judging(self, kind: str, file: str) -> Iterator[None]:
+        """Note an InputError as an error, and go on."""
+        try:
+            yield
+        except InputError as error:
+            self.error(kind, file, str(error))
 
     def _add(self, severity: str, kind: str, file: str, text: str) -> None:
         text = text.removeprefix(f"case {self._case.name}: ").removeprefix(f"{self.paths.get(file)}: ")

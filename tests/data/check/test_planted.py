@@ -1,12 +1,18 @@
 """One fault of every kind, planted in a case of its own: each is found, by its kind, file and severity, and nothing else is."""
 import csv
 import gzip
+import pathlib
 
 import numpy as np
 import pytest
 
 from synergynet_tf import prepare
+from synergynet_tf.config import Config, DataConfig, LesionConfig
+from synergynet_tf.data.cache import build_cache
+from synergynet_tf.data.layouts import Case
+from synergynet_tf.errors import InputError
 from tests.data.check.phantoms import (
+    AXES,
     BRAIN,
     LAS,
     SHAPE,
@@ -44,6 +50,22 @@ def levels(array):
 def with_noise(array):
     noise = np.random.default_rng(5).integers(1, 20, array.shape)
     return np.where(array == 0, noise, array).astype(np.int16)
+
+
+def nan_outside(array):
+    return np.where(array == 0, np.nan, array).astype(np.float32)
+
+
+def head(array):
+    """The outermost 10 mm are scalp, the next 8 bone."""
+    depth = np.linalg.norm(AXES / (39, 49, 40), axis=-1).T
+    return np.where((depth > 0.72) & (depth <= 0.86), array / 10, array).astype(np.float32)
+
+
+def skew(degrees):
+    matrix = np.eye(4)
+    matrix[0, 1], matrix[1, 1] = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
+    return matrix
 
 
 def dark(array):
@@ -88,6 +110,7 @@ def unused(folder):
 
 
 ALL = [(W, "orientation", name) for name in ("flair", "t2", "lesions")]
+SPACING = [(W, "spacing", name) for name in ("flair", "t2", "lesions")]
 FAULTS = {
     "truncated": (content("t2", lambda data: data[:-500]), [(E, "file", "t2")]),
     "no FLAIR to read": (content("flair", lambda data: b"a photograph"), [(E, "file", "flair")]),
@@ -108,10 +131,20 @@ FAULTS = {
     "constant": (edit("flair", lambda a: 7 * (a != 0).astype(np.int16)), [(E, "intensities", "flair")]),
     "z-scored": (edit("flair", z_scored), [(W, "intensities", "flair")]),
     "negative": (edit("t2", lambda a: np.where(a != 0, a - 85, 0)), [(W, "intensities", "t2")]),
-    "few values": (edit("flair", levels), [(W, "intensities", "flair")]),
-    "background": (edit("flair", lambda a: a + 50), [(W, "intensities", "flair"), (W, "brain", "t2")]),
-    "skull and noise": (edit("flair", with_noise), [(W, "brain", "flair"), (W, "brain", "t2")]),
-    "skull": (edit_all(affine=np.diag([-2, 2, 2, 1.0])), [(W, "spacing", "flair"), (W, "brain", "flair")]),
+    "few values": (edit("flair", levels), [(E, "intensities", "flair")]),
+    "few values of T2": (edit("t2", levels), [(E, "intensities", "t2")]),
+    "background": (edit("flair", lambda a: a - 1024), [(W, "intensities", "flair")]),
+    "background of T2": (edit("t2", lambda a: a + 50), [(W, "intensities", "t2")]),
+    "background NaN": (edit("flair", nan_outside), [(W, "intensities", "flair")]),
+    "outlier": (edit("flair", put(1e6)), [(W, "intensities", "flair")]),
+    "outliers": (edit("t2", lambda a: filled(a, np.s_[40:52, 50:62, 40:52], 32000)), [(E, "intensities", "t2")]),
+    "metres": (edit_all(affine=np.diag([-0.0014, 0.0014, 0.0014, 1])), SPACING),
+    "microns": (edit_all(affine=np.diag([-1400, 1400, 1400, 1.0])), SPACING),
+    "thick slices": (edit_all(lambda a: a[:, :, ::3], np.diag([-1.4, 1.4, 4.2, 1])), [(E, "spacing", "flair")]),
+    "skewed": (edit_all(affine=LAS @ skew(2)), [(E, "file", name) for name in ("flair", "t2", "lesions")]),
+    "skull and noise": (edit("flair", with_noise), [(E, "brain", "flair"), (W, "brain", "t2")]),
+    "skull by its size": (edit_all(affine=np.diag([-2, 2, 2, 1.0])), [(E, "brain", "flair"), (W, "spacing", "flair")]),
+    "skull by its layers": (edit("flair", head), [(E, "brain", "flair")]),
     "T2 with its skull": (edit("t2", with_noise), [(W, "brain", "t2")]),
     "small": (edit_all(affine=np.diag([-0.8, 0.8, 0.8, 1])), [(W, "brain", "flair")]),
     "cut at its face": (edit_all(lambda a: a[:, :, 13:]), [(W, "brain", "flair")]),
@@ -128,7 +161,7 @@ FAULTS = {
     "same scan": (same_scan, [(W, "duplicate", "flair")]),
     "same mask": (same_mask, [(W, "duplicate", "lesions")]),
     "same channel": (same_channel, [(W, "duplicate", "t2")]),
-    "another channel": (unused, [(W, "grid", "t1")]),
+    "another channel": (unused, [(W, "grid", "t1"), (W, "intensities", "t1")]),
 }
 
 
@@ -182,6 +215,24 @@ def test_a_planted_fault_is_found_and_nothing_else(planted, title):
     assert keys(found.get(names[title], [])) == sorted(FAULTS[title][1])
 
 
+def test_a_training_refuses_what_a_check_calls_an_error_and_nothing_else(planted, tmp_path):
+    _, found, out, names = planted
+    config = Config(data=DataConfig(channels=("flair", "t2"), cache=str(tmp_path)), lesions=LesionConfig(max_lesions=60))
+    folder = pathlib.Path(found[names["dark"]][0]["path"]).parents[1]
+    disagree = {}
+    for title, name in names.items():
+        files = {channel: folder / name / f"{channel}.nii" for channel in ("flair", "t2", "lesions")}
+        case = Case(name, name, "", files, files.pop("lesions"), None)
+        refused = None
+        try:
+            build_cache([case], config)
+        except InputError as error:
+            refused = str(error)
+        if (refused is not None) != any(line["severity"] == E for line in found.get(name, ())):
+            disagree[title] = refused
+    assert disagree == {}
+
+
 def test_the_clean_case_has_no_row_and_the_splits_theirs(planted):
     status, found, _, _ = planted
     assert status == 2
@@ -198,7 +249,12 @@ def test_the_clean_case_has_no_row_and_the_splits_theirs(planted):
     ("too many", ["lesions.max_lesions is 60", "raise it"]), ("labels", ["3 values (0, 1, 2)"]),
     ("same scan", ["the same voxels as flair of C00 (patient C00)"]), ("same channel", ["the same voxels as flair: keep one"]),
     ("absent", ["t2.nii does not exist"]), ("tilted", ["30 degrees"]), ("of the brain", ["covers 100 % of the brain"]),
-    ("background", ["background is 50"]), ("empty", ["mask is empty"]),
+    ("background", ["background is -1024", "taken as 0"]), ("empty", ["mask is empty"]),
+    ("metres", ["0.0014 x 0.0014 x 0.0014: metres", "1.4 x 1.4 x 1.4 mm"]), ("microns", ["microns", "1.4 x 1.4 x 1.4 mm"]),
+    ("skewed", ["2.0 degrees off right angles", "resample"]), ("outlier", ["1 voxel above", "the highest is 1e+06"]),
+    ("outliers", ["1728 of the brain's", "highest 32000"]), ("skull by its size", ["2562 ml", "2400 ml", "prepare --raw"]),
+    ("skull by its layers", ["a dark layer", "prepare --raw"]), ("thick slices", ["1.4 x 1.4 x 4.2 mm", "0.4 to 3 mm"]),
+    ("few values", ["only 4 different values", "label map"]),
 ])
 def test_a_row_says_what_and_where(planted, title, fragments):
     _, found, _, names = planted
@@ -213,7 +269,7 @@ def test_a_row_says_what_and_where(planted, title, fragments):
 def test_the_sheet_has_a_page_for_every_24_cases(planted):
     _, found, out, names = planted
     pages = sorted(path.name for path in out.iterdir())
-    assert pages == ["check-1-of-2.png", "check-2-of-2.png", "check.csv"]
-    assert 24 < len(names) + 4 <= 48
-    for page in pages[:2]:
+    count = -(-(len(names) + 4) // 24)
+    assert pages == [*(f"check-{i}-of-{count}.png" for i in range(1, count + 1)), "check.csv"]
+    for page in pages[:-1]:
         assert (out / page).read_bytes().startswith(b"\x89PNG")
