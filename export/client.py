@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import TextIO
 
-from synergynet_tf import progress
+from synergynet_tf import arguments, progress
 from synergynet_tf.errors import InputError, command, reason
 from synergynet_tf.files import claim, replace_file
 
@@ -188,23 +188,20 @@ def _print_health(server: Transport, model: str) -> None:
         raise InputError(f"{error}: the server does not answer; is it running, and is --url right?") from None
 
 
-def _path(text: str) -> pathlib.Path:
-    return pathlib.Path(text).expanduser()
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m export.client", description=DESCRIPTION, epilog=EPILOG,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scan", nargs="*", type=_path, metavar="FLAIR", help="NIfTI files, .nii or .nii.gz")
+    parser = arguments.Parser(prog="python -m export.client", description=DESCRIPTION, epilog=EPILOG,
+                              formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scan", nargs="*", type=arguments.path, metavar="FLAIR", help="NIfTI files, .nii or .nii.gz")
     parser.add_argument("--url", default="http://localhost:8501",
                         help="http://HOST:8501, or with --grpc HOST:8500 (default: %(default)s)")
     parser.add_argument("--grpc", action="store_true", help="protocol buffers in place of JSON: a third less to send")
-    parser.add_argument("--authorization", type=_path, metavar="FILE",
+    parser.add_argument("--authorization", type=arguments.path, metavar="FILE",
                         help="a file with one line, sent as the Authorization header to a reverse proxy by https: `Bearer TOKEN`")
     parser.add_argument("--model", default="synergynet", help="the model's name on the server (default: %(default)s)")
-    parser.add_argument("-o", dest="mask", type=_path, metavar="FILE", help="where the mask of one scan goes")
-    parser.add_argument("--out", type=_path, metavar="DIR", help="folder for the masks; made if absent")
-    parser.add_argument("--t2", type=_path, metavar="FILE", help="the T2 scan that goes with one FLAIR, if the model takes T2")
+    parser.add_argument("-o", dest="mask", type=arguments.path, metavar="FILE", help="where the mask of one scan goes")
+    parser.add_argument("--out", type=arguments.path, metavar="DIR", help="folder for the masks; made if absent")
+    parser.add_argument("--t2", type=arguments.path, metavar="FILE",
+                        help="the T2 scan that goes with one FLAIR, if the model takes T2")
     parser.add_argument("--parallel", type=int, default=2, metavar="N",
                         help="requests under way at once: one is computed, the others wait (default: %(default)s)")
     parser.add_argument("--timeout", type=float, default=600, metavar="S",

@@ -7,6 +7,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
+from synergynet_tf import arguments
 from synergynet_tf.errors import InputError, command
 from synergynet_tf.files import claim, keep_apart, make_own, temporary
 from synergynet_tf.networks import Changes, add_arguments, identity, load_networks
@@ -115,9 +116,9 @@ def _publish(unfinished: pathlib.Path, base: pathlib.Path) -> pathlib.Path:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m export.saved_model", description=DESCRIPTION, epilog=EPILOG,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=pathlib.Path, required=True, metavar="DIR", help="folder of the bundle; made if absent")
+    parser = arguments.Parser(prog="python -m export.saved_model", description=DESCRIPTION, epilog=EPILOG,
+                              formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=arguments.path, required=True, metavar="DIR", help="folder of the bundle; made if absent")
     parser.add_argument("--name", default="synergynet", help="the model's name on the server (default: %(default)s)")
     add_arguments(parser)
     for field, what in zip(dataclasses.fields(Limits), (

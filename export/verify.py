@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from synergynet_tf import arguments
 from synergynet_tf.errors import InputError, command
 from synergynet_tf.startup import import_tensorflow
 from synergynet_tf.stored import read_npz
@@ -161,17 +162,18 @@ def _print_report(what: str, python: Mapping[str, Any], c_api: Mapping[str, Any]
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m export.verify", description=DESCRIPTION, epilog=EPILOG,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bundle", type=pathlib.Path, metavar="DIR", help="folder that `export.saved_model` has written")
+    parser = arguments.Parser(prog="python -m export.verify", description=DESCRIPTION, epilog=EPILOG,
+                              formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", type=arguments.path, metavar="DIR", help="folder that `export.saved_model` has written")
     parser.add_argument("--name", help="the model, where the bundle holds several")
-    parser.add_argument("--run", type=pathlib.Path, action="append", default=[],
+    parser.add_argument("--run", type=arguments.path, action="append", default=[],
                         help="run folder that was exported; for an ensemble all of them, in their order")
     parser.add_argument("--weights", choices=("best", "last"), default="best", help="of the run (default: best)")
-    parser.add_argument("--scan", type=pathlib.Path, action="append", default=[], metavar="FILE",
+    parser.add_argument("--scan", type=arguments.path, action="append", default=[], metavar="FILE",
                         help="FLAIR file to compare on, beside the sample; several times for several")
-    parser.add_argument("--t2", type=pathlib.Path, metavar="FILE", help="the T2 scan that goes with --scan")
-    parser.add_argument("--repeats", type=int, default=1, help="warm calls, of which the median is shown (default: %(default)s)")
+    parser.add_argument("--t2", type=arguments.path, metavar="FILE", help="the T2 scan that goes with --scan")
+    parser.add_argument("--repeats", type=arguments.whole(1, 10_000), default=1,
+                        help="warm calls, of which the median is shown (default: %(default)s)")
     return parser
 
 

@@ -12,6 +12,14 @@ from synergynet_tf.errors import InputError
 from synergynet_tf.settings import expanded
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are InputErrors, one line as all others."""
+
+    def error(self, message: str) -> None:
+        """Raise it."""
+        raise InputError(f"{message}; {self.prog} --help tells more")
+
+
 class ArgumentError(InputError, argparse.ArgumentTypeError):
     """An argument that cannot be used: the parser puts its name in front."""
 
@@ -46,17 +54,26 @@ def whole(low: int, high: int = 10 ** 6) -> Callable[[str | int], int]:
     return parse
 
 
-def number(low: float, high: float = math.inf, above: bool = False) -> Callable[[str | float], float]:
-    """Finite numbers from `low` to `high`; `above`: without `low` itself."""
+def text(given: str) -> str:
+    """A text that is not empty: one that is would be taken for an argument that was not given."""
+    if not given.strip():
+        raise ArgumentError("it is empty; give a value, or leave the argument out")
+    return given
+
+
+def number(low: float, high: float = math.inf, inner: bool = False) -> Callable[[str | float], float]:
+    """Finite numbers from `low` to `high`; `inner`: between them."""
 
     def parse(text: str | float) -> float:
         try:
             value = float(text)
         except ValueError:
             value = math.nan
-        if not (low <= value <= high and math.isfinite(value)) or (above and value == low):
+        if not (low <= value <= high and math.isfinite(value)) or (inner and value in (low, high)):
             limits = f"{low:g} to {high:g}" if math.isfinite(high) else f"of {low:g} or more"
-            raise ArgumentError(f"{str(text)[:80]!r} is not a number {f'above {low:g}' if above else limits}")
+            inside = f"between {low:g} and {high:g}" if math.isfinite(high) else f"above {low:g}"
+            raise ArgumentError(f"{str(text)[:80]!r} is not a number{', ' if math.isfinite(high) and not inner else ' '}"
+                                f"{inside if inner else limits}")
         return value
 
     return parse
@@ -64,4 +81,5 @@ def number(low: float, high: float = math.inf, above: bool = False) -> Callable[
 
 share = number(0, 1)
 volume = number(0)          # mm3
+probability = number(0, 1, inner=True)
 workers = whole(1, 4096)

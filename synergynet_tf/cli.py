@@ -112,15 +112,15 @@ def _told(error: Exception, groups: Groups, options: Sequence[str]) -> str:
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, InputError):      # an InputError of a type is wrapped
         cause = cause.__cause__ or cause.__context__
-    where, what = re.match(r'(?:Parser key "([\w.-]+)": )?(.*)', text).groups()
+    key, option, what = re.match(r'(?:Parser key "([\w.-]+)": |argument (--[\w.-]+): )?(.*)', text).groups()
     if unknown := re.match(r"unrecognized arguments: --([\w.-]+)", what):
         return f"there is no argument --{unknown[1]}{nearest(unknown[1], groups, options)}"
     if unknown := re.match(r"unrecognized arguments: (\S+)", what):
         return f"{unknown[1]} stands alone; a list is typed with commas, as in flair,t2, and what holds spaces in quotes"
     for kind, word in KINDS.items():
         what = what.replace(kind, word)
-    what = str(cause) if cause else what
-    return f"--{where}: {what}" if where and not what.startswith("--") else what
+    name = option or (f"--{key}" if key else "")
+    return f"{name}: {cause or what}" if name else str(cause or what)
 
 
 def _preset(name: str) -> pathlib.Path:

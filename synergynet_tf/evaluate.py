@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from synergynet_tf import progress
+from synergynet_tf import arguments, progress
 from synergynet_tf.data.layouts import RATERS
 from synergynet_tf.data.layouts.sources import sources
 from synergynet_tf.errors import InputError, command, of_case, print_error, printable
@@ -201,14 +201,14 @@ def _show(scores: "list[CaseScores]", rule: "LesionRule", out: pathlib.Path) -> 
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m synergynet_tf.evaluate",
-                                     description="Score predicted lesion masks against reference masks.")
-    parser.add_argument("--reference", type=pathlib.Path, required=True, metavar="FOLDER_OR_MANIFEST",
+    parser = arguments.Parser(prog="python -m synergynet_tf.evaluate",
+                              description="Score predicted lesion masks against reference masks.")
+    parser.add_argument("--reference", type=arguments.path, required=True, metavar="FOLDER_OR_MANIFEST",
                         help="folder of masks <case>.nii.gz, folder of case folders <case>/lesions.nii.gz, a CSV manifest "
                              "or a folder with one (columns patient, session, flair, lesions, split; paths relative to it; "
                              "the case is <patient>_<session>), or a data set in any other layout that "
                              "`python -m synergynet_tf.prepare --help` names")
-    parser.add_argument("--prediction", type=pathlib.Path, required=True, metavar="FOLDER",
+    parser.add_argument("--prediction", type=arguments.path, required=True, metavar="FOLDER",
                         help="folder with <case>_mask.nii.gz and, for AP, <case>_probability.nii.gz; or any tool's <case>.nii.gz")
     parser.add_argument("--raters", choices=RATERS, default="first", help="whose mask is the reference where two have drawn one: "
                         "first, second, their union or intersection, or both, each against a prediction <case>_r1, <case>_r2; "
@@ -216,42 +216,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--split", help="score only the manifest's rows of this split: train, validation or test")
     parser.add_argument("--connectivity", type=int, choices=(6, 18, 26), default=18,
                         help="what one lesion is: voxels sharing a face (6), or an edge (18), or a corner (26); default 18")
-    parser.add_argument("--overlap", type=_share, default=0.0, metavar="SHARE",
+    parser.add_argument("--overlap", type=arguments.share, default=0.0, metavar="SHARE",
                         help="share of a lesion's voxels that the other mask must hold for it to be found (or true), 0 to 1; "
                              "default 0: any touch")
-    parser.add_argument("--min-lesion", type=_volume, default=0.0, metavar="MM3",
+    parser.add_argument("--min-lesion", type=arguments.volume, default=0.0, metavar="MM3",
                         help="lesions smaller than this are not counted, on either side; default 0: all are")
-    parser.add_argument("--out", type=pathlib.Path, metavar="DIR",
+    parser.add_argument("--out", type=arguments.path, metavar="DIR",
                         help="folder for scores.csv, sizes.csv, scores.md and scores.json; default: that of the predictions")
-    parser.add_argument("--workers", type=_positive, metavar="N",
+    parser.add_argument("--workers", type=arguments.workers, metavar="N",
                         help=f"processes; default: one a core, or one in all for fewer than {MANY_CASES} cases")
-    parser.add_argument("--cluster", metavar="ADDRESS",
+    parser.add_argument("--cluster", type=arguments.text, metavar="ADDRESS",
                         help="share the cases among --workers processes of a Ray cluster (extra [cluster]): HOST:PORT, auto for "
                              "the one that this machine is of, or local; cases that cannot be scored are named and left out")
     return parser
-
-
-def _share(text: str) -> float:
-    value = _volume(text)
-    if value > 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share, 0 to 1")
-    return value
-
-
-def _volume(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
-    return value
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -11,19 +11,23 @@
 import dataclasses
 import json
 import pathlib
+import re
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from synergynet_tf import cli, locks
+from synergynet_tf import arguments, cli, locks
 from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError, command
 from synergynet_tf.files import claim, keep_apart, make_folder, make_own, replace_file
 from synergynet_tf.fold import TRAINED, Fold, run_system
 from synergynet_tf.names import require_name
+from synergynet_tf.stored import read_json
 
 if TYPE_CHECKING:
+    from synergynet_tf.data.layouts import Case
+    from synergynet_tf.data.splits import Split
     from synergynet_tf.pairs import Pair
 
 DESCRIPTION = """Compare systems on one cohort as the paper does: train each, segment the test patients, score, and write
@@ -42,13 +46,13 @@ EXAMPLES = (0.1, 0.5, 0.9)      # figure 3 shows the test cases at these places 
 @command
 def main(argv: list[str] | None = None) -> None:
     """Entry point; see DESCRIPTION."""
-    arguments = ["--data.path" if a == "--data" else a for a in (sys.argv[1:] if argv is None else argv)]
-    chosen = any(a.split("=")[0] in ("--data.path", "--config", "--preset") for a in arguments)
-    config, own = cli.parse(arguments, DESCRIPTION, _add_arguments, preset=None if chosen else "experiment")
+    words = [re.sub("^--data(?==|$)", "--data.path", word) for word in (sys.argv[1:] if argv is None else argv)]
+    chosen = any(word.split("=")[0] in ("--data.path", "--config", "--preset") for word in words)
+    config, own = cli.parse(words, DESCRIPTION, _add_arguments, preset=None if chosen else "experiment")
     systems, external = chosen_systems(own.systems), external_systems(own.predictions)
     if own.folds:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, folds=own.folds))
-    out = pathlib.Path(own.out)
+    out = own.out
     from rich.console import Console
 
     from synergynet_tf.data.layouts.sources import sources
@@ -58,10 +62,13 @@ def main(argv: list[str] | None = None) -> None:
     keep_apart("--out", out, [*(sources(config.data.path) if config.data.path else ()), *external.values()])
     make_folder(out, "--out")
     with locks.held(out, "name another folder with --out"):
-        _begin(out, config, own.budget)
+        about = _identity(out, config, own.budget)
         if not config.data.path:
             config = with_phantoms(config, out, console)
-        folds = make_folds(config, out)
+        parts = divide(config, out)
+        check_external(external, [case for split in parts for case in split.test])
+        replace_file(out / "experiment.json", about)    # not before: a refused call must not stand in the corrected one's way
+        folds = make_folds(config, out, parts)
         for fold in folds:
             for system in (name for name in (*TRAINED, "lpa", "ensemble") if name in systems):      # the ensemble's parts first
                 run_system(system, fold, own.budget, console)
@@ -85,18 +92,19 @@ def external_systems(predictions: Sequence[str]) -> dict[str, pathlib.Path]:
     """Other tools' folders by name, from NAME=FOLDER. Raises InputError for another form, a taken name or no folder."""
     found: dict[str, pathlib.Path] = {}
     for text in predictions:
-        name, _, folder = text.partition("=")
-        if not (name and folder) or name in SYSTEMS or name in found:
+        name, equals, folder = text.partition("=")
+        if not (name and equals and folder) or name in SYSTEMS or name in found:
             raise InputError(f"--predictions is {text!r}, but NAME=FOLDER is needed, with a name of its own")
         require_name(f"--predictions is {text!r}, but", name, also=" +")
-        if not pathlib.Path(folder).is_dir():
+        folder = arguments.path(folder)
+        if not folder.is_dir():
             raise InputError(f"--predictions is {text!r}, but {folder} is no folder: name the one that holds its masks")
-        found[name] = pathlib.Path(folder)
+        found[name] = folder
     return found
 
 
-def make_folds(config: Config, out: pathlib.Path) -> list[Fold]:
-    """Divide the cohort and write each fold's manifest; of an experiment that has begun, see that it is divided as it was.
+def divide(config: Config, out: pathlib.Path) -> "list[Split]":
+    """Divide the cohort into parts, of each fold; nothing is written. Of an experiment that has begun, see that it is as it was.
 
     Raises InputError without a test case, or where a patient or a scan is in two parts of a fold, or has joined, left or moved.
     """
@@ -109,16 +117,38 @@ def make_folds(config: Config, out: pathlib.Path) -> list[Fold]:
         parts = splits.folds(found, data.folds, data.split, data.split_seed)
     else:
         parts = [splits.split_cases(found, data.split, data.split_seed)]
-    folders = [out / f"fold{number}" for number in range(len(parts))]
-    for folder, split in zip(folders, parts):
+    for number, split in enumerate(parts):
         if not split.test:
             raise InputError(f"{data.path}: the split leaves no test case; give more patients, or set data.split or --folds")
         identity.require_apart(split, digests)
-        if _has_begun(out) and (folder / "manifest.csv").exists():
-            identity.require_same(out, identity.members(splits.load(folder / "manifest.csv")), identity.members(split))
+        written = out / f"fold{number}" / "manifest.csv"
+        if _has_begun(out) and written.exists():
+            identity.require_same(out, identity.members(splits.load(written)), identity.members(split))
     digests.save()
-    folds = []
-    for folder, split in zip(folders, parts):
+    return parts
+
+
+def check_external(external: dict[str, pathlib.Path], cases: "Sequence[Case]") -> None:
+    """See that other tools' results of the test cases are there and can be scored: now, and not after the training.
+
+    Raises InputError where one is missing, cannot be read, or is on another grid than its reference.
+    """
+    from synergynet_tf.data import nifti
+    from synergynet_tf.pairs import pairs_of
+
+    for folder in external.values():
+        for pair in pairs_of(cases, folder):
+            reference = nifti.read_reference(pair.reference, pair.reference2, pair.combine)
+            nifti.check_same_grid(reference, nifti.read_prediction(pair.prediction, pair.probability))
+
+
+def make_folds(config: Config, out: pathlib.Path, parts: "Sequence[Split] | None" = None) -> list[Fold]:
+    """Write the manifest of each fold of the cohort, as it was divided, or else as `divide` does."""
+    from synergynet_tf.data import splits
+
+    data, folds = config.data, []
+    for number, split in enumerate(parts or divide(config, out)):
+        folder = out / f"fold{number}"
         folder.mkdir(parents=True, exist_ok=True)
         splits.save(split, folder / "manifest.csv")
         own = dataclasses.replace(data, path=str((folder / "manifest.csv").resolve()), layout="manifest", folds=0, fold=0)
@@ -179,16 +209,17 @@ def _networks(folds: Sequence[Fold], systems: Sequence[str]) -> list[tuple[str, 
             for name in systems if name in TRAINED for fold in folds]
 
 
-def _begin(out: pathlib.Path, config: Config, budget: str) -> None:
-    """Note what the experiment is, or see that what lies there is the same one. Raises InputError where it is another one."""
+def _identity(out: pathlib.Path, config: Config, budget: str) -> bytes:
+    """The content of experiment.json. Raises InputError where another experiment lies in the folder."""
     about, path = {"budget": budget, "config": config.asdict()}, out / "experiment.json"
     claim("--out", [path, out / "results.md", *(out / name for name in FOLDERS)])
     for name in FOLDERS:
         make_own(out / name)
+    content = (json.dumps(about, indent=2) + "\n").encode()
     if not path.exists():
-        replace_file(path, (json.dumps(about, indent=2) + "\n").encode())
-        return
-    before, now = json.loads(path.read_text(encoding="utf-8")), json.loads(json.dumps(about))
+        return content
+    before = read_json(path, "record of an experiment", "name another --out", {"budget": str, "config": dict[str, dict]})
+    now = json.loads(content)
     if before["budget"] != budget:
         raise InputError(f"{out}: was begun with --budget {before['budget']}, not {budget}; give the same, or another --out")
     for group, fields in now["config"].items():
@@ -196,12 +227,14 @@ def _begin(out: pathlib.Path, config: Config, budget: str) -> None:
             was = before["config"].get(group, {}).get(name)
             if was != value:
                 raise InputError(f"{out}: was begun with {group}.{name} {was}, not {value}; give the same, or another --out")
+    return content
 
 
 def _add_arguments(parser) -> None:
-    parser.add_argument("--out", default="runs/experiment", help="folder, made if absent (default: %(default)s)")
+    parser.add_argument("--out", type=arguments.path, default="runs/experiment",
+                        help="folder, made if absent (default: %(default)s)")
     parser.add_argument("--systems", default=",".join(SYSTEMS), help="what is compared, with commas (default: %(default)s)")
-    parser.add_argument("--folds", type=int, default=0,
+    parser.add_argument("--folds", type=arguments.whole(2, 1000),
                         help="cross-validation by patient of as many folds; every patient is tested once (default: one split)")
     parser.add_argument("--predictions", nargs="+", default=[], metavar="NAME=FOLDER",
                         help="another tool's results of the test cases: <case>.nii.gz or <case>_mask.nii.gz, "
@@ -209,9 +242,10 @@ def _add_arguments(parser) -> None:
     parser.add_argument("--budget", choices=("paper", "equal"), default="paper",
                         help="paper: each stage has its own count of train.epochs, so that the U-Net has the last one; "
                              "equal: every system has all of SynergyNet's epochs (default: %(default)s)")
-    parser.add_argument("--overlap", type=float, default=0.0,
+    parser.add_argument("--overlap", type=arguments.share, default=0.0,
                         help="share of a lesion that must be covered for it to be found (default: any touch)")
-    parser.add_argument("--min_lesion", type=float, default=0.0, help="mm3: smaller lesions are not counted (default: all are)")
+    parser.add_argument("--min_lesion", type=arguments.volume, default=0.0,
+                        help="mm3: smaller lesions are not counted (default: all are)")
 
 
 if __name__ == "__main__":

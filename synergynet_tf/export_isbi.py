@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Sequence
 
-from synergynet_tf import progress
+from synergynet_tf import arguments, progress
 from synergynet_tf.data.layouts import Case, discover, first_file
 from synergynet_tf.data.layouts.sources import sources
 from synergynet_tf.errors import InputError, command
@@ -71,11 +71,12 @@ def export(case: Case, mask: pathlib.Path, path: pathlib.Path) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m synergynet_tf.export_isbi", description=DESCRIPTION)
-    parser.add_argument("--data", type=pathlib.Path, required=True, metavar="DIR",
+    parser = arguments.Parser(prog="python -m synergynet_tf.export_isbi", description=DESCRIPTION)
+    parser.add_argument("--data", type=arguments.path, required=True, metavar="DIR",
                         help="the challenge's test part: the folder of test01, test02, ...")
-    parser.add_argument("--predictions", type=pathlib.Path, required=True, metavar="DIR", help="what predict was given as --out")
-    parser.add_argument("--out", type=pathlib.Path, required=True, metavar="DIR", help="folder for the files; made if absent")
+    parser.add_argument("--predictions", type=arguments.path, required=True, metavar="DIR",
+                        help="what predict was given as --out")
+    parser.add_argument("--out", type=arguments.path, required=True, metavar="DIR", help="folder for the files; made if absent")
     parser.add_argument("--name", default="synergynet", help="of your tool, in the files' names (default: %(default)s)")
     return parser
 

@@ -6,6 +6,8 @@ import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from synergynet_tf import arguments
+
 if TYPE_CHECKING:
     from synergynet_tf.config import Config
 
@@ -35,7 +37,7 @@ class Changes:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --run, --weights and what `Changes` holds to a command."""
-    parser.add_argument("--run", type=pathlib.Path, required=True, action="append",
+    parser.add_argument("--run", type=arguments.path, required=True, action="append",
                         help="run folder that `synergynet_tf.train` has made; several times for an ensemble: the mean of their "
                              "probabilities")
     parser.add_argument("--weights", choices=("best", "last"), default="best",
@@ -43,11 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--coverage", choices=("whole", "windows", "centre"),
                         help="the whole brain at once, in overlapping windows (less memory), or the paper's centre crop alone "
                              "(default: the run's)")
-    parser.add_argument("--gamma", type=float, help="weight of the local branch in the fusion, 0 to 1 (default: the run's)")
-    parser.add_argument("--threshold", type=float, help="a voxel is lesion above this probability (default: the run's)")
+    parser.add_argument("--gamma", type=arguments.share,
+                        help="weight of the local branch in the fusion, 0 to 1 (default: the run's)")
+    parser.add_argument("--threshold", type=arguments.probability,
+                        help="a voxel is lesion above this probability (default: the run's)")
     parser.add_argument("--mirror", action="store_true", default=None,
                         help="also look at the scan mirrored left-right, and average: takes twice as long")
-    parser.add_argument("--min-lesion", type=float, metavar="MM3",
+    parser.add_argument("--min-lesion", type=arguments.volume, metavar="MM3",
                         help="drop predicted lesions of less than this volume (default: the run's)")
 
 

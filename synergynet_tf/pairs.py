@@ -50,15 +50,26 @@ def find_pairs(reference: pathlib.Path, prediction: pathlib.Path, split: str | N
     if not prediction.is_dir():
         raise InputError(f"--prediction is {prediction}, but that is not a folder: name the folder that holds the predictions")
     known = _references(reference, split, raters)
-    references = {name: case for name, case in known.items() if split in (None, case.split)}
-    files = scans(prediction)
+    return pairs_of([case for case in known.values() if split in (None, case.split)], prediction, known)
+
+
+def pairs_of(cases: Iterable[Case], prediction: pathlib.Path, known: Iterable[str] | None = None) -> list[Pair]:
+    """The files of these cases, each with a mask, in the order of their names, as `find_pairs`.
+
+    Args:
+        known: names of all cases, where what belongs to none of them is to be named in the log.
+
+    Raises:
+        InputError: a prediction is missing, and all that are missing are named; or two files could be one.
+    """
+    references, files = {case.name: case for case in cases}, scans(prediction)
     found = {case: _first(files, (f"{case}_mask", case)) for case in references}
     maps = {case: _first(files, (f"{case}_probability",)) for case in references}
     missing = [case for case in references if found[case] is None and maps[case] is None]
     if missing:
         raise InputError(f"{prediction} has no prediction for {len(missing)} of {len(found)} cases: {', '.join(missing)}; "
                          "write each as <case>_mask.nii.gz or <case>.nii.gz")
-    expected = {key(name + end) for name in known for end in ("", *RESULTS)}
+    expected = files if known is None else {key(name + end) for name in known for end in ("", *RESULTS)}
     _say(f"{prediction}: {{}} belong to no case of the reference: {{}}",
          [path.name for name, paths in files.items() if name not in expected for path in paths], "file", "files")
     return [Pair(name, case.patient, case.lesions, found[name], maps[name], case.lesions2, case.combine)

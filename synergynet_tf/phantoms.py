@@ -3,8 +3,8 @@ import argparse
 import pathlib
 import sys
 
-from synergynet_tf import progress
-from synergynet_tf.errors import InputError, command
+from synergynet_tf import arguments, progress
+from synergynet_tf.errors import command
 from synergynet_tf.files import keep_apart
 
 
@@ -12,31 +12,31 @@ from synergynet_tf.files import keep_apart
 def main(argv: list[str] | None = None) -> None:
     """Write a cohort of phantoms and its manifest, with a progress bar; print the manifest's path."""
     given = _parser().parse_args(argv)
-    if given.workers is not None and given.workers < 1:
-        raise InputError(f"--workers is {given.workers}, but at least 1 is needed")
     from synergynet_tf.config import PhantomConfig
     from synergynet_tf.data.phantom.cohort import generate_cohort, session_counts
 
-    if given.anatomy:
-        keep_apart("--out", given.out, [pathlib.Path(given.anatomy)])
     config = PhantomConfig(given.patients, given.sessions, given.seed, given.anatomy, given.variety, given.shapes)
+    keep_apart("--out", given.out, [pathlib.Path(path) for path in (config.anatomy, config.shapes) if path])
     with progress.bar("phantoms", sum(session_counts(config))) as advance:
         manifest = generate_cohort(given.out, config, given.workers, on_case=advance)
     print(manifest)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m synergynet_tf.phantoms", description="Make phantom MS patients.",
-                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder to write; empty, or made")
-    parser.add_argument("--patients", type=int, default=10, help="how many")
-    parser.add_argument("--sessions", type=int, default=1, help="at most; each patient has 1 to this many time points")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same files")
-    parser.add_argument("--anatomy", help="folder of FreeSurfer-style label maps; without it, the MNI152 template in nilearn")
+    parser = arguments.Parser(prog="python -m synergynet_tf.phantoms", description="Make phantom MS patients.",
+                              formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--out", type=arguments.path, required=True, help="folder to write; empty, or made")
+    parser.add_argument("--patients", type=arguments.whole(1, 100_000), default=10, help="how many")
+    parser.add_argument("--sessions", type=arguments.whole(1, 100), default=1,
+                        help="at most; each patient has 1 to this many time points")
+    parser.add_argument("--seed", type=arguments.whole(0, 2 ** 32 - 1), default=0, help="the same seed gives the same files")
+    parser.add_argument("--anatomy", type=arguments.text,
+                        help="folder of FreeSurfer-style label maps; without it, the MNI152 template in nilearn")
     parser.add_argument("--variety", choices=("narrow", "wide"), default="narrow",
                         help="one kind of scanner, or as widely as scans of all clinics differ")
-    parser.add_argument("--shapes", help="of wide phantoms: an .npz file of real lesions on the MNI grid (docs/phantoms.md)")
-    parser.add_argument("--workers", type=int, help="processes; without it, the core count")
+    parser.add_argument("--shapes", type=arguments.text,
+                        help="of wide phantoms: an .npz file of real lesions on the MNI grid (docs/phantoms.md)")
+    parser.add_argument("--workers", type=arguments.workers, help="processes; without it, the core count")
     return parser
 
 

@@ -1,7 +1,6 @@
 """Segment scans: `python -m synergynet_tf.predict --run RUN --out DIR INPUT...`."""
 import argparse
 import functools
-import math
 import pathlib
 import sys
 import time
@@ -9,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from synergynet_tf import networks, progress
+from synergynet_tf import arguments, networks, progress
 from synergynet_tf.errors import InputError, command, of_case, print_error, printable
 from synergynet_tf.files import claim, make_folder
 from synergynet_tf.startup import import_tensorflow
@@ -148,14 +147,10 @@ def _check_arguments(given: argparse.Namespace) -> None:
         raise InputError(f"--raters is {given.raters}, but it says whose reference is drawn: add --picture, or leave it out")
     if given.memory_budget is not None and given.coverage:
         raise InputError(f"--coverage is {given.coverage}, but --memory-budget chooses it: give one or the other")
-    if given.memory_budget is not None and not 0 < given.memory_budget < math.inf:
-        raise InputError(f"--memory-budget is {given.memory_budget}, but it must be a positive number of GB")
     if given.t2 and not (len(given.input) == 1 and names_scan(given.input[0])):
         raise InputError(f"--t2 is {given.t2}, but INPUT is {_joined(given.input)}: --t2 goes with one FLAIR file; name that one")
     if given.t2 and (not given.t2.is_file() or given.t2.resolve() == given.input[0].resolve()):
         raise InputError(f"{given.t2}: {'is given as the FLAIR too' if given.t2.is_file() else 'no such file'}; check --t2")
-    if given.workers is not None and given.workers < 1:
-        raise InputError(f"--workers is {given.workers}, but at least 1 is needed")
     if given.cluster and not given.workers:
         raise InputError(f"--cluster is {given.cluster}, but it is for --workers: say how many are to share the cases")
     for run in given.run:
@@ -186,18 +181,18 @@ def write_predictions_report(cases: "Sequence[Case]", out: pathlib.Path) -> None
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m synergynet_tf.predict", description=DESCRIPTION, epilog=EPILOG,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("input", nargs="*", type=pathlib.Path, metavar="INPUT",
+    parser = arguments.Parser(prog="python -m synergynet_tf.predict", description=DESCRIPTION, epilog=EPILOG,
+                              formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("input", nargs="*", type=arguments.path, metavar="INPUT",
                         help="FLAIR files, folders of cases, CSV manifests, in any number; of a network with more channels: "
                              "<case>_flair.nii.gz, beside which <case>_t2.nii.gz lies")
     networks.add_arguments(parser)
-    parser.add_argument("--out", type=pathlib.Path, required=True, metavar="DIR", help="folder for the results; made if absent")
-    parser.add_argument("--t2", type=pathlib.Path, metavar="FILE",
+    parser.add_argument("--out", type=arguments.path, required=True, metavar="DIR", help="folder for the results; made if absent")
+    parser.add_argument("--t2", type=arguments.path, metavar="FILE",
                         help="the T2 scan that goes with a single FLAIR file, if the network was trained with T2")
     parser.add_argument("--split", choices=("train", "validation", "test"),
                         help="instead of INPUT: the (first) run's own cases of this split")
-    parser.add_argument("--memory-budget", type=float, metavar="GB",
+    parser.add_argument("--memory-budget", type=arguments.number(0, inner=True), metavar="GB",
                         help="take no more memory: the whole brain at once if it fits, else the largest windows that do "
                              "(GB of 2**30 bytes, the whole process)")
     parser.add_argument("--report", action="store_true",
@@ -206,9 +201,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--picture", action="store_true", help="also draw each case, its lesions outlined, as <case>.png")
     parser.add_argument("--resume", action="store_true",
                         help="leave out the cases of which --out holds all files, of this network with these settings")
-    parser.add_argument("--workers", type=int, metavar="N",
+    parser.add_argument("--workers", type=arguments.workers, metavar="N",
                         help="share the cases among N processes, each with the network (extra [cluster]: Ray)")
-    parser.add_argument("--cluster", metavar="ADDRESS",
+    parser.add_argument("--cluster", type=arguments.text, metavar="ADDRESS",
                         help="with --workers: the Ray cluster that they run on, HOST:PORT, or auto for the one that this machine "
                              "is of; scans, run and --out must be there under the same paths (default: this machine)")
     parser.add_argument("--raters", choices=("first", "second", "union", "intersection"),

@@ -5,7 +5,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from synergynet_tf import cli, progress
+from synergynet_tf import arguments, cli, progress
 from synergynet_tf.config import Config
 from synergynet_tf.data import layouts
 from synergynet_tf.data.layouts.sources import sources
@@ -43,7 +43,9 @@ def main(argv: list[str] | None = None) -> None:
 
         prepare_raw(config, own)
         return
-    folder = pathlib.Path(own.preview or ".").resolve().parent
+    folder = (own.preview or pathlib.Path()).resolve().parent
+    if own.preview and own.preview.suffix.lower() != ".png":
+        raise InputError(f"--preview is {own.preview}, but a picture is written: name it FILE.png")
     if not folder.is_dir():
         raise InputError(f"--preview is {own.preview}, but the folder {folder} does not exist; make it or name another file")
     if own.out and not own.check:
@@ -65,7 +67,7 @@ def _prepare(config: Config, own: Namespace) -> None:
     if config.data.cache:
         keep_apart("data.cache", cache.cache_root(config), read)
     if own.preview:
-        claim("--preview", [pathlib.Path(own.preview)], read)
+        claim("--preview", [own.preview], read)
     with progress.bar("preparing", len(cases)) as advance:
         cached = cache.build_cache(cases, config, own.workers, lambda case: advance(what=f"preparing {case.name}"))
     console = Console()
@@ -76,7 +78,7 @@ def _prepare(config: Config, own: Namespace) -> None:
     where = cache.cache_root(config)
     console.print(f"{len(cached)} cases are prepared in {where}", markup=False, highlight=False, soft_wrap=True)
     if own.preview:
-        _preview(pathlib.Path(own.preview), cached, config)
+        _preview(own.preview, cached, config)
         console.print(f"the augmentation is drawn in {own.preview}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -92,8 +94,8 @@ def _check(config: Config, own: Namespace) -> None:
         raise InputError(f"--preview is {own.preview}, but --check prepares nothing that could be drawn; give one or the other")
     cohort = check.find_cases(config, own.require_lesions)
     if own.out:
-        folder = pathlib.Path(own.out)
-        claim("--out", [folder / "check.csv", *sheet_names(folder, len(cohort.cases))], sources(config.data.path, cohort.cases))
+        claim("--out", [own.out / "check.csv", *sheet_names(own.out, len(cohort.cases))],
+              sources(config.data.path, cohort.cases))
     with progress.bar("checking", len(cohort.cases)) as advance:
         checked = check.check_cases(cohort.cases, config, own.workers, advance)
     problems = check.summarise(cohort, checked)
@@ -102,7 +104,7 @@ def _check(config: Config, own: Namespace) -> None:
         console.print(tables.terminal(problems))
     console.print(tables.counted(problems, checked), markup=False, highlight=False, soft_wrap=True)
     if own.out:
-        _write_check(pathlib.Path(own.out), checked, problems, console)
+        _write_check(own.out, checked, problems, console)
     errors = [problem for problem in problems if problem.severity == check.ERROR]
     if errors:
         cases = len({problem.case for problem in errors if problem.case}) or len(checked)
@@ -151,13 +153,15 @@ def case_table(cached: "Sequence[CachedCase]") -> "Table":
 def _add_arguments(parser) -> None:
     parser.add_argument("--check", action="store_true", help="prepare nothing: read every file once and list every problem of "
                         "every case; the exit status is 2 where a training would refuse one, 0 where there are warnings alone")
-    parser.add_argument("--out", metavar="DIR", help="with --check: write check.csv and a sheet of all cases, check.png, there")
-    parser.add_argument("--raw", metavar="DIR", help="bring raw scans to the network's space, in this folder, which training "
-                        "and prediction then take; finished steps are kept there")
+    parser.add_argument("--out", type=arguments.path, metavar="DIR",
+                        help="with --check: write check.csv and a sheet of all cases, check.png, there")
+    parser.add_argument("--raw", type=arguments.path, metavar="DIR", help="bring raw scans to the network's space, in this "
+                        "folder, which training and prediction then take; finished steps are kept there")
     parser.add_argument("--require-lesions", action="store_true", help="refuse cases without a reference mask")
-    parser.add_argument("--workers", type=int, help="processes; default: one a core, or one in all for a few cases")
-    parser.add_argument("--preview", metavar="FILE.png", help="draw what the augmentation makes of a patch: each transform alone "
-                        "at its strongest, and random draws of all that is switched on")
+    parser.add_argument("--workers", type=arguments.workers, help="processes; default: one a core, or one in all for a few cases")
+    parser.add_argument("--preview", type=arguments.path, metavar="FILE.png",
+                        help="draw what the augmentation makes of a patch: each "
+                        "transform alone at its strongest, and random draws of all that is switched on")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def prepare_raw(config: Config, own: Namespace) -> None:
     from synergynet_tf.data.raw import cases
 
     found, wrong = cases.find(config.data.path, config.data.layout, config.data.raters)
-    out = pathlib.Path(own.raw)
+    out = own.raw
     keep_apart("--raw", out, sources(config.data.path, found))
     claim("--raw", [out / "manifest.csv", *(out / case.name for case in found)])
     with locks.held(out, "name another folder with --raw"):

@@ -9,7 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from synergynet_tf import cli, locks, progress
+from synergynet_tf import arguments, cli, locks, progress
 from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError, command
 from synergynet_tf.files import claim, keep_apart
@@ -42,13 +42,13 @@ log = logging.getLogger(__name__)
 @command
 def main(argv: list[str] | None = None) -> None:
     """Entry point; see DESCRIPTION."""
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    chosen = any(a.split("=")[0] in ("--data.path", "--config", "--preset", "--resume") for a in arguments)
-    config, own = cli.parse(arguments, DESCRIPTION, _add_arguments, preset=None if chosen else "quickstart")
-    run, replicas = pathlib.Path(own.run), None
-    init = _weights(pathlib.Path(own.init)) if own.init else None
+    words = sys.argv[1:] if argv is None else list(argv)
+    chosen = any(word.split("=")[0] in ("--data.path", "--config", "--preset", "--resume") for word in words)
+    config, own = cli.parse(words, DESCRIPTION, _add_arguments, preset=None if chosen else "quickstart")
+    run, replicas = own.run, None
+    init = _weights(own.init) if own.init else None
     if own.resume:
-        _refuse_settings(arguments)
+        _refuse_settings(words)
         replicas = begin_replicas(own.strategy)
         config = _resumed_config(run)
     elif waits_for_chief(own.strategy):
@@ -59,10 +59,11 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _add_arguments(parser) -> None:
-    parser.add_argument("--run", default="runs/synergynet", help="run folder, made by this command (default: %(default)s)")
+    parser.add_argument("--run", type=arguments.path, default="runs/synergynet",
+                        help="run folder, made by this command (default: %(default)s)")
     parser.add_argument("--resume", action="store_true",
                         help="go on from the run folder's last checkpoint, with the configuration it holds")
-    parser.add_argument("--init", metavar="RUN",
+    parser.add_argument("--init", type=arguments.path, metavar="RUN",
                         help="begin with the best weights of that run instead of random ones; train.epochs [0,0,0,N] then trains "
                         "the whole network for N epochs")
     parser.add_argument("--strategy", choices=["one", "mirrored", "multiworker"], default="one",
@@ -82,8 +83,8 @@ def _resumed_config(run: pathlib.Path) -> Config:
     return checkpoint.load(run / "last.npz").config
 
 
-def _refuse_settings(arguments: "Sequence[str]") -> None:
-    given = [a for a in arguments if a.startswith("--") and a.split("=")[0] not in ("--run", "--resume", "--strategy")]
+def _refuse_settings(words: "Sequence[str]") -> None:
+    given = [a for a in words if a.startswith("--") and a.split("=")[0] not in ("--run", "--resume", "--strategy")]
     if given:
         raise InputError(f"{given[0]} is given with --resume, but a run goes on with the configuration that it began with; "
                          "leave it out, or begin another run")

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from synergynet_tf.inference.predictor import Predictor
 from synergynet_tf.training import checkpoint
 from synergynet_tf.training.history import LOG, read_log
 from tests.cohort import TINY, write_tiny_cohort
+from tests.damage import damaged, mangled
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -273,6 +275,46 @@ def test_another_experiment_in_the_same_folder_is_refused(out, arguments, capsys
 def test_a_tool_that_lacks_a_case_is_named(out, arguments, tmp_path, capsys):
     assert experiment.main([*arguments[:4], "--predictions", f"tool={tmp_path}", *arguments[6:]]) == 2
     assert f"{tmp_path} has no prediction for" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("wrong", "message"), [
+    (["--overlap", "2"], "--overlap.*not a number, 0 to 1"), (["--overlap", "nan"], "--overlap"),
+    (["--min_lesion", "-1"], "--min_lesion"),
+    (["--folds", "1"], "--folds.*2 to 1000"), (["--folds", "7"], "7"), (["--systems", "vnet"], "must be of"),
+    (["--data.split", "[0.8,0.2,0]"], "no test case"), (["--predictions", "tool={folder}"], "has no prediction for"),
+    (["--predictions", "tool={other}"], "grid"), (["--out", "{file}"], "a file lies there"), (["--out", ""], "--out")])
+def test_what_is_refused_is_refused_before_the_work_and_blocks_nothing(tiny_cohort, tmp_path, monkeypatch, capsys, wrong,
+                                                                          message):
+    folder, other, trained = tmp_path / "folder", tmp_path / "other", []
+    for path in (folder, other):
+        path.mkdir()
+    (tmp_path / "file").touch()
+    for case in layouts.discover(tiny_cohort):
+        nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), np.uint8), np.eye(4)), other / f"{case.name}.nii.gz")
+    monkeypatch.setattr(experiment, "run_system", lambda system, *_: trained.append(system))
+    monkeypatch.setattr(experiment, "report", lambda *_: None)
+    given = ["--data", str(tiny_cohort), "--systems", "lpa", "--out", str(tmp_path / "out")]
+    wrong = [word.format(folder=folder, other=other, file=tmp_path / "file") for word in wrong]
+    assert experiment.main([*given, *wrong]) == 2
+    told = capsys.readouterr().err
+    assert re.search(message, told) and told.count("\n") == 1 and trained == []
+    assert experiment.main([*given, "--data.split_seed", "3"]) == 0 and trained == ["lpa"]
+
+
+def test_a_record_of_an_experiment_that_is_damaged_is_named(tiny_cohort, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(experiment, "run_system", lambda *_: None)
+    monkeypatch.setattr(experiment, "report", lambda *_: None)
+    given = ["--data", str(tiny_cohort), "--systems", "lpa", "--out", str(tmp_path / "out")]
+    assert experiment.main(given) == 0
+    path, refused = tmp_path / "out" / "experiment.json", 0
+    value = json.loads(path.read_text())
+    for content in [*damaged(path.read_bytes(), 15), *(json.dumps(v).encode() for v in mangled(value, 15))]:
+        path.write_bytes(content)
+        status, told = experiment.main(given), capsys.readouterr().err
+        refused += status == 2
+        assert status in (0, 2) and told.count("\n") == (status == 2)
+        assert status == 0 or str(tmp_path / "out") in told
+    assert refused > 15
 
 
 def test_results_are_those_of_all_folds_in_one_order(tiny_cohort, tmp_path):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from synergynet_tf import cli, locks, progress
+from synergynet_tf import arguments, cli, locks, progress
 from synergynet_tf.config import Config
 from synergynet_tf.data.layouts.sources import sources
 from synergynet_tf.errors import InputError, command
@@ -68,41 +68,51 @@ class Settings:
 @command
 def main(argv: list[str] | None = None) -> None:
     """Entry point; see DESCRIPTION."""
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    named = [argument.split("=")[0] for argument in arguments if argument.startswith("--")]
+    words = sys.argv[1:] if argv is None else list(argv)
+    named = [word.split("=")[0] for word in words if word.startswith("--")]
     chosen = set(named) & {"--data.path", "--config", "--preset", "--gamma-scan"}
-    config, own = cli.parse(arguments if chosen else [*SMALL, *arguments], DESCRIPTION, _add_arguments,
+    config, own = cli.parse(words if chosen else [*SMALL, *words], DESCRIPTION, _add_arguments,
                             groups={"weights": Weights, "space": Space})
     objective = Objective(own.objective, own.weights)
     if own.gamma_scan:
         for name in named:
             if name not in ("--gamma-scan", "--project", "--objective") and not name.startswith("--weights"):
                 raise InputError(f"{name} is given with --gamma-scan, but a scan takes the run's own configuration; leave it out")
-        _scan_run(Path(own.gamma_scan), Path(own.project), objective)
+        _scan_run(own.gamma_scan, own.project, objective)
     else:
         _search(config, own, Settings(own.oracle, own.max_trials, objective, own.silence))
 
 
 def _add_arguments(parser: Any) -> None:
     default = Settings()
-    parser.add_argument("--project", default="runs/search", help="the search's folder, made here (default: %(default)s)")
+    parser.add_argument("--project", type=arguments.path, default="runs/search",
+                        help="the search's folder, made here (default: %(default)s)")
     parser.add_argument("--oracle", default=default.oracle, choices=("random", "bayesian", "hyperband"),
                         help="how trials are chosen (default: %(default)s)")
-    parser.add_argument("--max-trials", type=int, default=default.max_trials, help="of random and bayesian; those of hyperband "
+    parser.add_argument("--max-trials", type=arguments.whole(1, 100_000), default=default.max_trials,
+                        help="of random and bayesian; those of hyperband "
                         "follow from the epochs of stage 4 (default: %(default)s)")
     parser.add_argument("--objective", default="dsc", help=f"of the validation cases: {', '.join(OBJECTIVES)} (default: dsc)")
-    parser.add_argument("--warm-start", nargs="?", const=OWN, metavar="RUN", help="train stages 1 to 3 once, and start every "
+    parser.add_argument("--warm-start", nargs="?", const=OWN, type=_warm, metavar="RUN",
+                        help="train stages 1 to 3 once, and start every "
                         "trial there; with RUN: from the last.npz of that run, which stands at the end of stage 3")
-    parser.add_argument("--gamma-scan", metavar="RUN", help="train nothing; scan gamma and the threshold of a trained run")
-    parser.add_argument("--silence", type=float, default=default.silence, help="seconds after which the chief gives a trial to "
+    parser.add_argument("--gamma-scan", type=arguments.path, metavar="RUN",
+                        help="train nothing; scan gamma and the threshold of a trained run")
+    parser.add_argument("--silence", type=arguments.number(0, 1e9, inner=True), default=default.silence,
+                        help="seconds after which the chief gives a trial to "
                         "another worker where its own is not heard (default: %(default)s)")
+
+
+def _warm(text: str) -> str:
+    """What --warm-start is given: a run, with the user's home in place of ~."""
+    return text if text == OWN else str(arguments.path(text))
 
 
 def _search(config: Config, own: Namespace, settings: Settings) -> None:
     from rich.console import Console
 
     _check(config, own.space, own.warm_start)
-    project, console, role = Path(own.project), Console(), parallel.process_role()
+    project, console, role = own.project, Console(), parallel.process_role()
     if role == "chief":
         parallel.check_port()
     if role == "worker":

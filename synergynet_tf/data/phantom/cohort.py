@@ -13,8 +13,8 @@ from synergynet_tf.config import PhantomConfig
 from synergynet_tf.data.phantom.atlas import anatomy_files
 from synergynet_tf.data.phantom.patient import Session, make_patient
 from synergynet_tf.data.phantom.shapes import read_shapes
-from synergynet_tf.errors import InputError, reason
-from synergynet_tf.files import replace_file, temporary
+from synergynet_tf.errors import InputError, reason, unwritable
+from synergynet_tf.files import replace_file, sweep, temporary
 from synergynet_tf.processes import pool
 
 _COLUMNS = ("patient", "session", "flair", "t2", "lesions", "split")
@@ -29,6 +29,7 @@ def check_folder(folder: Path) -> None:
     """Make sure that a cohort can be written to `folder`, and make it. Raises InputError where it cannot."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
         filled = any(folder.iterdir())
     except OSError as error:
         raise InputError(f"{folder} cannot be used as a folder ({reason(error)[0]}); name another one") from error
@@ -108,17 +109,26 @@ def generate_cohort(folder: Path, config: PhantomConfig, workers: int | None = N
     counts = session_counts(config)
     workers = min(workers or os.cpu_count() or 1, config.patients)
     report = on_case or (lambda _: None)
-    rows = []
     try:
-        if workers == 1:
-            for index, count in enumerate(counts):
-                rows += _write_patient(folder, config, index, count)
-                report(count)
-        else:
-            rows = _in_processes(folder, config, counts, workers, report)
+        with temporary(folder / "cohort", folder=True) as unfinished:       # half a cohort would stand in the next call's way
+            rows = _write_all(unfinished, config, counts, workers, report)
+            for case in sorted(unfinished.iterdir()):
+                os.rename(case, folder / case.name)
+        return _write_manifest(folder, sorted(rows))
     except OSError as error:
-        raise InputError(f"{folder}: {reason(error)[0]}; free space or name another folder") from error
-    return _write_manifest(folder, sorted(rows))
+        raise unwritable(folder, error) from error
+
+
+def _write_all(folder: Path, config: PhantomConfig, counts: list[int], workers: int,
+               report: Callable[[int], None]) -> list[tuple[str, str]]:
+    """`_write_patient` for all patients."""
+    if workers > 1:
+        return _in_processes(folder, config, counts, workers, report)
+    rows = []
+    for index, count in enumerate(counts):
+        rows += _write_patient(folder, config, index, count)
+        report(count)
+    return rows
 
 
 def _in_processes(folder: Path, config: PhantomConfig, counts: list[int], workers: int,

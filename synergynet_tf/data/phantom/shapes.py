@@ -1,6 +1,5 @@
 """Lesion shapes of real patients, each at its own place: from a file of lesions on the MNI grid to a phantom's brain."""
 import functools
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from synergynet_tf.data.phantom.fields import random_field
 from synergynet_tf.data.phantom.lesions import Lesion, Sites, draw_focus
 from synergynet_tf.data.phantom.places import Places
 from synergynet_tf.errors import InputError
+from synergynet_tf.stored import Stored, read_npz
 
 TEMPLATE = 1.85e6       # mm3 of the brain that the shapes were drawn in
 _REACH = 4              # voxels of the MNI grid by which a shape may grow
@@ -40,12 +40,9 @@ def read_shapes(path: str | Path) -> Shapes:
 
     Raises InputError on a file that cannot be read or holds no such shapes.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            coords, offsets = (np.asarray(file[name]) for name in ("coords", "offsets"))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"phantoms.shapes is {path}, but it cannot be read ({error}); give an .npz file with coords and "
-                         "offsets") from None
+    file = read_npz(Path(path), "file of shapes", "give phantoms.shapes an .npz file with coords and offsets",
+                    {"coords": Stored("iu", (None, 3)), "offsets": Stored("iu", (None,))})
+    coords, offsets = file["coords"], file["offsets"]
     if not _sound(coords, offsets):
         raise InputError(f"phantoms.shapes is {path}, but its coords {coords.shape} and offsets {offsets.shape} are no lesions "
                          f"on the {'x'.join(map(str, GRID))} grid; lesion i must be coords[offsets[i]:offsets[i + 1]]")
@@ -54,9 +51,7 @@ def read_shapes(path: str | Path) -> Shapes:
 
 def _sound(coords: np.ndarray, offsets: np.ndarray) -> bool:
     """Whether the arrays hold lesions, each of a voxel or more of the grid."""
-    whole = all(array.dtype.kind in "iu" for array in (coords, offsets))
-    listed = coords.ndim == 2 and coords.shape[1:] == (3,) and offsets.ndim == 1 and len(offsets) > 1
-    return (whole and listed and offsets[0] == 0 and offsets[-1] == len(coords) and (np.diff(offsets.astype(np.int64)) > 0).all()
+    return (len(offsets) > 1 and offsets[0] == 0 and offsets[-1] == len(coords) and (np.diff(offsets.astype(np.int64)) > 0).all()
             and coords.min() >= 0 and (coords < GRID).all())
 
 
