@@ -38,6 +38,8 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError("data.path is not set: name a folder of scans or a CSV manifest with --data.path")
     if own.raw and own.check:
         raise InputError(f"--raw is {own.raw}, but --check prepares nothing; give one after the other")
+    if own.raw and own.preview:
+        raise InputError(f"--raw is {own.raw}, but --preview draws what training reads; give one after the other")
     if own.raw:
         from synergynet_tf.raw_scans import prepare_raw
 

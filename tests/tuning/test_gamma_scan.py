@@ -6,9 +6,11 @@ import pytest
 
 from synergynet_tf import cli, evaluate, predict
 from synergynet_tf.config import Config
+from synergynet_tf.errors import InputError
 from synergynet_tf.metrics.scores import score_case
 from synergynet_tf.metrics.voxel import dice
 from tests.cohort import TINY
+from tests.damage import damaged
 from tuning import gamma_scan, search
 from tuning.gamma_scan import Branches, Curve
 from tuning.objective import METRICS, Objective
@@ -43,6 +45,30 @@ def test_scores_are_those_of_eq_1_by_hand(gamma, threshold):
     every, = gamma_scan.case_scores(case, Objective("weighted"), [(gamma, threshold)], 18)
     for name in METRICS:
         assert every[name] == pytest.approx(getattr(expected, name), abs=1e-3 if name == "ap" else 1e-12), name
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.slow)])
+def test_damaged_branches_are_named_and_made_again(tmp_path, count):
+    path, refused = tmp_path / "case-1.npz", 0
+    np.savez(path, **branches(np.random.default_rng(5))._asdict())
+    for content in damaged(path.read_bytes(), count):
+        path.write_bytes(content)
+        try:
+            gamma_scan.case_scores(gamma_scan.load_branches(path), Objective(), [(0.3, 0.5)], 18)
+        except InputError as error:
+            refused += 1
+            assert str(error).startswith(f"{path}: not a readable record") and not gamma_scan._readable(path)
+    assert refused > count / 2
+
+
+@pytest.mark.parametrize("change", [
+    {"inside": np.ones((2, 2), bool)}, {"inside": np.ones((12, 10, 8), bool)}, {"covered": np.zeros(3, bool)},
+    {"local_logits": np.zeros(2, np.float32)}, {"reference": np.zeros((3, 3, 3), bool)}, {"spacing": np.zeros(3)},
+    {"global_logits": np.array(["x"])}])
+def test_branches_that_do_not_fit_together_are_named(tmp_path, change):
+    np.savez(tmp_path / "a.npz", **branches(np.random.default_rng(5))._asdict() | change)
+    with pytest.raises(InputError, match="a.npz: not a readable record of the branches"):
+        gamma_scan.load_branches(tmp_path / "a.npz")
 
 
 def test_without_a_patch_gamma_changes_nothing():

@@ -33,8 +33,8 @@ def refused(settings, tmp_path, capsys):
 @pytest.mark.parametrize("arguments, told", [
     (["--objective", "dice"], "--objective is 'dice', but the objectives are dsc, ltpr-lfpr, weighted"),
     (["--oracle", "grid"], "grid"),
-    (["--max-trials", "0"], "--max-trials is 0"),
-    (["--silence", "0"], "--silence is 0"),
+    (["--max-trials", "0"], "--max-trials: '0' is not a whole number"),
+    (["--silence", "0"], "--silence: '0' is not a number"),
     (["--space.gamma", "[0.5,0.2]"], "space.gamma is [0.5, 0.2]"),
     (["--train.system", "unet"], "a search is of synergynet"),
     (["--train.epochs", "[1,1,1,0]"], "a search trains stage 4"),
