@@ -92,7 +92,7 @@ def _septum_and_fornix(image: np.ndarray, brain: Brain, variety: Variety, rng: n
         x = brain.places.mm[(0, *window)]
         side = brain.ventricle[window]
         touching = [ndimage.binary_dilation(side & half, iterations=3) for half in (x > 0, x < 0)]
-        sheet = ndimage.gaussian_filter((touching[0] & touching[1] & (np.abs(x) < 2)).astype(np.float32), 0.5)
+        sheet = ndimage.gaussian_filter((touching[0] & touching[1] & (np.abs(x) < 1.2)).astype(np.float32), 0.5)
         _towards(image[window], rng.uniform(0.4, 1.1) * sheet, draw(rng, variety.septum))
     strength, level = rng.uniform(0.2, 0.9), draw(rng, variety.septum)
     for part, near in brain.places.tubes(_FORNIX, rng.uniform(1.3, 2.6)):

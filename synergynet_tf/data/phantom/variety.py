@@ -60,8 +60,8 @@ class Variety:
     bias: Range = (0.0, 0.5)                # largest log of the bias field; small ones are likelier
     blur: Range = (0.25, 1.1)               # voxels, sigma of the point spread
     thick: float = 0.5                      # share of scans on thick slices
-    slice: Range = (2.0, 8.0)               # mm
-    noise: Range = (0.008, 0.13)            # sigma of a stored voxel; drawn evenly in the logarithm
+    slice: Range = (2.0, 7.5)               # mm
+    noise: Range = (0.008, 0.1)             # sigma of a stored voxel; drawn evenly in the logarithm
     grain: Range = (0.0, 0.8)               # voxels, sigma of the smoothing that noise and image went through
     gamma: Range = (0.75, 1.35)
     clipped: float = 0.3                    # share whose brightest voxels were cut off
