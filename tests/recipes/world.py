@@ -1,0 +1,96 @@
+"""A folder in which the commands of README and docs can be run as they stand: it has what their words name.
+
+Scans are tiny. Commands that train get a few settings more, by a `python` that comes first in the PATH, so that they take seconds;
+`pip` and `python3.11 -m venv` do nothing, since the tests' own environment is used; `docker` runs the tests' model server.
+"""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import nibabel as nib
+
+from tests.cohort import write_tiny_cohort
+from tests.data.raw import head
+
+ROOT = pathlib.Path(__file__).parents[2]
+SERVER = ROOT / "tests/export/server.py"
+
+PYTHON = """#!/bin/bash
+case "$*" in
+    *--resume*) ;;                                              # its settings are the run's own
+    *synergynet_tf.train*|*synergynet_tf.experiment*|*tuning.search*) set -- "$@" --config {settings} ;;
+esac
+case "$*" in
+    *synergynet_tf.experiment*) set -- "$@" --systems unet ;;   # tests/test_experiment.py has the others
+    *tuning.search*--gamma-scan*) ;;
+    *tuning.search*) set -- "$@" --max-trials 2 ;;
+esac
+exec {python} "$@"
+"""
+VENV = """#!/bin/bash
+[ "$1 $2 $3" = "-m venv .venv" ] || exit 9
+mkdir -p .venv/bin && touch .venv/bin/activate
+"""
+PIP = """#!/bin/bash
+for word in "$@"; do case "$word" in *.txt) [ -f "$word" ] || exit 1 ;; esac; done
+"""
+DOCKER = """#!/bin/bash
+if [ "$1" = build ]; then
+    for folder in "$@"; do :; done
+    [ -f "$folder/Dockerfile" ] && echo "$folder" > .image
+else
+    mkfifo .ready
+    {python} {server} "$(cat .image)/synergynet/1" synergynet 8501 8500 > .ready 2> server.log & echo $! > .server
+    read -r _ < .ready
+fi
+"""
+
+
+def blocks(page: pathlib.Path) -> list[str]:
+    """The ```bash blocks of a page, in their order."""
+    return re.findall(r"^```bash\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def make(folder: pathlib.Path, settings: pathlib.Path) -> pathlib.Path:
+    """Fill a folder with the scans that the pages' words name. `settings` is a YAML file that makes a training short."""
+    write_tiny_cohort(folder / "scans", 5)
+    new, reference, others = folder / "new", folder / "reference", folder / "lst_masks"
+    write_tiny_cohort(new, 2, seed=1)
+    (new / "manifest.csv").unlink()
+    for path in (reference, others):
+        path.mkdir()
+    for mask in sorted(new.glob("*_lesions.nii.gz")):
+        shutil.move(mask, reference / mask.name.replace("_lesions", ""))
+    for mask in (folder / "scans").glob("*_lesions.nii.gz"):
+        shutil.copy(mask, others / mask.name.replace("_lesions", "_1"))
+    shutil.copy(new / "P0_flair.nii.gz", folder / "flair.nii.gz")
+    grid = head.slices()
+    head.save(folder / "raw_scans" / "P9" / "flair.nii.gz", head.view("flair", grid), grid)
+    for name in ("requirements.txt", "requirements-addons.txt"):
+        shutil.copy(ROOT / name, folder)
+    _tools(folder / "bin", settings)
+    return folder
+
+
+def _tools(folder: pathlib.Path, settings: pathlib.Path) -> None:
+    folder.mkdir()
+    names = {"python": sys.executable, "server": SERVER, "settings": settings}
+    for name, text in {"python": PYTHON, "python3.11": VENV, "pip": PIP, "docker": DOCKER}.items():
+        (folder / name).write_text(text.format(**names))
+        (folder / name).chmod(0o755)
+
+
+def run(folder: pathlib.Path, block: str, timeout: float = 900) -> subprocess.CompletedProcess:
+    """Run a block as a person would paste it, but stop at the first command that fails."""
+    environment = os.environ | {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT),
+                                "XDG_CACHE_HOME": str(folder / "cache"), "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(["bash", "-e", "-o", "pipefail", "-c", block], cwd=folder, env=environment, text=True, timeout=timeout,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def masks(folder: pathlib.Path) -> dict[str, tuple[int, ...]]:
+    """The masks in a folder, and their sides."""
+    return {path.name: nib.load(path).shape for path in sorted(folder.glob("*_mask.nii.gz"))}
