@@ -38,14 +38,10 @@ PIP = """#!/bin/bash
 for word in "$@"; do case "$word" in *.txt) [ -f "$word" ] || exit 1 ;; esac; done
 """
 DOCKER = """#!/bin/bash
-if [ "$1" = build ]; then
-    for folder in "$@"; do :; done
-    [ -f "$folder/Dockerfile" ] && echo "$folder" > .image
-else
-    mkfifo .ready
-    {python} {server} "$(cat .image)/synergynet/1" synergynet 8501 8500 > .ready 2> server.log & echo $! > .server
-    read -r _ < .ready
-fi
+[ "$1 $2 $4 $5 $6" = "compose -f up -d --wait" ] && [ -f "$3" ] || exit 9
+mkfifo .ready
+{python} {server} "$(dirname "$3")/synergynet/1" synergynet 8501 8500 > .ready 2> server.log & echo $! > .server
+read -r _ < .ready
 """
 
 
