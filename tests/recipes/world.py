@@ -1,6 +1,6 @@
 """A folder in which the commands of README and docs can be run as they stand: it has what their words name.
 
-Scans are tiny. Commands that train get a few settings more, by a `python` that comes first in the PATH, so that they take seconds;
+Scans are tiny. Commands that train get a few settings more, by a `python` that comes first in the PATH, and take seconds;
 `pip` and `python3.11 -m venv` do nothing, since the tests' own environment is used; `docker` runs the tests' model server.
 """
 import os
