@@ -1,6 +1,8 @@
 """SynergyNet: multiple-sclerosis lesion segmentation in 3D FLAIR brain MRI, in TensorFlow/Keras."""
+import json
 import os
 import platform
+import sys
 
 __version__ = "0.1.0"
 
@@ -9,3 +11,26 @@ __version__ = "0.1.0"
 # reads this as it is imported: import synergynet_tf before it.
 if platform.machine() in ("x86_64", "AMD64"):
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+# Keras, too, reads its settings as it is imported: the backend from the environment, the rest from a file. The networks here are
+# of one setting; whose file has another is not asked for it. Where Keras is imported already, `startup.require_keras` looks.
+KERAS = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
+
+
+def _fits(folder: str) -> bool:
+    """Whether Keras's file in a folder has the settings of `KERAS`, or there is none."""
+    try:
+        with open(os.path.join(folder, "keras.json"), encoding="utf-8") as file:
+            found = json.load(file)
+        return isinstance(found, dict) and all(type(found.get(name, value)) is type(value) and found.get(name, value) == value
+                                               for name, value in KERAS.items())
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        return False
+
+
+if "keras" not in sys.modules:
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    if not all(_fits(os.path.expanduser(folder)) for folder in (os.environ.get("KERAS_HOME", "~/.keras"), "/tmp/.keras")):
+        os.environ["KERAS_HOME"] = os.devnull       # a folder without any file: Keras has its own settings then

@@ -6,6 +6,9 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import synergynet_tf
+from synergynet_tf.errors import InputError
+
 if TYPE_CHECKING:
     from synergynet_tf.replicas import Replicas
 
@@ -27,6 +30,18 @@ def begin_replicas(strategy: str) -> "Replicas":
         from synergynet_tf.replicas import begin
 
         return begin(strategy)
+
+
+def require_keras() -> None:
+    """Raises InputError where Keras has settings that the networks are not made for; they came from who imported it first."""
+    import keras
+
+    found = {"backend": keras.backend.backend(), "floatx": keras.backend.floatx(), "epsilon": keras.backend.epsilon(),
+             "image_data_format": keras.backend.image_data_format()}
+    for name, needed in (synergynet_tf.KERAS | {"backend": "tensorflow"}).items():
+        if found[name] != needed:
+            raise InputError(f"Keras has {name} {found[name]}, but {needed} is needed here: import synergynet_tf before keras, "
+                             "or set it so (KERAS_BACKEND, ~/.keras/keras.json)")
 
 
 def waits_for_chief(strategy: str) -> bool:
