@@ -102,7 +102,7 @@ def loss_curves(entries: list[dict[str, Any]], png_path: Path) -> None:
         colour = STAGE_COLOURS[number % len(STAGE_COLOURS)]
         at = [i for i, entry in enumerate(entries) if entry["stage"] == stage]
         total.plot(at, [entries[i]["loss"] for i in at], color=colour, alpha=0.3, linewidth=0.8)
-        total.plot(*_epoch_means(entries, at), color=colour, marker=".", label=f"stage {stage}")
+        total.plot(*_epoch_means(entries, at), color=colour, marker=".", label=f"training loss, stage {stage}")
         for panel in (parts, validation):
             panel.axvspan(at[0] - 0.5, at[-1] + 0.5, color=colour, alpha=0.08, linewidth=0)
     _draw_named(total, entries, "validation", "x", ("loss",))

@@ -115,9 +115,9 @@ class History:
                 os.fsync(self._file.fileno())
 
     def _say(self, stage: Stage, epoch: int, loss: float, validation: dict[str, float], seconds: float) -> None:
-        shown = "  ".join(f"{name} {value:.4f}" for name, value in validation.items())
-        self._console.print(f"stage {stage.number} ({stage.name}) epoch {epoch + 1}: loss {loss:.4f}  {shown}  ({seconds:.0f} s)",
-                            highlight=False, soft_wrap=True)
+        shown = "; validation " + "  ".join(f"{name} {value:.4f}" for name, value in validation.items()) if validation else ""
+        self._console.print(f"stage {stage.number} ({stage.name}) epoch {epoch + 1}: training loss {loss:.4f}{shown}  "
+                            f"({seconds:.0f} s)", highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """Flush and close the files."""

@@ -92,3 +92,11 @@ def test_a_full_disk_is_called_so(tmp_path, monkeypatch):
         with pytest.raises(InputError, match=r"log\.jsonl: cannot be written .the disk is full.; make room"):
             history.record(RPN, 0, 1, 1.0, {})
         history._file = None
+
+
+@pytest.mark.parametrize("validation, said", [({"loss": 2.0, "dsc": 0.5}, "; validation loss 2.0000  dsc 0.5000"), ({}, "")])
+def test_a_line_says_which_loss_is_the_training_s(tmp_path, capsys, validation, said):
+    history = History(tmp_path, (1, 0), Console())
+    history.record(RPN, 0, 2, 1.0, {"rpn": 0.5}, validation, 3.0)
+    history.close()
+    assert capsys.readouterr().out == f"stage 1 ({RPN.name}) epoch 1: training loss 1.0000{said}  (3 s)\n"
