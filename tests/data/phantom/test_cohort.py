@@ -98,7 +98,8 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("arguments, word", [
     (["--patients", "0"], "--patients"), (["--sessions", "0"], "--sessions"), (["--workers", "0"], "--workers"),
-    (["--seed", "-1"], "--seed"), (["--anatomy", "nowhere"], "nowhere")])
+    (["--seed", "-1"], "--seed"), (["--anatomy", "nowhere"], "nowhere"),
+    (["--shapes", "a.npz"], "phantoms.variety is narrow"), (["--variety", "wide", "--shapes", "nowhere.npz"], "nowhere.npz")])
 def test_settings_that_cannot_be_are_refused(tmp_path, capsys, arguments, word):
     assert phantoms.main(["--out", str(tmp_path / "out"), *arguments]) == 2
     error = capsys.readouterr().err
