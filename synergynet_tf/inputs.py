@@ -76,6 +76,11 @@ def names_scan(path: pathlib.Path) -> bool:
     return key(path.name).endswith(layouts.SUFFIXES) and not path.is_dir()
 
 
+def names_result(path: pathlib.Path) -> bool:
+    """Whether an input is named as what `predict` writes, which is never taken for a scan."""
+    return names_scan(path) and key(stem(path)).endswith(RESULTS)
+
+
 def _of_folder(path: pathlib.Path, channels: Sequence[str], raters: str | None) -> tuple[list[Case], Failed]:
     try:
         if not path.exists():
@@ -116,10 +121,10 @@ def _flairs(files: Sequence[pathlib.Path], channels: Sequence[str], alone: bool)
     fronts = {(path.parent, key(_own_front(path))) for path in files if _word(path) in (None, "flair")}
     flairs, left, seen = [], [], set()
     for path in files:
-        name, place = key(stem(path)), path.resolve()
+        place = path.resolve()
         if path.name.startswith("."):
             left.append(Left(HIDDEN, str(path)))
-        elif name.endswith(RESULTS):
+        elif names_result(path):
             left.append(Left(RESULT, str(path)))
         elif _word(path) not in (None, "flair") and (path.parent, key(_front(path))) in fronts:
             left += [] if _word(path) in channels else [Left(UNUSED, str(path))]

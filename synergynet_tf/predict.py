@@ -76,9 +76,10 @@ def main(argv: list[str] | None = None) -> None:
 def claim_outputs(cases: "Sequence[Case]", given: argparse.Namespace) -> None:
     """Raises InputError where a file that is to be written is an input, or lies in one, or is there and not ours."""
     from synergynet_tf.data.layouts.sources import sources
+    from synergynet_tf.inputs import names_result
 
     kinds = [*OUTPUTS, *([".png"] if given.picture else [])]
-    read = [file for path in given.input for file in sources(path)]
+    read = [file for path in given.input if not names_result(path) for file in sources(path)]
     read += [file for run in given.run for file in sources(run / f"{given.weights}.npz", cases)]
     claim("--out", [*(given.out / f"{case.name}{kind}" for case in cases for kind in kinds),
                     *([given.out / "report"] if given.report else [])], read)

@@ -94,6 +94,15 @@ def test_several_scans_of_two_channels_from_the_command_line(run, tmp_path, caps
     assert "holds the others" not in capsys.readouterr().err
 
 
+def test_the_folder_of_the_scans_may_take_the_results_time_and_again(run, tmp_path, capsys):  # noqa: F811
+    scan = write_scan(tmp_path / "a.nii.gz")
+    for _ in range(3):
+        assert call(run, tmp_path, *sorted(tmp_path.glob("*.nii.gz"))) == 0
+        assert capsys.readouterr().out.count("lesion") == 1
+    assert [path for path in names(tmp_path) if path.startswith("a")] == [
+        "a.nii.gz", "a_lesions.json", "a_mask.nii.gz", "a_probability.nii.gz"] and scan.exists()
+
+
 FAILURES = [MemoryError(), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), ZeroDivisionError("by\nzero"), RecursionError(),
             OSError(5, "Input/output error", "x")]
 

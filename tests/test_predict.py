@@ -94,7 +94,7 @@ def test_settings_of_the_command_line_win(run, tmp_path):
 
 
 @pytest.mark.parametrize("arguments, said", [
-    (["--gamma", "2"], "fusion.gamma is 2.0"), (["--threshold", "0"], "infer.threshold is 0.0"),
+    (["--gamma", "2"], "--gamma: '2' is not a number, 0 to 1"), (["--threshold", "0"], "--threshold: '0' is not a number"),
     (["--weights", "last"], "last.npz"), (["--split", "test"], "--split is test"),
     (["--t2", "none.nii.gz"], "none.nii.gz: no such file")])
 def test_what_is_wrong_is_said_in_one_line(run, tmp_path, capsys, arguments, said):
@@ -325,8 +325,8 @@ def test_a_memory_budget_chooses_windows_and_says_so(run, tmp_path, capsys):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--memory-budget", "3", "--coverage", "windows"], "--coverage is windows, but --memory-budget chooses it"),
-    (["--memory-budget", "0"], "--memory-budget is 0.0, but it must be a positive number"),
-    (["--memory-budget", "nan"], "--memory-budget is nan"),
+    (["--memory-budget", "0"], "--memory-budget: '0' is not a number above 0"),
+    (["--memory-budget", "nan"], "--memory-budget: 'nan' is not a number above 0"),
 ])
 def test_budgets_that_cannot_be_meant(run, tmp_path, capsys, arguments, message):
     assert call(run, tmp_path / "out", write_scan(tmp_path / "a.nii.gz"), *arguments) == 2
