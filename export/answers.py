@@ -3,11 +3,9 @@
 A mask is a NIfTI file on exactly the scan's grid that holds 0 and 1, and the number and the volume of its lesions are those that
 it shows. Whatever is not so, by mistake or by intent, is an InputError.
 """
-import gzip
-import io
 import logging
 import math
-import zlib
+import pathlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,9 +17,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 HEADER, FIRST_VOXEL = 348, 352      # bytes
-MOST_VOXELS = 2 ** 30               # of a scan: its mask would not fit into a message
-MOST_EXTENSIONS = 2 ** 24           # bytes before the voxels, as the graph takes them
-GZIP_RATIO = 1032                   # gzip makes data no smaller than this
 GEOMETRY = ((76, 92), (123, 124), (252, 328))   # bytes of pixdim[0:4], xyzt_units, and from qform_code to srow_z
 UINT8 = 2                           # NIfTI's code of that type
 VOLUME_TOLERANCE = 1e-4             # relative; the server's is a float32
@@ -45,7 +40,7 @@ class Grid(NamedTuple):
     shape: tuple[int, ...]
     header: bytes           # the part of the header that says where they are, mended
     voxel_ml: float
-    limit: int              # bytes
+    limit: int              # bytes; in a mask a short extension of the header is filled up, to twice its length at most
 
 
 def malformed(what: str) -> InputError:
@@ -75,24 +70,17 @@ def answer_of(parts: Mapping[str, Any]) -> Answer:
     return Answer(parts["mask_bytes"], parts["lesion_count"], float(parts["lesion_volume_ml"]), lines)
 
 
-def grid_of(scan: bytes) -> Grid:
-    """The grid of a scan, from the bytes of its file; no more than the header is unpacked. Raises InputError."""
-    try:
-        content = gzip.GzipFile(fileobj=io.BytesIO(scan)).read(HEADER) if scan[:2] == b"\x1f\x8b" else scan[:HEADER]
-    except (EOFError, OSError, zlib.error):
-        raise InputError("corrupt or truncated gzip data; replace the file") from None
-    header = _header(content)
-    if header is None:
-        raise InputError("not a NIfTI file (NIfTI-1, in one part); convert it to .nii.gz")
-    shape, begin = header.get_data_shape(), float(header["vox_offset"])
-    voxels, begin = math.prod(shape), min(max(begin, 0), MOST_EXTENSIONS) if math.isfinite(begin) else 0
-    if not 0 < voxels <= MOST_VOXELS:
-        raise InputError(f"{' x '.join(map(str, shape))} voxels, but a scan of at most {MOST_VOXELS} in all is sent")
-    if begin + voxels * header.get_data_dtype().itemsize > (GZIP_RATIO if scan[:2] == b"\x1f\x8b" else 1) * len(scan):
-        raise InputError(f"truncated: {len(scan)} bytes cannot hold {' x '.join(map(str, shape))} voxels; replace the file")
-    affine = header.get_best_affine()
-    filled = 2 * (FIRST_VOXEL + int(begin))         # short extensions are filled up
-    return Grid(shape, _geometry(header), _voxel_ml(affine), voxels + filled)
+def grid_of(scan: pathlib.Path) -> Grid:
+    """The grid of a scan. Raises InputError, which names the file, where it is none that a server would take."""
+    import nibabel as nib
+
+    from synergynet_tf.data.container import read_contents
+
+    header = read_contents(scan).header
+    if isinstance(header, nib.Nifti2Header):
+        raise InputError(f"{scan}: a NIfTI-2 file, but a served network takes NIfTI-1; convert it")
+    shape, before = header.get_data_shape(), int(header["vox_offset"])
+    return Grid(shape, _geometry(header), _voxel_ml(header.get_best_affine(), scan), math.prod(shape) + 2 * before)
 
 
 def check(answer: Answer, grid: Grid) -> None:
@@ -160,7 +148,7 @@ def _geometry(header: "nib.Nifti1Header") -> bytes:
     return header.endianness.encode() + b"".join(raw[begin:end] for begin, end in GEOMETRY)
 
 
-def _voxel_ml(affine: "np.ndarray") -> float:
+def _voxel_ml(affine: "np.ndarray", scan: pathlib.Path) -> float:
     """The volume of a voxel, in whatever unit the header is. Raises InputError where it is none."""
     import numpy as np
 
@@ -168,5 +156,5 @@ def _voxel_ml(affine: "np.ndarray") -> float:
 
     power = power_of_thousand(np.linalg.norm(affine[:3, :3], axis=0))
     if power is None:
-        raise InputError("the header's affine is no grid of voxels; correct it")
+        raise InputError(f"{scan}: the header's affine is no grid of voxels; correct it")
     return abs(float(np.linalg.det(affine[:3, :3]))) * 1000.0 ** (3 * power - 1)

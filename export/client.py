@@ -6,10 +6,9 @@ import pathlib
 import stat
 import sys
 from collections.abc import Mapping
-from typing import TextIO
 
 from synergynet_tf import arguments, progress
-from synergynet_tf.errors import InputError, command, reason
+from synergynet_tf.errors import InputError, command, of_case, print_error, printable, reason
 from synergynet_tf.files import claim, replace_file
 
 from .answers import Answer, check, grid_of
@@ -43,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
         return
     jobs = _jobs(given)
     claim("-o" if given.mask else "--out", jobs.values(), _inputs(given))
-    patience = Patience(given.patience, lambda line: _show(line, sys.stderr))
+    patience = Patience(given.patience, lambda line: print(printable(line), file=sys.stderr))
     aside(lambda: patience.ask(lambda: _require_available(server, given.model)))    # an absent one is told before files are read
     failed = segment_all(server, patience, jobs, given.t2, given.parallel)
     if failed:
@@ -67,17 +66,22 @@ def segment_all(server: Transport, patience: Patience, jobs: Mapping[pathlib.Pat
                 _write(jobs[scan], answer)
             except Exception as error:
                 failed += 1
-                said = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+                said = _of_scan(scan, error)
                 if len(jobs) == 1:
-                    raise InputError(f"{scan}: {said}") from None
-                _show(f"error: {scan}: {said}", sys.stderr)
+                    raise InputError(said) from None
+                print_error(said)
             advance()
     return failed
 
 
+def _of_scan(scan: pathlib.Path, error: Exception) -> str:
+    said = str(error) if isinstance(error, InputError) else str(of_case(str(scan), error))
+    return said if str(scan) in said else f"{scan}: {said}"
+
+
 def _segment_one(server: Transport, patience: Patience, scan: pathlib.Path, t2: pathlib.Path | None) -> Answer:
     files = {"flair": _content(scan)} | ({"t2": _content(t2)} if t2 else {})
-    grid = grid_of(files["flair"])
+    grid = grid_of(scan)
     answer = patience.ask(lambda: server.segment(files, grid.limit))
     check(answer, grid)
     return answer
@@ -88,7 +92,7 @@ def _write(mask: pathlib.Path, answer: Answer) -> None:
     lines = [f"{mask}: {answer.lesions} lesion{'' if answer.lesions == 1 else 's'}, {answer.volume_ml:.2f} ml",
              *(f"  {note}" for note in answer.notes)]
     for line in lines:
-        _show(line, sys.stdout)
+        print(printable(line), flush=True)
 
 
 def _content(path: pathlib.Path) -> bytes:
@@ -109,13 +113,6 @@ def _line(path: pathlib.Path) -> str:
     if not (line and line.isascii() and line.isprintable()):
         raise InputError(f"{path}: must hold one line of plain letters, as `Bearer TOKEN` or `Basic ENCODED`")
     return line
-
-
-def _show(line: str, stream: TextIO) -> None:
-    """Print a line as this terminal can show it: a file's name may hold any bytes."""
-    plain = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
-    encoding = stream.encoding or "utf-8"
-    print(plain.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
 
 
 def _check_numbers(given: argparse.Namespace) -> None:
@@ -181,9 +178,9 @@ def _print_health(server: Transport, model: str) -> None:
     try:
         states = server.states()
         for version, state in sorted(states.items()):
-            _show(f"{model} version {version}: {state}", sys.stdout)
+            print(printable(f"{model} version {version}: {state}"))
         _require_available(server, model)
-        _show(f"takes: {', '.join(server.channels())}", sys.stdout)
+        print(f"takes: {', '.join(server.channels())}")
     except Unavailable as error:
         raise InputError(f"{error}: the server does not answer; is it running, and is --url right?") from None
 
