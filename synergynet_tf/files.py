@@ -224,7 +224,7 @@ def _marks(path: Path) -> set[str]:
     marks = set()
     with contextlib.suppress(OSError):
         for line in (path.parent / LIST).read_bytes().splitlines():
-            with contextlib.suppress(ValueError, TypeError):        # a damaged line says nothing
+            with contextlib.suppress(ValueError, TypeError, RecursionError):        # a damaged line says nothing
                 name, mark = json.loads(line)
                 if name == path.name:
                     marks.add(mark)

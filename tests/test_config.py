@@ -136,7 +136,7 @@ def test_presets_are_combined():
     (["--data.split", "[.6,.4]"], "data.split is .*a list of 3"),
     (["--data.path="], "data.path is ''"), (["--data.path", "a\0b"], "data.path is"),
     (["--data.path", "--train.seed", "1"], "--data.path is given without a value"),
-    (["--data", "scans.yaml"], "data is 'scans.yaml', but it must be a mapping"),
+    (["--data", "scans"], "--data is a group of settings: type one of them, as in --data.path scans"),
     (["--infer.coverage", "hole"], "infer.coverage is 'hole', but it must be one of whole, windows, centre"),
     (["--infer.overlap", "0.99"], "infer.overlap is 0.99, but it must be 0 to 0.9"),
     (["--unet.widths", "[16,32,64,1000000000]"], "unet.widths is .*each must be 1 to 4096"),

@@ -52,6 +52,9 @@ class Given:
             self._set(group, field, _loaded(text, hints(self._groups[group])[field], name))
         else:
             values = {group: _value(text, name)}
+            if isinstance(values[group], str):
+                first = next(iter(hints(self._groups[group])))
+                raise InputError(f"--{name} is a group of settings: type one of them, as in --{name}.{first} {text}")
             require_known(values, self._groups)
             for field, value in (values[group] or {}).items():
                 self._set(group, field, value)
