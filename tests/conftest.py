@@ -18,6 +18,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path not in slow)
 
 
+def pytest_make_parametrize_id(val, argname: str) -> str | None:
+    """Bytes are named after their argument: gzip data hold the time, and processes that share tests must name them alike."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _graphs_end_with_their_module():
     """Free what a module's tests have traced: else a process that runs many of them takes 10 GB."""

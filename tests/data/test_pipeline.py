@@ -1,6 +1,6 @@
 """What an epoch's patches hold, that it repeats exactly, and what it does with cases at the edges."""
 import time
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import pytest
@@ -37,8 +37,8 @@ def store(folder, name, image, instances, small_box_voxels):
 class WatchedCase(CachedCase):
     """A case whose image takes `seconds` to read and which logs +1 when that begins and -1 when it ends."""
 
-    seconds: float
-    log: list[int]
+    seconds: float = 0.0
+    log: list[int] = field(default_factory=list)
 
     def image(self):
         self.log.append(1)

@@ -1,7 +1,7 @@
 """Damaged files by the thousand through what reads them: `python -m tests.reliability.fuzz --count 2000`.
 
 Scans go through prediction, preparation for training and the exported graph (of a network that costs nothing), our own files
-through the functions that read them again. A file must give a refusal in one line, or an answer; what else is raised is a failure.
+through what reads them again. A file must give a refusal in one line, or an answer; what else is raised is a failure.
 """
 import argparse
 import collections
