@@ -34,7 +34,6 @@ LOADING = ("START", "LOADING")              # states of a version that will answ
 def main(argv: list[str] | None = None) -> None:
     """Entry point; see DESCRIPTION."""
     given = _parser().parse_args(argv)
-    _check_numbers(given)
     authorization = _line(given.authorization) if given.authorization else ""
     server = connect(given.url, given.grpc, given.model, given.timeout, authorization)
     if given.health:
@@ -115,15 +114,6 @@ def _line(path: pathlib.Path) -> str:
     return line
 
 
-def _check_numbers(given: argparse.Namespace) -> None:
-    """Raises InputError."""
-    for name, value, least in (("timeout", given.timeout, 0.1), ("patience", given.patience, 0)):
-        if not least <= value <= LONGEST:
-            raise InputError(f"--{name} is {value:g}, but it must be {least:g} to {LONGEST:g} seconds")
-    if not 1 <= given.parallel <= MOST_PARALLEL:
-        raise InputError(f"--parallel is {given.parallel}, but it must be 1 to {MOST_PARALLEL}")
-
-
 def _inputs(given: argparse.Namespace) -> list[pathlib.Path]:
     return [*given.scan, *([given.t2] if given.t2 else [])]
 
@@ -199,11 +189,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=arguments.path, metavar="DIR", help="folder for the masks; made if absent")
     parser.add_argument("--t2", type=arguments.path, metavar="FILE",
                         help="the T2 scan that goes with one FLAIR, if the model takes T2")
-    parser.add_argument("--parallel", type=int, default=2, metavar="N",
+    parser.add_argument("--parallel", type=arguments.whole(1, MOST_PARALLEL), default=2, metavar="N",
                         help="requests under way at once: one is computed, the others wait (default: %(default)s)")
-    parser.add_argument("--timeout", type=float, default=600, metavar="S",
+    parser.add_argument("--timeout", type=arguments.number(0.1, LONGEST), default=600, metavar="S",
                         help="of one request, from its first byte to the answer's last, seconds (default: %(default)s)")
-    parser.add_argument("--patience", type=float, default=300, metavar="S",
+    parser.add_argument("--patience", type=arguments.number(0, LONGEST), default=300, metavar="S",
                         help="how long a server that is away or busy is asked again, seconds (default: %(default)s)")
     parser.add_argument("--health", action="store_true", help="only ask whether the model is loaded, and what it takes")
     return parser
