@@ -46,7 +46,8 @@ def main(argv: list[str] | None = None) -> None:
     chosen = any(word.split("=")[0] in ("--data.path", "--config", "--preset", "--resume") for word in words)
     config, own = cli.parse(words, DESCRIPTION, _add_arguments, preset=None if chosen else "quickstart")
     run, replicas = own.run, None
-    init = _weights(own.init) if own.init else None
+    if own.init:
+        _weights(own.init)      # which says what is wrong with it
     if own.resume:
         _refuse_settings(words)
         replicas = begin_replicas(own.strategy)
@@ -55,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
         replicas = begin_replicas(own.strategy)
     else:
         _keep_apart(config, run)
-    _train(config, run, own.resume, own.strategy, replicas, init=init)
+    _train(config, run, own.resume, own.strategy, replicas, init=own.init)
 
 
 def _add_arguments(parser) -> None:
@@ -137,7 +138,7 @@ def train_run(config: Config, run: pathlib.Path, console: "Console") -> None:
 
 
 def _train(config: Config, run: pathlib.Path, resume: bool, strategy: str = "one", replicas: "Replicas | None" = None,
-           console: "Console | None" = None, init: "Checkpoint | None" = None) -> None:
+           console: "Console | None" = None, init: pathlib.Path | None = None) -> None:
     """Train into a run folder, in one process or as one of several.
 
     Args:
@@ -147,12 +148,16 @@ def _train(config: Config, run: pathlib.Path, resume: bool, strategy: str = "one
     """
     from rich.console import Console
 
+    from synergynet_tf.data import identity
+
     chief = not waits_for_chief(strategy)
     console = (console or Console()) if chief else Console(quiet=True)
     with _run_folder(run, resume) if chief else contextlib.nullcontext():
         if not config.data.path:
             config = with_phantoms(config, run, console)
         split = divide(config, run, resume or not chief)
+        if init and chief:
+            identity.warn_of_known(init, split)
         cases = {part: prepared(part, found, config, console)
                  for part, found in (("training", split.train), ("validation", split.validation))}
         if chief:
@@ -162,7 +167,7 @@ def _train(config: Config, run: pathlib.Path, resume: bool, strategy: str = "one
 
 
 def _fit(config: Config, cases: "dict[str, list[CachedCase]]", run: pathlib.Path, resume: bool, console: "Console",
-         replicas: "Replicas", init: "Checkpoint | None") -> None:
+         replicas: "Replicas", init: pathlib.Path | None) -> None:
     """Train a network on prepared cases, and draw how it went."""
     import tensorflow as tf
 
@@ -175,7 +180,7 @@ def _fit(config: Config, cases: "dict[str, list[CachedCase]]", run: pathlib.Path
     try:
         trainer = Trainer(config, cases["training"], cases["validation"], run, scorer, resume, console, replicas)
         if init:
-            trainer.begin_with(init)
+            trainer.begin_with(_weights(init))
         trainer.fit()
     except tf.errors.ResourceExhaustedError:
         raise InputError(f"a step with patch.size {config.patch.size} and train.batch {config.train.batch} does not fit into "

@@ -135,11 +135,14 @@ def _run(config: Config, own: Namespace, settings: Settings, identity: dict[str,
     project, role, goes_on = Path(own.project), parallel.process_role(), begun(Path(own.project), identity)
     config, split = _cases(config, project, goes_on, console)
     import_tensorflow()     # not before: the processes that make and prepare cases need none of it
+    from synergynet_tf.data.identity import warn_of_known
+
     from .process import in_own_process
     from .trials import StagedTraining, check_shared, train_shared
 
     if shared:
         config = check_shared(shared, config)
+        warn_of_known(shared.parent, split)
     claim(project, identity)
     if own.warm_start == OWN:
         shared = in_own_process(train_shared, config, split, project / "shared")      # a worker finds it trained

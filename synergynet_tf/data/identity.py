@@ -4,6 +4,7 @@ A path says nothing of what lies there: a scan is replaced, a case moves to anot
 keeps, of each case, its part, its patient and digests of the bytes of its files; and before it goes on, it names what differs.
 """
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,8 @@ from synergynet_tf.errors import InputError
 from synergynet_tf.files import digest, replace_file
 from synergynet_tf.processes import cores
 from synergynet_tf.sealed import read_sealed, sealed
+
+log = logging.getLogger(__name__)
 
 FILE = "data.json"
 INDEX = "digests.json"
@@ -139,6 +142,23 @@ def cases_of(run: Path, part: str, channels: Sequence[str], require_lesions: boo
         own = Split(*(getattr(split, name) if name == part else () for name in SPLITS))
         require_same(run, known[0], members(split) | record_of(own, channels))
     return [case for case in cases if case.split == part]
+
+
+def trained_on(run: Path, split: Split) -> list[str]:
+    """The validation and test cases whose patient or FLAIR scan a run was trained on; none of a run without a record."""
+    record, _ = read(run) or ({}, None)
+    entries = [entry for entry in record.values() if entry["split"] == "train"]
+    patients, scans = ({entry["patient"] for entry in entries}, {entry["files"].get("flair") for entry in entries})
+    return [case.name for case in (*split.validation, *split.test)
+            if case.patient in patients or digest(case.images["flair"]) in scans]
+
+
+def warn_of_known(run: Path, split: Split) -> None:
+    """Say where a run that another begins with was trained on what that one is judged by."""
+    known = trained_on(run, split)
+    if known:
+        log.warning(f"{run}: was trained on cases by which this training is judged: {', '.join(known)}; put them into train, "
+                    "begin with another run, or do not trust their scores")
 
 
 def require_same(folder: Path, before: Record, now: Record) -> None:

@@ -128,3 +128,16 @@ def test_voxels_are_read_once(split, digests, tmp_path, monkeypatch):
     digests.save()
     monkeypatch.setattr(nifti, "read", lambda *_, **__: pytest.fail("read again"))
     identity.require_apart(split, Digests(tmp_path / "digests.json"))
+
+
+def test_what_a_run_was_trained_on_is_known_by_patient_and_by_scan(split, tmp_path, caplog):
+    a, b, c = split.train[0], split.validation[0], split.test[0]
+    assert identity.trained_on(tmp_path, Split((b,), (), (a,))) == []       # no record
+    identity.write(tmp_path, record(split), None)
+    assert identity.trained_on(tmp_path, split) == []
+    renamed, visit = dataclasses.replace(a, name="X", patient="X"), dataclasses.replace(c, patient="A")
+    assert identity.trained_on(tmp_path, Split((b,), (renamed,), (visit,))) == ["X", "C"]
+    identity.warn_of_known(tmp_path, split)
+    assert not caplog.records
+    identity.warn_of_known(tmp_path, Split((b,), (renamed,), ()))
+    assert "was trained on cases by which this training is judged: X; put them into train" in caplog.text

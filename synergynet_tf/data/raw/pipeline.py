@@ -66,7 +66,7 @@ def prepare_case(case: Case, folder: Path, config: RawConfig) -> Record:
     versions = _versions(config)
     key = key_of([REVISION, digests, case.combine, dataclasses.asdict(config), versions])
     known = record.known(folder)
-    if known and known.key == key and all((folder / name).is_file() for name in (*known.files.values(), record.OWN_BRAIN)):
+    if known and known.key == key and known.written == _digests(folder, known.files):
         return _renamed(known, case, folder)
     _claim_files(case, folder)
     volumes = {channel: nifti.read(path) for channel, path in case.images.items()}
@@ -79,10 +79,17 @@ def prepare_case(case: Case, folder: Path, config: RawConfig) -> Record:
                   dataclasses.asdict(config), versions, found.to_flair.tolist(),
                   None if found.template is None else found.template.tolist(),
                   {channel: matrix.tolist() for channel, matrix in found.from_flair.items()},
-                  {step: round(seconds, 1) for step, seconds in run.seconds.items()}, date=case.date)
+                  {step: round(seconds, 1) for step, seconds in run.seconds.items()},
+                  date=case.date, written=_digests(folder, files))
     record.write(folder, done)
     run.store.drop_unused()
     return done
+
+
+def _digests(folder: Path, files: dict[str, str]) -> dict[str, str]:
+    """Digests of a case's files that are there, by name."""
+    paths = [folder / name for name in (*files.values(), record.OWN_BRAIN)]
+    return {path.name: digest(path) for path in paths if path.is_file()}
 
 
 def _claim_files(case: Case, folder: Path) -> None:

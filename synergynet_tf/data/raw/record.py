@@ -43,6 +43,7 @@ class Record:
     seconds: dict[str, float]           # that each step took, when it was last computed
     format: int = FORMAT
     date: str | None = None             # of the scan, where the source has it
+    written: dict[str, str] | None = None   # digests of the files, by name
 
 
 def read(folder: Path) -> Record | None:
