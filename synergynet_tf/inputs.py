@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 
 from synergynet_tf.data import layouts
+from synergynet_tf.data.foreign import absent
 from synergynet_tf.data.layouts import LESIONS, RESULTS, Case, key, only, scans, stem
 from synergynet_tf.data.layouts.leftovers import HIDDEN, RESULT, Left, summary
 from synergynet_tf.errors import InputError, printable
@@ -156,7 +157,7 @@ def _case(name: str, images: dict[str, pathlib.Path], channels: Sequence[str], a
     flair = images["flair"]
     for path in images.values():
         if not path.is_file():
-            raise InputError(f"{path}: no such file; check the path{', and where this link leads' if path.is_symlink() else ''}")
+            raise InputError(f"{path}: {absent(path)}")
     missing = [channel for channel in channels if channel not in images]
     if missing:
         expected = "_".join(filter(None, (_own_front(flair), f"{missing[0]}.nii.gz")))

@@ -20,7 +20,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +60,7 @@ class CachedCase:
     has_lesions: bool           # whether there is a reference mask; without one, `instances` is all 0
     table: LesionTable
     case: Case
-    notes: tuple[str, ...] = ()     # what in the files was mended, or is to be looked at: `preprocess.LoadedCase`
+    notes: tuple[str, ...] = field(default=(), kw_only=True)    # what in the files was mended, or is to be looked at
 
     def image(self) -> np.ndarray:
         """The channels, float16 [X, Y, Z, C], read-only; opened anew, so that processes share nothing."""
@@ -153,7 +153,7 @@ def _open(case: Case, folder: Path, config: Config) -> CachedCase | None:
     check_room(len(table.voxels), config.lesions, case.name)
     return CachedCase(case.name, case.patient, folder, tuple(stored["shape"]), tuple(config.data.channels),
                       tuple(stored["spacing"]), stored["brain_voxels"], stored["has_lesions"], table, case,
-                      tuple(stored["notes"]))
+                      notes=tuple(stored["notes"]))
 
 
 def _require_sound(path: Path, files: dict[str, tuple[int, int]]) -> None:

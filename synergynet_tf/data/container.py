@@ -74,7 +74,7 @@ def first_line(error: BaseException) -> str:
 def _read(path: Path) -> Contents:
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"{'a folder' if stat.S_ISDIR(status.st_mode) else 'no regular file'}; give a NIfTI file")
+        raise InputError(absent(path))
     with open(path, "rb") as packed:
         is_gzip = packed.read(2) == b"\x1f\x8b"
         packed.seek(0)

@@ -64,7 +64,9 @@ def _found(head: bytes) -> str | None:
 
 
 def absent(path: Path) -> str:
-    """Why there is no file at a path, and the remedy."""
+    """Why there is no regular file at a path, and the remedy."""
+    if path.exists():
+        return f"{'a folder' if path.is_dir() else 'no regular file'}; give a NIfTI file"
     if not path.is_symlink():
         return "no such file; check the path"
     target = os.readlink(path)
