@@ -1,6 +1,7 @@
 """Locks of folders: between processes, threads, and after a kill."""
 import errno
 import fcntl
+import importlib
 import os
 import signal
 import subprocess
@@ -77,3 +78,15 @@ def test_a_file_system_without_locks_is_said_and_the_work_goes_on(tmp_path, monk
     with locks.held(tmp_path, ""):
         pass
     assert "cannot be locked (No locks available); going on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command, option", [("synergynet_tf.experiment", "--out"), ("tuning.search", "--project"),
+                                             ("synergynet_tf.prepare", "--raw")])
+def test_a_second_command_in_one_folder_is_refused(command, option, tmp_path, tiny_cohort, settings, capsys):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    given = ["--data.path", str(tiny_cohort)] if option == "--raw" else ["--config", str(settings)]
+    with locks.held(folder, ""):
+        assert importlib.import_module(command).main([*given, option, str(folder)]) == 2
+    assert f"error: {folder}: another command works there (process {os.getpid()} on" in capsys.readouterr().err
+    assert not [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
