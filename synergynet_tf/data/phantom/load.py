@@ -17,9 +17,9 @@ def draw_wide_burden(brain: float, variety: Variety, rng: np.random.Generator) -
     if rng.random() < variety.healthy:
         return Burden(0, 0.0, 10.0)
     size = brain / _NATIVE
-    total = np.exp(rng.uniform(np.log(120), np.log(50000)))
-    count = np.exp(2.0 + 0.45 * np.log(total / 120) + rng.normal(0, 0.6))
-    median = np.exp(rng.uniform(np.log(8), np.log(50)))
+    total = np.exp(rng.uniform(np.log(300), np.log(50000)))
+    count = np.exp(2.9 + 0.43 * np.log(total / 300) + rng.normal(0, 0.6))
+    median = np.exp(rng.uniform(np.log(8), np.log(40)))
     median = max(min(median, total / (2.2 * count)), 7)
     count = min(count, total / (1.8 * median))
     return Burden(int(np.clip(count, 1, 300)), float(total * size), float(median * size))

@@ -25,7 +25,7 @@ class Variety:
     # Lesions
     healthy: float = 0.06                   # share without any lesion
     contrast: Range = (0.1, 0.9)            # of a lesion, added to white matter
-    mean_contrast: Range = (0.25, 0.8)      # a scan's lesions, about which its lesions' own contrasts lie
+    mean_contrast: Range = (0.2, 0.65)      # a scan's lesions, about which its lesions' own contrasts lie
     above_noise: float = 1.5                # times the noise that a lesion's contrast is at least
     edge: Range = (0.3, 1.1)                # voxels, sigma of a lesion's soft edge
     generous: Range = (0.0, 0.35)           # how far the mask goes beyond what is bright, as a share of the edge
