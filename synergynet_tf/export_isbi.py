@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def test_scans(path: pathlib.Path) -> list[Case]:
     """The challenge's test scans at a path, by name. Raises InputError where there are none."""
-    cases = [case for case in discover(path, "isbi2015") if case.patient.startswith("test")]
+    cases = [case for case in discover(path, "isbi2015", raters=None) if case.patient.startswith("test")]
     if not cases:
         raise InputError(f"--data is {path}, but its patients are all of the training part: name the folder of test01, test02")
     return cases

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from synergynet_tf import arguments, networks, progress
-from synergynet_tf.errors import InputError, command, of_case, print_error, printable
+from synergynet_tf.errors import InputError, command, of_case, print_error
 from synergynet_tf.files import claim, make_folder
 from synergynet_tf.startup import import_tensorflow
 
@@ -127,7 +127,7 @@ def segment_shared(cases: "Sequence[Case]", job: "Job", workers: int, address: s
 
 
 def _say(console: "Console", line: str) -> None:
-    console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _raters(given: argparse.Namespace, config: "Config") -> str | None:

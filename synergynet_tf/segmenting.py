@@ -10,7 +10,7 @@ from synergynet_tf.config import Config
 from synergynet_tf.data.identity import files_of
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.preprocess import LoadedCase
-from synergynet_tf.errors import InputError
+from synergynet_tf.errors import InputError, printable
 from synergynet_tf.inference import outputs
 from synergynet_tf.inference.budget import described
 from synergynet_tf.inference.predictor import CasePrediction, Predictor
@@ -78,12 +78,12 @@ def segment_read(job: Job, predictor: Predictor, read: ReadCase) -> str:
     if job.memory is not None:
         shape = loaded.image.shape[:3]
         said = f"{said}; {described(prediction.config, shape, predictor.windows(shape))}"
-    return "\n    ".join([said, *loaded.notes])
+    return "\n    ".join([said, *map(printable, loaded.notes)])
 
 
 def _said(summary: dict[str, Any]) -> str:
     count = summary["count"]
-    return f"{summary['case']}: {count} lesion{'' if count == 1 else 's'}, {summary['volume_ml']:.2f} ml"
+    return f"{printable(summary['case'])}: {count} lesion{'' if count == 1 else 's'}, {summary['volume_ml']:.2f} ml"
 
 
 def make_worker(job: Job, threads: int) -> Callable[[Case], str]:

@@ -154,3 +154,9 @@ def test_too_little_free_memory(run, tmp_path, monkeypatch, capsys, caplog):  # 
     assert call(run, tmp_path / "less", *scans) == 2
     errors = capsys.readouterr().err.splitlines()
     assert "a.nii.gz: a volume of 16x18x14 voxels takes 1." in errors[0] and "GB for it; end other programs" in errors[0]
+
+
+def test_notes_stand_below_their_case(run, tmp_path, capsys):  # noqa: F811
+    assert call(run, tmp_path / "out", write_scan(tmp_path / "a\nb.nii.gz")) == 0
+    first, *notes = capsys.readouterr().out.splitlines()
+    assert first.startswith("a\\nb: 1 lesion") and notes and all(note.startswith("    ") for note in notes)

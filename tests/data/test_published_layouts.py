@@ -139,5 +139,5 @@ def test_version_1_of_nnunet_says_modality(tmp_path):
 
 def test_every_layout_describes_itself():
     text = layouts.describe()
-    for name in ("manifest", *TREES, "case"):
+    for name in ("manifest", *TREES, "case", "folders"):
         assert f"{name}: " in text
