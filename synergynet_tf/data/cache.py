@@ -30,7 +30,7 @@ from synergynet_tf.data.identity import INDEX, Digests, files_of
 from synergynet_tf.data.instances import LesionTable, check_room, label_lesions, lesion_table
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.preprocess import load_case
-from synergynet_tf.errors import InputError, reason
+from synergynet_tf.errors import InputError, of_case, reason
 from synergynet_tf.files import sweep, temporary
 from synergynet_tf.processes import cores, pool
 from synergynet_tf.sealed import read_sealed, sealed
@@ -96,7 +96,7 @@ def build_cache(cases: Sequence[Case], config: Config, workers: int | None = Non
     missing = [i for i, case in enumerate(cases) if not _is_ready(case, folders[i], config)]
     if workers is None:
         workers = min(cores(), len(missing)) if len(missing) >= MANY_CASES else 1
-    build = functools.partial(_build, config=config)
+    build = functools.partial(_build_or_name, config=config)
     if workers <= 1:
         return _collect(cases, folders, config, {i: functools.partial(build, cases[i], folders[i]) for i in missing}, on_case)
     with pool(workers, "preparing") as executor:
@@ -169,6 +169,14 @@ def _require_sound(path: Path, files: dict[str, tuple[int, int]]) -> None:
     except OSError as error:
         raise _Damaged(f"{path}: cannot be read ({reason(error)[0]}); it is prepared anew") from None
     _sound.add(state)
+
+
+def _build_or_name(case: Case, folder: Path, config: Config) -> None:
+    """As `_build`; whatever fails is an InputError that names the case."""
+    try:
+        _build(case, folder, config)
+    except Exception as error:
+        raise of_case(case.name, error) from None
 
 
 def _build(case: Case, folder: Path, config: Config) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from synergynet_tf.config import Config
-from synergynet_tf.data import cache, instances, preprocess
+from synergynet_tf.data import cache, instances, layouts, preprocess
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.errors import InputError
 
@@ -284,3 +284,9 @@ def test_a_cache_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(InputError, match=r"cache: cannot be made or written .*data\.cache"):
         cache.build_cache([case], config_of(tmp_path))
+
+
+def test_whatever_fails_in_a_case_names_it(tiny_config, monkeypatch):
+    monkeypatch.setattr(cache, "load_case", lambda *_: 1 // 0)
+    with pytest.raises(InputError, match="case P0_1: ZeroDivisionError: .*this was not foreseen: please report it"):
+        cache.build_cache(layouts.discover(tiny_config.data.path), tiny_config, workers=1)

@@ -22,7 +22,7 @@ def find(path: Path) -> list[Case] | None:
             files = _files(path, folder)
             if "flair" in files:
                 case = case_of(patient.name, folder.name if folder != patient else "", files)
-                cases.append(dataclasses.replace(case, date=bids_date(patient, folder, files["flair"])))
+                cases.append(dataclasses.replace(case, date=bids_date(patient, folder, files["flair"][0])))
     return cases or None
 
 
