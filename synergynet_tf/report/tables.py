@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from synergynet_tf.errors import printable
 from synergynet_tf.metrics.lesion import LesionRule
 from synergynet_tf.metrics.scores import (
     ISBI_FORMULA,
@@ -82,7 +83,7 @@ def groups(scores: Sequence[CaseScores]) -> dict[str, Sequence[CaseScores]]:
 
 def markdown(scores: Sequence[CaseScores], rule: LesionRule) -> str:
     """The cases, one a row, then mean ± SD of all and of each stratum, and the caption; a Markdown document."""
-    rows = [[_cell_text(case.case), *(_number(getattr(case, name), decimals) for name, _, decimals in COLUMNS)]
+    rows = [[_cell_text(printable(case.case)), *(_number(getattr(case, name), decimals) for name, _, decimals in COLUMNS)]
             for case in scores]
     for heading, members in groups(scores).items():
         summary = summarise(members)
@@ -181,7 +182,8 @@ def terminal(scores: Sequence[CaseScores], rule: LesionRule) -> "Table":
     for name, heading, _ in TERMINAL_COLUMNS:       # names may be folded, numbers must not be cut
         table.add_column(heading, justify="right", no_wrap=True, min_width=6 if name.startswith("volume") else 5)
     for case in scores:
-        table.add_row(Text(case.case), *(_number(getattr(case, name), decimals) for name, _, decimals in TERMINAL_COLUMNS))
+        cells = (_number(getattr(case, name), decimals) for name, _, decimals in TERMINAL_COLUMNS)
+        table.add_row(Text(printable(case.case)), *cells)
     for heading, members in groups(scores).items():
         summary = summarise(members)
         for row, label, style in (("mean", f"mean of {heading} ({len(members)})", "bold"), ("sd", "SD", None)):
