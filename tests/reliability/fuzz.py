@@ -128,13 +128,15 @@ class Scans:
             tally.counts[verdict] += 1
             if verdict == "other" and family == "gzip":
                 tally.failures.append(f"{path.name}: another mask, though gzip has a checksum")
-            tally.failures += [found for way, found in ((said, value), (served, mask), (trained, error)) if way == "raised"]
+            ways = ((said, value), (served, mask), (trained, error))
+            tally.failures.extend(found for way, found in ways if way == "raised")
             if said == "answer" and trained == "refused" and "lesions" not in error:
                 tally.failures.append(f"training refuses what is segmented: {error}")
             if said == "refused" != trained:
                 tally.failures.append(f"training takes what prediction refuses: {value}")
             if {said, served} == {"answer", "refused"} or said == served == "answer" and not np.array_equal(value[0], mask):
-                tally.failures.append(f"the graph disagrees: {value if said == 'refused' else mask}")
+                refusal = next((text for way, text in ((said, value), (served, mask)) if way == "refused"), "another mask")
+                tally.failures.append(f"prediction: {said}, graph: {served}: {refusal}")
         return list(tallies.values())
 
     def _write(self, suffix: str, content: bytes) -> pathlib.Path:
