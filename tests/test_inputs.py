@@ -79,6 +79,7 @@ def test_a_folder_of_cases_of_which_one_lacks_a_channel(tmp_path):
     cases, failed = found([tmp_path])
     assert list(cases) == ["Anna", "Carla"]
     assert [name for name, _ in failed] == ["Berta"] and "the channel t2 is missing (in 1 of 3 cases)" in str(failed[0][1])
+    assert "data.channels" not in str(failed[0][1])     # which predict does not have
 
 
 def test_several_scans_of_two_channels_from_the_command_line(run, tmp_path, capsys):  # noqa: F811

@@ -111,7 +111,7 @@ def faults(cases: Sequence[Case], channels: Sequence[str], require_lesions: bool
         training: whether reference masks and splits are of use, so that those which are there must be sound.
     """
     yield from _check_names(cases)
-    yield from _check_files(cases, channels)
+    yield from _check_files(cases, channels, training)
     if training:
         yield from _check_masks(cases, require_lesions)
         yield from _check_splits(cases)
@@ -145,7 +145,8 @@ def _of_layout(path: Path, layout: str) -> list[Case | Part]:
         (name, finder(path)) for name, finder in LAYOUTS.items() if name not in ("manifest", LAST))
     applying = {name: cases for name, cases in tried if cases is not None}
     if len(applying) > 1:
-        raise InputError(f"{path}: more than one layout applies ({', '.join(applying)}); name one as data.layout")
+        raise InputError(f"{path}: more than one layout applies ({', '.join(applying)}); name one as data.layout, or write a "
+                         "manifest")
     cases = next(iter(applying.values()), []) or (LAYOUTS[LAST](path) if not applying else [])
     if not cases:
         raise InputError(f"{path}: no case found; {_what_lies_at(path)}")
@@ -192,7 +193,7 @@ def _check_names(cases: Sequence[Case]) -> Iterator[Fault]:
             yield Fault(case, "name", f"the cases {ascii(first.name)} and {ascii(case.name)} {ALIKE}; rename one")
 
 
-def _check_files(cases: Sequence[Case], channels: Sequence[str]) -> Iterator[Fault]:
+def _check_files(cases: Sequence[Case], channels: Sequence[str], training: bool) -> Iterator[Fault]:
     for case in cases:
         for channel in channels:
             if channel in case.doubtful:
@@ -200,8 +201,8 @@ def _check_files(cases: Sequence[Case], channels: Sequence[str]) -> Iterator[Fau
             elif channel not in case.images:
                 lacking = sum(channel not in other.images for other in cases)
                 yield Fault(case, "file", f"case {case.name}: the channel {channel} is missing (in {lacking} of {len(cases)} "
-                            f"cases), only {', '.join(sorted(case.images)) or 'nothing'} is there; add the file, or leave "
-                            f"{channel} out of data.channels")
+                            f"cases), only {', '.join(sorted(case.images)) or 'nothing'} is there; add the file"
+                            + (f", or leave {channel} out of data.channels" if training else ""))
             elif not case.images[channel].is_file():
                 yield Fault(case, "file", f"case {case.name}: the {channel} file {_absent(case.images[channel])}")
 
