@@ -65,7 +65,7 @@ def network(config):
 def run(network, config, tmp_path, monkeypatch):
     """A run folder that stands for the network."""
     monkeypatch.setattr(checkpoint, "load_run", lambda run, which: (network.model, config))
-    monkeypatch.setattr(predictor, "Predictor", lambda *_: network.predictor)
+    monkeypatch.setattr(predictor, "Predictor", lambda *_, **__: network.predictor)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "best.npz").write_bytes(b"weights")
     return tmp_path / "run"
