@@ -1,5 +1,4 @@
-"""What `synergynet_tf.data.preprocess` does to a scan, inside a graph: the brain, its box, z-scores."""
-from collections.abc import Sequence
+"""The brain of a scan inside a graph, its box, and z-scores in it, as `synergynet_tf.data.preprocess` has them."""
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -26,22 +25,28 @@ def find_brain(flair: Tensor, name: str) -> Brain:
     Components (26-connected) below `SPECK` of the largest are dropped, holes (6-connected) filled.
     Fails with InvalidArgument when every voxel is 0.
     """
-    found = _not_zero(flair)
+    found = not_zero(flair)
     found = checked(found, tf.reduce_any(found), f"{name}: no brain: all voxels are 0; send a skull-stripped FLAIR")
     begin, end = _bounds(found)
     brain = _without_specks(_crop(found, begin, end))
     first, last = _bounds(brain)
-    return Brain(_without_holes(_crop(brain, first, last)), begin + first, begin + last)
+    return Brain(without_holes(_crop(brain, first, last)), begin + first, begin + last)
 
 
-def z_scored(channels: Sequence[Tensor], brain: Brain, names: Sequence[str]) -> Tensor:
-    """The channels, float32 [X, Y, Z] each, in the brain's box: float32 [x, y, z, C], 0 outside the brain.
+def cropped(array: Tensor, brain: Brain) -> tuple[Tensor, Tensor]:
+    """A channel, float32 [X, Y, Z], in the brain's box, [x, y, z]; and where in the brain it is not 0."""
+    inside = _crop(array, brain.begin, brain.end)
+    return inside, brain.mask & not_zero(inside)
 
-    Mean and deviation are those of a channel's own voxels in the brain that are not 0. Fails with InvalidArgument where these are
-    all equal.
-    """
-    return tf.stack([_z_score(_crop(array, brain.begin, brain.end), brain.mask, name)
-                     for array, name in zip(channels, names)], -1)
+
+def z_scored(values: Tensor) -> Tensor:
+    """The z-scores of what is not 0, float32 as `values`; 0 elsewhere."""
+    measured = not_zero(values)
+    wide = tf.cast(tf.boolean_mask(values, measured), tf.float64)
+    count = tf.cast(tf.size(wide), tf.float64)
+    mean = tf.reduce_sum(wide) / count
+    deviation = tf.sqrt(tf.reduce_sum((wide - mean) ** 2) / count)
+    return tf.where(measured, tf.cast((tf.cast(values, tf.float64) - mean) / deviation, tf.float32), 0.0)
 
 
 def uncrop(array: Tensor, brain: Brain, shape: Tensor) -> Tensor:
@@ -49,22 +54,9 @@ def uncrop(array: Tensor, brain: Brain, shape: Tensor) -> Tensor:
     return tf.pad(array, tf.stack([brain.begin, shape - brain.end], 1))
 
 
-def _not_zero(array: Tensor) -> Tensor:
+def not_zero(array: Tensor) -> Tensor:
     """By the bits: TensorFlow's arithmetic takes numbers below 1e-38 for 0, and NumPy's does not."""
     return tf.not_equal(tf.bitwise.bitwise_and(tf.bitcast(array, tf.int32), 0x7fffffff), 0)
-
-
-def _z_score(array: Tensor, brain: Tensor, name: str) -> Tensor:
-    measured = brain & _not_zero(array)
-    values = tf.boolean_mask(array, measured)
-    varied = tf.reduce_any(values != values[:1])
-    values = checked(values, varied, f"{name}: every voxel in the brain is the same: there is nothing to see; replace the file")
-    wide = tf.cast(values, tf.float64)
-    count = tf.cast(tf.size(values), tf.float64)
-    mean = tf.reduce_sum(wide) / count
-    deviation = tf.sqrt(tf.reduce_sum((wide - mean) ** 2) / count)
-    scores = tf.cast((tf.cast(array, tf.float64) - mean) / deviation, tf.float32)
-    return tf.where(measured, scores, 0.0)
 
 
 def _without_specks(found: Tensor) -> Tensor:
@@ -76,7 +68,8 @@ def _without_specks(found: Tensor) -> Tensor:
     return components.paint(volume, runs, speck, False)[1:-1, 1:-1, 1:-1]
 
 
-def _without_holes(mask: Tensor) -> Tensor:
+def without_holes(mask: Tensor) -> Tensor:
+    """A mask [X, Y, Z] with its holes (6-connected) filled."""
     volume = components.padded(mask)
     outside = components.gaps(components.true_runs(volume), tf.size(volume))
     hole = components.labels(outside, tf.shape(volume), 6) != 0

@@ -9,13 +9,19 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from . import grid
 from .checks import checked
+from .notes import general, listed, note
 
 SIZE = 348                      # bytes of a header; the extension flag, 4 bytes, follows
 FIRST_VOXEL = 352               # the least offset of the voxels
+HEADER_ROOM = 2 ** 24           # bytes before the voxels, at most
+PADDING = 4096                  # bytes behind the voxels, at most, as in synergynet_tf.data.container
 XFORM_CODES = 5                 # sform and qform codes above it do not exist
-W_THRESHOLD = 3 * 2.0 ** -23    # a squared quaternion w this near 0 is 0: the precision of the float32 that are stored
-UINT8 = 2                       # NIfTI's code of that type
+TYPES = {2: tf.uint8, 4: tf.int16, 8: tf.int32, 16: tf.float32, 64: tf.float64, 256: tf.int8, 512: tf.uint16, 768: tf.uint32,
+         1024: tf.int64, 1280: tf.uint64}       # by NIfTI's code
+UINT8 = 2
+TINY = 2.0 ** -126              # the least float32 that is not taken for 0 somewhere
 
 Tensor = tf.Tensor
 
@@ -26,16 +32,18 @@ class Header(NamedTuple):
     raw: Tensor             # uint8 [348], mended
     big_endian: Tensor      # bool
     shape: Tensor           # int32 [3], voxels
-    datatype: Tensor        # int32, NIfTI's code
+    kind: Tensor            # int32, which of TYPES the voxels are of
     offset: Tensor          # int32, bytes before the voxels
+    size: Tensor            # int32, bytes of the voxels
     slope: Tensor           # float64; value = slope * stored + inter
     inter: Tensor           # float64
     affine: Tensor          # float64 [4, 4], from voxels as stored to mm
     extensions: Tensor      # uint8 [E], as they will be written
+    notes: tuple[Tensor, ...]   # strings: what was mended or taken for granted, empty where nothing was
 
 
-def read_header(content: Tensor, name: str, max_side: int, max_voxels: int) -> Header:
-    """The header at the start of a file's bytes (a string scalar, unpacked).
+def read_header(content: Tensor, name: str, max_side: int, max_voxels: int) -> tuple[Header, Tensor]:
+    """The header at the start of a file's bytes (a string scalar, unpacked), and the bytes up to the end of the voxels.
 
     Fails with InvalidArgument, naming `name`: not NIfTI-1 in one file, not three axes, larger than the limits, an affine that is
     no grid, damaged extensions.
@@ -49,16 +57,19 @@ def read_header(content: Tensor, name: str, max_side: int, max_voxels: int) -> H
     content = checked(content, tf.equal(magic, b"n+1\0"), f"{name}: not a NIfTI file; send the bytes of a .nii or .nii.gz file")
     raw = tf.ensure_shape(tf.io.decode_raw(tf.strings.substr(content, 0, SIZE), tf.uint8), [SIZE])
     big_endian = _is_big_endian(raw)
-    raw = _mended(raw, big_endian)
+    raw, mended = _mended(raw, big_endian)
     shape = _shape(raw, big_endian, name, max_side, max_voxels)
     offset = _numbers(raw, 108, 1, tf.float32, big_endian)[0]
-    sound = tf.math.is_finite(offset) & (offset >= FIRST_VOXEL) & (offset < 2.0 ** 30)
+    sound = tf.math.is_finite(offset) & (offset >= FIRST_VOXEL) & (offset <= HEADER_ROOM)
     offset = tf.cast(checked(offset, sound, f"{name}: the voxels begin at byte", offset, "(vox_offset): the header is damaged"),
                      tf.int32)
     slope, inter = _scaling(raw, big_endian, name)
-    affine = _affine(raw, big_endian, shape, name)
-    return Header(raw, big_endian, shape, tf.cast(_numbers(raw, 70, 1, tf.int16, big_endian)[0], tf.int32), offset, slope, inter,
-                  affine, _extensions(content, offset, big_endian, name))
+    affine, taken = _affine(raw, big_endian, shape, name)
+    kind, size = _type(raw, big_endian, name)
+    size *= tf.reduce_prod(shape)
+    content = _up_to(content, tf.cast(offset, tf.int64) + tf.cast(size, tf.int64), name)
+    extensions = _extensions(content, offset, big_endian, name)
+    return Header(raw, big_endian, shape, kind, offset, size, slope, inter, affine, extensions, mended + taken), content
 
 
 def mask_header(header: Header) -> Tensor:
@@ -80,6 +91,14 @@ def mask_header(header: Header) -> Tensor:
 def _numbers(raw: Tensor, begin: int, count: int, dtype: tf.DType, big_endian: Tensor) -> Tensor:
     """`count` numbers of `dtype` that lie at byte `begin` of uint8 [n]."""
     return from_bytes(raw[begin:begin + count * dtype.size], dtype, big_endian)
+
+
+def _wide(raw: Tensor, begin: int, count: int, big_endian: Tensor) -> Tensor:
+    """`count` float32 numbers as float64, those below 1e-38 too, which TensorFlow's own arithmetic takes for 0."""
+    bits = _numbers(raw, begin, count, tf.int32, big_endian)
+    least = tf.cast(tf.bitwise.bitwise_and(bits, 0x7fffff), tf.float64) * tf.constant(2.0 ** -149, tf.float64)
+    tiny = tf.bitwise.bitwise_and(bits, 0x7f800000) == 0
+    return tf.where(tiny, tf.where(bits < 0, -least, least), tf.cast(tf.bitcast(bits, tf.float32), tf.float64))
 
 
 def from_bytes(raw: Tensor, dtype: tf.DType, big_endian: Tensor) -> Tensor:
@@ -112,16 +131,31 @@ def _is_big_endian(raw: Tensor) -> Tensor:
     return tf.where(axes == 0, swapped_size, (axes < 1) | (axes > 7))
 
 
-def _mended(raw: Tensor, big_endian: Tensor) -> Tensor:
-    """The header with what nibabel's own checks put right."""
+def _mended(raw: Tensor, big_endian: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The header with what nibabel's own checks put right, and notes in nibabel's words."""
+    size = _numbers(raw, 0, 1, tf.int32, big_endian)[0]
     qfac, steps = tf.split(_numbers(raw, 76, 4, tf.float32, big_endian), [1, 3])
     qfac = tf.where((qfac == 1) | (qfac == -1), qfac, 1.0)
-    steps = tf.where(tf.reduce_any(steps < 0), tf.abs(tf.where(steps == 0, 1.0, steps)), tf.where(steps == 0, 1.0, steps))
+    sizes = _wide(raw, 80, 3, big_endian)
+    zero, negative = tf.reduce_any(sizes == 0), tf.reduce_any(sizes < 0)
+    steps = tf.where(sizes == 0, 1.0, steps)
+    steps = tf.where(negative, tf.abs(steps), steps)
     codes = _numbers(raw, 252, 2, tf.int16, big_endian)
-    codes = tf.where((codes >= 0) & (codes <= XFORM_CODES), codes, tf.zeros_like(codes))
+    real = (codes >= 0) & (codes <= XFORM_CODES)
+    offset = _numbers(raw, 108, 1, tf.float32, big_endian)[0]
+    notes = [
+        note(size != SIZE, f"sizeof_hdr should be {SIZE}; set sizeof_hdr to {SIZE}"),
+        note(zero | negative, note(zero, "pixdim[1,2,3] should be non-zero"), note(zero & negative, " and "),
+             note(negative, "pixdim[1,2,3] should be positive"), "; ", note(zero, "setting 0 dims to 1"),
+             note(zero & negative, " and "), note(negative, "setting to abs of pixdim values")),
+        note(offset % 16 != 0, "vox offset (=", general(offset), ") not divisible by 16, not SPM compatible; leaving at current "
+             "value"),
+        *(note(~real[i], f"{name}form_code ", tf.strings.as_string(codes[i]), " not valid; setting to 0")
+          for i, name in enumerate("qs"))]
     fields = {0: _bytes(tf.constant([SIZE], tf.int32), big_endian), 76: _bytes(tf.concat([qfac, steps], 0), big_endian),
-              252: _bytes(codes, big_endian)}
-    return _with_fields(raw, {begin: tf.ensure_shape(value, [size]) for (begin, value), size in zip(fields.items(), (4, 16, 4))})
+              252: _bytes(tf.where(real, codes, tf.zeros_like(codes)), big_endian)}
+    fields = {begin: tf.ensure_shape(value, [count]) for (begin, value), count in zip(fields.items(), (4, 16, 4))}
+    return _with_fields(raw, fields), tuple(listed([text], "the header is damaged: ") for text in notes)
 
 
 def _shape(raw: Tensor, big_endian: Tensor, name: str, max_side: int, max_voxels: int) -> Tensor:
@@ -137,49 +171,49 @@ def _shape(raw: Tensor, big_endian: Tensor, name: str, max_side: int, max_voxels
                    "in all are taken; resample it to 1 mm, or export with larger limits")
 
 
+def _type(raw: Tensor, big_endian: Tensor, name: str) -> tuple[Tensor, Tensor]:
+    """Which of TYPES the voxels are of, and the bytes of one."""
+    code = tf.cast(_numbers(raw, 70, 1, tf.int16, big_endian)[0], tf.int32)
+    same = tf.constant(list(TYPES)) == code
+    code = checked(code, tf.reduce_any(same), f"{name}: the voxels are of type", code, "of NIfTI, but one real number of 8 to 64 "
+                   "bits is needed; convert the file")
+    with tf.control_dependencies([code]):
+        kind = tf.argmax(tf.cast(same, tf.int32), output_type=tf.int32)
+    return kind, tf.gather(tf.constant([dtype.size for dtype in TYPES.values()]), kind)
+
+
+def _up_to(content: Tensor, needed: Tensor, name: str) -> Tensor:
+    """The content up to the end of the voxels."""
+    length = tf.cast(tf.strings.length(content), tf.int64)
+    content = checked(content, length >= needed, f"{name}: truncated:", length, "bytes, but the header asks for", needed,
+                      "; send the whole file")
+    content = checked(content, length <= needed + PADDING, f"{name}: more bytes than the", needed, "that the header asks for: "
+                      "the header or the file is damaged; replace the file")
+    return tf.strings.substr(content, 0, tf.cast(needed, tf.int32))
+
+
 def _scaling(raw: Tensor, big_endian: Tensor, name: str) -> tuple[Tensor, Tensor]:
-    factors = _numbers(raw, 112, 2, tf.float32, big_endian)
-    bits = tf.bitwise.bitwise_and(tf.bitcast(factors, tf.int32), 0x7fffffff)
-    tiny = tf.reduce_any((bits > 0) & (bits < 0x00800000))      # below 1e-38, which TensorFlow takes for 0
-    slope, inter = tf.unstack(factors)
+    slope, inter = tf.unstack(_wide(raw, 112, 2, big_endian))
+    tiny = tf.reduce_any([(number != 0) & (tf.abs(number) < TINY) for number in (slope, inter)])
     scaled = tf.math.is_finite(slope) & (slope != 0)
-    inter = checked(inter, ~tiny & (~scaled | tf.math.is_finite(inter)), f"{name}: scl_slope and scl_inter are", slope, inter,
-                    ": the header is damaged")
-    return tf.cast(tf.where(scaled, slope, 1.0), tf.float64), tf.cast(tf.where(scaled, inter, 0.0), tf.float64)
+    sound = ~tiny & ~tf.math.is_inf(slope) & (~scaled | tf.math.is_finite(inter))
+    inter = checked(inter, sound, f"{name}: scl_slope and scl_inter are", general(slope), general(inter), ": the header is "
+                    "damaged")
+    return tf.where(scaled, slope, 1.0), tf.where(scaled, inter, 0.0)
 
 
-def _affine(raw: Tensor, big_endian: Tensor, shape: Tensor, name: str) -> Tensor:
-    """The affine in force: sform, else qform, else the voxel sizes about the middle, X to the left."""
+def _affine(raw: Tensor, big_endian: Tensor, shape: Tensor, name: str) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The affine in force, in mm: sform, else qform, else the voxel sizes about the middle, X to the left; and notes."""
     codes = _numbers(raw, 252, 2, tf.int16, big_endian)
-    srow = tf.cast(tf.reshape(_numbers(raw, 280, 12, tf.float32, big_endian), [3, 4]), tf.float64)
-    top = tf.cond(codes[1] != 0, lambda: srow,
-                  lambda: tf.cond(codes[0] != 0, lambda: _qform(raw, big_endian, name), lambda: _base(raw, big_endian, shape)))
-    lengths = tf.reduce_prod(tf.norm(top[:, :3], axis=0))
-    finite = tf.reduce_all(tf.math.is_finite(top))
-    determinant = tf.abs(tf.linalg.det(tf.where(finite, top[:, :3], tf.eye(3, dtype=tf.float64))))
-    top = checked(top, finite & (determinant > 1e-6 * lengths),
-                  f"{name}: the affine is no grid (NaN, or axes that fall together): correct the header")
-    return tf.concat([top, tf.constant([[0, 0, 0, 1]], tf.float64)], 0)
-
-
-def _qform(raw: Tensor, big_endian: Tensor, name: str) -> Tensor:
-    b, c, d, *origin = tf.unstack(tf.cast(_numbers(raw, 256, 6, tf.float32, big_endian), tf.float64))
-    qfac, *steps = tf.unstack(tf.cast(_numbers(raw, 76, 4, tf.float32, big_endian), tf.float64))
-    w2 = 1 - (b * b + c * c + d * d)
-    w2 = checked(w2, w2 > -W_THRESHOLD, f"{name}: the quaternion (qform) is longer than 1: the header is damaged")
-    a = tf.where(tf.abs(w2) < W_THRESHOLD, tf.zeros_like(w2), tf.sqrt(tf.maximum(w2, 0)))
-    s = 2 / (a * a + b * b + c * c + d * d)
-    rotation = [[1 - s * (c * c + d * d), s * (b * c - a * d), s * (b * d + a * c)],
-                [s * (b * c + a * d), 1 - s * (b * b + d * d), s * (c * d - a * b)],
-                [s * (b * d - a * c), s * (c * d + a * b), 1 - s * (b * b + c * c)]]
-    scale = tf.stack([steps[0], steps[1], steps[2] * qfac])
-    return tf.concat([tf.convert_to_tensor(rotation) * scale, tf.stack(origin)[:, None]], 1)
-
-
-def _base(raw: Tensor, big_endian: Tensor, shape: Tensor) -> Tensor:
-    steps = tf.cast(_numbers(raw, 80, 3, tf.float32, big_endian), tf.float64) * tf.constant([-1, 1, 1], tf.float64)
-    origin = -steps * (tf.cast(shape, tf.float64) - 1) / 2
-    return tf.concat([tf.linalg.diag(steps), origin[:, None]], 1)
+    qfac, *steps = tf.unstack(_wide(raw, 76, 4, big_endian))
+    quaternion, origin = tf.split(_wide(raw, 256, 6, big_endian), 2)
+    srow = tf.reshape(_wide(raw, 280, 12, big_endian), [3, 4])
+    top = tf.cond(codes[1] != 0, lambda: srow, lambda: tf.cond(
+        codes[0] != 0, lambda: grid.from_qform(quaternion, origin, qfac, tf.stack(steps), name),
+        lambda: grid.about_the_middle(tf.stack(steps), shape)))
+    affine, units = grid.straight_grid(top, name)
+    return affine, (units, note(tf.reduce_all(codes == 0), "the header states no orientation (sform and qform codes are 0); "
+                                "taken as LAS"))
 
 
 def _extensions(content: Tensor, offset: Tensor, big_endian: Tensor, name: str) -> Tensor:

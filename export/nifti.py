@@ -9,13 +9,11 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from .checks import checked
+from .grid import spacing
 from .gunzip import unpack
-from .header import Header, from_bytes, mask_header, read_header
+from .header import HEADER_ROOM, TYPES, Header, from_bytes, mask_header, read_header
 
-TYPES = {2: tf.uint8, 4: tf.int16, 8: tf.int32, 16: tf.float32, 64: tf.float64, 256: tf.int8, 512: tf.uint16, 768: tf.uint32,
-         1024: tf.int64, 1280: tf.uint64}       # by NIfTI's code
 TOLERANCE_MM, TOLERANCE_VOXELS = 1e-3, 0.05     # between the corners of two grids, as in synergynet_tf.data.nifti
-HEADER_ROOM = 2 ** 24                           # bytes before the voxels, at most
 
 Tensor = tf.Tensor
 
@@ -25,6 +23,7 @@ class Scan(NamedTuple):
 
     array: Tensor       # float32 [X, Y, Z]
     affine: Tensor      # float64 [4, 4], voxel indices of `array` to mm
+    spacing: Tensor     # float64 [3], mm; their product is the volume of a voxel
     axes: Tensor        # int32 [3], the file's axis that runs along each canonical axis
     flipped: Tensor     # bool [3], whether it runs against it
     header: Header
@@ -33,18 +32,17 @@ class Scan(NamedTuple):
 def read(content: Tensor, name: str, max_side: int, max_voxels: int) -> Scan:
     """Read a .nii or .nii.gz file's bytes, a string scalar.
 
-    Fails with InvalidArgument, naming `name`: corrupt gzip data, what `header.read_header` refuses, voxels that are not one real
-    number each, a truncated file, NaN or Inf.
+    NaN and Inf are left to `judgement.settled`. Fails with InvalidArgument, naming `name`: corrupt gzip data, what
+    `header.read_header` refuses.
     """
     content = unpack(content, name, HEADER_ROOM + 8 * max_voxels)
-    header = read_header(content, name, max_side, max_voxels)
-    stored = _voxels(content, header, name)
-    finite = tf.math.is_finite(tf.reduce_sum(tf.cast(stored, tf.float64)))      # one pass; NaN and Inf survive a sum
-    stored = checked(stored, finite, f"{name}: voxels are NaN or Inf; replace them (0 outside the brain)")
+    header, content = read_header(content, name, max_side, max_voxels)
+    stored = _voxels(content, header)
     axes, flipped = orientation(header.affine)
     array = tf.transpose(tf.reshape(stored, tf.reverse(header.shape, [0])), 2 - axes)    # the first axis is the fastest in a file
     array = _flip(tf.ensure_shape(array, [None] * 3), flipped)
-    return Scan(array, _canonical_affine(header, axes, flipped), axes, flipped, header)
+    affine = _canonical_affine(header, axes, flipped)
+    return Scan(array, affine, spacing(affine), axes, flipped, header)
 
 
 def write_mask(mask: Tensor, scan: Scan) -> Tensor:
@@ -97,27 +95,11 @@ def check_same_grid(first: Scan, second: Scan, name: str) -> Scan:
     return second._replace(array=array)
 
 
-def voxel_ml(scan: Scan) -> Tensor:
-    """The volume of a voxel in ml, float64."""
-    return tf.abs(tf.linalg.det(scan.affine[:3, :3])) / 1000
-
-
-def _voxels(content: Tensor, header: Header, name: str) -> Tensor:
+def _voxels(content: Tensor, header: Header) -> Tensor:
     """The voxels as stored, scaled: float32 [n]."""
-    codes = tf.constant(list(TYPES))
-    kind = tf.reduce_sum(tf.where(codes == header.datatype, tf.range(1, len(TYPES) + 1), 0))
-    kind = checked(kind, kind > 0, f"{name}: the voxels are of type", header.datatype, "of NIfTI, but one real number of 8 to 64 "
-                   "bits is needed; convert the file")
-    size = tf.gather(tf.constant([0] + [dtype.size for dtype in TYPES.values()]), kind)
-    count = tf.reduce_prod(header.shape)
-    needed = tf.cast(header.offset, tf.int64) + tf.cast(count, tf.int64) * tf.cast(size, tf.int64)
-    length = tf.strings.length(content)
-    length = checked(length, tf.cast(length, tf.int64) >= needed, f"{name}: truncated:", length, "bytes, but the header asks for",
-                     needed, "; send the whole file")
-    with tf.control_dependencies([length]):
-        raw = tf.io.decode_raw(tf.strings.substr(content, header.offset, count * size), tf.uint8)
-    return tf.switch_case(kind - 1, [lambda dtype=dtype: _scaled(from_bytes(raw, dtype, header.big_endian), header)
-                                     for dtype in TYPES.values()])
+    raw = tf.io.decode_raw(tf.strings.substr(content, header.offset, header.size), tf.uint8)
+    return tf.switch_case(header.kind, [lambda dtype=dtype: _scaled(from_bytes(raw, dtype, header.big_endian), header)
+                                        for dtype in TYPES.values()])
 
 
 def _scaled(stored: Tensor, header: Header) -> Tensor:

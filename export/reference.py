@@ -14,6 +14,8 @@ import numpy as np
 from synergynet_tf.config import Config
 from synergynet_tf.data import nifti
 from synergynet_tf.data.layouts import Case
+from synergynet_tf.data.preprocess import load_case
+from synergynet_tf.errors import InputError
 from synergynet_tf.inference.lesions import least_voxels, without_small
 from synergynet_tf.inference.predictor import Predictor, Segmentation
 from synergynet_tf.ops import nms
@@ -24,6 +26,8 @@ from .signatures import DETECTIONS
 def answers(networks: Sequence[Predictor], files: Mapping[str, pathlib.Path]) -> dict[str, np.ndarray]:
     """What the networks answer, averaged, to a scan's files, for every signature.
 
+    `segment_raw` is left out where it refuses what it is given without the files' grid: it takes voxels for 1 mm.
+
     Raises InputError as `Predictor.predict_case`.
     """
     config = networks[0].config
@@ -31,7 +35,7 @@ def answers(networks: Sequence[Predictor], files: Mapping[str, pathlib.Path]) ->
     cases = [network.predict_case(case) for network in networks]
     loaded = cases[0].loaded
     plain = [network.predict_volume(loaded.image) for network in networks]
-    raw = np.stack([nifti.read(files[channel]).array for channel in config.data.channels], -1)
+    raw = np.stack([nifti.read(files[channel], finite=False).array for channel in config.data.channels], -1)
     on_grid = np.mean([c.on_grid(c.segmentation.probability) for c in cases], axis=0, dtype=np.float32)
     shift = np.tile(np.asarray(loaded.box[:3], np.float32), 2)
     lesions = without_small(on_grid > np.float32(config.infer.threshold), _least(config, math.prod(loaded.grid.spacing)),
@@ -39,11 +43,27 @@ def answers(networks: Sequence[Predictor], files: Mapping[str, pathlib.Path]) ->
     outputs = {
         "serving_default": _volume_outputs(np.mean([s.probability for s in plain], axis=0, dtype=np.float32), plain, config),
         "segment_raw": _volume_outputs(on_grid, [c.segmentation for c in cases], config, shift),
-        "segment_nifti": _file_outputs(lesions, loaded.grid, config)}
+        "segment_nifti": _file_outputs(lesions, loaded.grid, config)
+        | {"notes": _as_array("\n".join(loaded.notes).encode())}}
     inputs = {"serving_default": {"z_scored_volume": loaded.image}, "segment_raw": {"raw_volume": raw},
               "segment_nifti": {f"{channel}_bytes": _as_array(files[channel].read_bytes()) for channel in config.data.channels}}
+    try:
+        outputs["segment_raw"]["notes"] = _as_array("\n".join(_notes_at_1mm(raw, config.data.channels)).encode())
+    except InputError:
+        del outputs["segment_raw"], inputs["segment_raw"]
     return ({f"{name}/inputs/{key}": value for name, group in inputs.items() for key, value in group.items()}
             | {f"{name}/outputs/{key}": value for name, group in outputs.items() for key, value in group.items()})
+
+
+def _notes_at_1mm(raw: np.ndarray, channels: Sequence[str]) -> tuple[str, ...]:
+    """The notes on a scan [X, Y, Z, C] of 1 mm. Raises InputError where it is refused."""
+    import nibabel as nib
+
+    with tempfile.TemporaryDirectory() as folder:
+        files = {channel: pathlib.Path(folder) / f"{channel}.nii" for channel in channels}
+        for i, path in enumerate(files.values()):
+            nib.save(nib.Nifti1Image(raw[..., i], np.eye(4)), path)
+        return load_case(Case("scan", "scan", "", files, None, None), channels).notes
 
 
 def _volume_outputs(probability: np.ndarray, segmentations: Sequence[Segmentation], config: Config,
@@ -72,7 +92,7 @@ def _file_outputs(mask: np.ndarray, grid: nifti.Volume, config: Config) -> dict[
         nifti.write_like(path, mask, grid, np.uint8)
         content = path.read_bytes()
     labels = cc3d.connected_components(np.ascontiguousarray(mask, np.uint8), connectivity=config.lesions.connectivity)
-    ml = np.count_nonzero(mask) * abs(np.linalg.det(grid.affine[:3, :3])) / 1000
+    ml = np.count_nonzero(mask) * np.prod(grid.spacing) / 1000
     return {"mask_bytes": _as_array(content), "lesion_count": np.int32(labels.max()), "lesion_volume_ml": np.float32(ml)}
 
 

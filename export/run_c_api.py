@@ -120,6 +120,8 @@ def main(model: str, answers: str, out: str, graph_file: str) -> None:
     report["load"] = time.perf_counter() - start
     given, outputs = dict(np.load(answers)), {}
     for name, signature in described["signatures"].items():
+        if not any(key.startswith(f"{name}/inputs/") for key in given):
+            continue
         inputs = []
         for key, info in signature["inputs"].items():
             value = given[f"{name}/inputs/{key}"]

@@ -1,22 +1,23 @@
 """Export trained networks as a TF Serving bundle: `python -m export.saved_model --run RUN --out DIR`."""
 import argparse
+import contextlib
 import dataclasses
 import errno
+import importlib.util
 import pathlib
 import re
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from synergynet_tf import arguments
-from synergynet_tf.errors import InputError, command
+from synergynet_tf.config import Config
+from synergynet_tf.errors import InputError, command, disk_full, unwritable
 from synergynet_tf.files import claim, keep_apart, make_own, temporary
-from synergynet_tf.networks import Changes, add_arguments, identity, load_networks
+from synergynet_tf.networks import Changes, add_arguments, identity, load_networks, require_run
 from synergynet_tf.startup import import_tensorflow
 
 from .settings import Container, Limits
-
-if TYPE_CHECKING:
-    from synergynet_tf.config import Config
 
 DESCRIPTION = """Export a trained network as a TF Serving bundle: one folder that is copied to the server's host."""
 EPILOG = """Written are DIR/<name>/<version>/, the SavedModel with its warm-up records, model card and SHA-256 sums, under
@@ -25,7 +26,8 @@ Dockerfile, .dockerignore, compose.yaml. With several --run the exported network
 probabilities.
 
 python -m export.verify DIR checks a bundle; docs/serving.md says how it is served."""
-REFERENCE = "reference.npz"     # in assets.extra: a sample scan, and what the trained network answers to it
+EXTRA = "assets.extra"          # of a SavedModel: what no graph reads
+REFERENCE = "reference.npz"     # there: a sample scan, and what the trained network answers to it
 
 
 @command
@@ -34,15 +36,15 @@ def main(argv: list[str] | None = None) -> None:
     given = _parser().parse_args(argv)
     limits = Limits(given.max_side, given.max_voxels, given.max_window_voxels)
     container = Container(given.listen, given.image_digest)
-    if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", given.name):
-        raise InputError(f"--name is {given.name!r}, but it becomes part of an address: use letters, digits, - and _")
+    _check_arguments(given)
+    claim_bundle(given.out, given.name, given.run)
     import_tensorflow()
     networks = load_networks(given.run, given.weights, Changes.of(given))
     identities = [identity(run, given.weights) for run in given.run]
     print(export_networks(networks, identities, given.out, given.name, limits, given.run, container))
 
 
-def export_networks(networks: "list[tuple[Any, Config]]", identities: list[dict[str, str]], out: pathlib.Path, name: str,
+def export_networks(networks: list[tuple[Any, Config]], identities: list[dict[str, str]], out: pathlib.Path, name: str,
                     limits: Limits, runs: list[pathlib.Path], container: Container | None = None) -> pathlib.Path:
     """Write the next version of a bundle.
 
@@ -62,13 +64,13 @@ def export_networks(networks: "list[tuple[Any, Config]]", identities: list[dict[
     from . import bundle
     from .container import FILES, write_server_files
 
+    claim_bundle(out, name, runs)
     base = out / name
-    keep_apart("--out", out, [run / "config.yaml" for run in runs])
-    claim("--out", [base, *(out / file for file in (*FILES, bundle.SUMS))])
     make_own(base)
     with temporary(base / "version", folder=True) as room:      # a server that watches the folder reads names of digits only
         unfinished = room / "version"
-        write_saved_model(unfinished, networks, name, limits)
+        with _writing(out):
+            write_saved_model(unfinished, networks, name, limits)
         bundle.write_model_card(unfinished, networks, identities, limits, runs)
         bundle.write_sums(unfinished)
         version = _publish(unfinished, base)
@@ -77,7 +79,16 @@ def export_networks(networks: "list[tuple[Any, Config]]", identities: list[dict[
     return version
 
 
-def write_saved_model(folder: pathlib.Path, networks: "list[tuple[Any, Config]]", name: str, limits: Limits) -> None:
+def claim_bundle(out: pathlib.Path, name: str, runs: Sequence[pathlib.Path]) -> None:
+    """Refuse a bundle's folder that holds a run or lies in one, or files there that we did not write. Raises InputError."""
+    from .bundle import SUMS
+    from .container import FILES
+
+    keep_apart("--out", out, [run / "config.yaml" for run in runs])
+    claim("--out", [out / name, *(out / file for file in (*FILES, SUMS))])
+
+
+def write_saved_model(folder: pathlib.Path, networks: list[tuple[Any, Config]], name: str, limits: Limits) -> None:
     """Write the SavedModel, its warm-up records, and the networks' own answers to a sample scan."""
     import numpy as np
     import tensorflow as tf
@@ -91,7 +102,7 @@ def write_saved_model(folder: pathlib.Path, networks: "list[tuple[Any, Config]]"
     segmenter = Segmenter([Member(model, model.weights, config) for model, config in networks], limits)
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)       # what is served is not trained
     tf.saved_model.save(segmenter.module, str(folder), signatures=segmenter.signatures(), options=options)
-    extra = folder / "assets.extra"
+    extra = folder / EXTRA
     extra.mkdir()
     scan = sample.sample_scan(extra, networks[0][1].data.channels)
     answers = reference.answers([Predictor(model, config) for model, config in networks], scan)
@@ -99,6 +110,32 @@ def write_saved_model(folder: pathlib.Path, networks: "list[tuple[Any, Config]]"
         path.unlink()
     np.savez_compressed(extra / REFERENCE, **answers)
     write_warmup(extra, name, [answers, sample.brain_sized(networks[0][1].data.channels)])
+
+
+@contextlib.contextmanager
+def _writing(out: pathlib.Path) -> Iterator[None]:
+    """Say in a line what a library could not write to a bundle."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(error.filename or out, error) from None
+    except tf.errors.OpError as error:
+        said = "the disk is full" if disk_full(error.message) else error.message.strip().splitlines()[0]
+        raise InputError(f"{out}: cannot be written ({said}); make room on its disk, or name another place with --out") from None
+
+
+def _check_arguments(given: argparse.Namespace) -> None:
+    if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", given.name):
+        raise InputError(f"--name is {given.name!r}, but it becomes part of an address: use letters, digits, - and _")
+    Changes.of(given).applied(Config())     # refuses what no network takes
+    for i, run in enumerate(given.run):
+        require_run(run, given.weights)
+        if run.resolve() in (other.resolve() for other in given.run[:i]):
+            raise InputError(f"--run names {run} twice: an ensemble needs different networks; name it once")
+    if importlib.util.find_spec("tensorflow_serving") is None:
+        raise InputError("tensorflow-serving-api is absent, which writes the warm-up records; install synergynet-tf[serving]")
 
 
 def _publish(unfinished: pathlib.Path, base: pathlib.Path) -> pathlib.Path:

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from synergynet_tf.errors import InputError
 
+LONGEST = 2 ** 15 - 1       # voxels, of a NIfTI-1 file's side
+MOST = 2 ** 27              # voxels: their bytes are still counted by 31 bits
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -15,9 +18,9 @@ class Limits:
     max_window_voxels: int = 8_000_000      # a larger brain box is seen in windows of infer.window
 
     def __post_init__(self):
-        for name in ("max_side", "max_voxels", "max_window_voxels"):
-            if getattr(self, name) < 1:
-                raise InputError(f"--{name.replace('_', '-')} is {getattr(self, name)}, but it must be 1 or more")
+        for name, most in (("max_side", LONGEST), ("max_voxels", MOST), ("max_window_voxels", MOST)):
+            if not 1 <= getattr(self, name) <= most:
+                raise InputError(f"--{name.replace('_', '-')} is {getattr(self, name)}, but it must be 1 to {most}")
 
 
 @dataclass(frozen=True)

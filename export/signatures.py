@@ -22,9 +22,10 @@ from synergynet_tf.inference.mirror import mirrored
 from synergynet_tf.ops import nms
 from synergynet_tf.structures import Prediction
 
-from . import brain, nifti, windows
+from . import brain, nifti, preprocess, volumes, windows
 from .checks import checked
 from .components import count_components, without_small
+from .preprocess import Prepared
 from .settings import Limits
 from .windows import Answer, Found
 
@@ -78,52 +79,55 @@ class Segmenter:
 
     def _z_scored_batch(self, z_scored_volume: Tensor) -> dict[str, Tensor]:
         def one(image: Tensor) -> dict[str, Tensor]:
+            image = volumes.check_z_scores(image, "z_scored_volume")
             return self._outputs(self._segment(image, tf.reduce_any(tf.not_equal(image, 0), -1)))
 
-        return tf.map_fn(one, z_scored_volume, fn_output_signature=_volume_outputs(), parallel_iterations=1)
+        given = volumes.check_sizes(z_scored_volume, "z_scored_volume", self._limits)
+        return tf.map_fn(one, given, fn_output_signature=_volume_outputs(), parallel_iterations=1)
 
     def _raw_batch(self, raw_volume: Tensor) -> dict[str, Tensor]:
-        names = [f"raw_volume ({channel})" for channel in self._config.data.channels]
+        channels = self._config.data.channels
+        names = {channel: f"raw_volume ({channel})" for channel in channels}
 
         def one(image: Tensor) -> dict[str, Tensor]:
-            channels = tf.unstack(image, axis=-1)
-            finite = tf.math.is_finite(tf.reduce_sum(tf.cast(image, tf.float64)))
-            channels = checked(channels, finite, "raw_volume: voxels are NaN or Inf; replace them (0 outside the brain)")
-            return self._outputs(self._segment_scan(channels, names))
+            arrays = dict(zip(channels, tf.unstack(image, axis=-1)))
+            prepared = preprocess.prepare(arrays, names, tf.ones([3], tf.float64), dict.fromkeys(channels, ()))
+            return self._outputs(self._on_grid(prepared, tf.shape(image)[:3])) | {"notes": prepared.notes}
 
-        return tf.map_fn(one, raw_volume, fn_output_signature=_volume_outputs(), parallel_iterations=1)
+        given = volumes.check_sizes(raw_volume, "raw_volume", self._limits)
+        outputs = _volume_outputs() | {"notes": tf.TensorSpec([], tf.string)}
+        return tf.map_fn(one, given, fn_output_signature=outputs, parallel_iterations=1)
 
     def _nifti_batch(self, files: dict[str, Tensor]) -> dict[str, Tensor]:
         channels, limits, config = self._config.data.channels, self._limits, self._config
-        contents = [files[f"{channel}_bytes"] for channel in channels]
-        same = tf.reduce_all(tf.stack([tf.size(content) for content in contents]) == tf.size(contents[0]))
-        contents = checked(contents, same, "each request needs as many files of every channel:", ", ".join(channels))
+        contents = volumes.check_files([files[f"{channel}_bytes"] for channel in channels], channels)
 
         def one(contents: list[Tensor]) -> dict[str, Tensor]:
-            scans = [nifti.read(content, channel, limits.max_side, limits.max_voxels)
-                     for content, channel in zip(contents, channels)]
-            flair = scans[channels.index("flair")]
-            arrays = [scan.array if scan is flair else nifti.check_same_grid(flair, scan, channel).array
-                      for scan, channel in zip(scans, channels)]
-            voxel_mm3 = 1000 * nifti.voxel_ml(flair)
-            mask = self._mask(self._segment_scan(arrays, channels).probability, voxel_mm3)
+            scans = {channel: nifti.read(content, channel, limits.max_side, limits.max_voxels)
+                     for content, channel in zip(contents, channels)}
+            flair = scans["flair"]
+            arrays = {channel: scan.array if scan is flair else nifti.check_same_grid(flair, scan, channel).array
+                      for channel, scan in scans.items()}
+            known = {channel: scan.header.notes for channel, scan in scans.items()}
+            prepared = preprocess.prepare(arrays, dict(zip(channels, channels)), flair.spacing, known)
+            voxel_mm3 = tf.reduce_prod(flair.spacing)
+            mask = self._mask(self._on_grid(prepared, tf.shape(flair.array)).probability, voxel_mm3)
             voxels = tf.cast(tf.math.count_nonzero(mask), tf.float64)
             return {"mask_bytes": nifti.write_mask(tf.cast(mask, tf.uint8), flair),
                     "lesion_count": count_components(mask, config.lesions.connectivity),
-                    "lesion_volume_ml": tf.cast(voxels * nifti.voxel_ml(flair), tf.float32)}
+                    "lesion_volume_ml": tf.cast(voxels * tf.reduce_prod(flair.spacing) / 1000, tf.float32),
+                    "notes": prepared.notes}
 
         outputs = {"mask_bytes": tf.TensorSpec([], tf.string), "lesion_count": tf.TensorSpec([], tf.int32),
-                   "lesion_volume_ml": tf.TensorSpec([], tf.float32)}
+                   "lesion_volume_ml": tf.TensorSpec([], tf.float32), "notes": tf.TensorSpec([], tf.string)}
         return tf.map_fn(one, contents, fn_output_signature=outputs, parallel_iterations=1)
 
-    def _segment_scan(self, channels: Sequence[Tensor], names: Sequence[str]) -> Answer:
-        """Channels as they are in their files, float32 [X, Y, Z] each -> an answer on their grid."""
-        flair = self._config.data.channels.index("flair")
-        found = brain.find_brain(channels[flair], names[flair])
-        answer = self._segment(brain.z_scored(channels, found, names), found.mask)
+    def _on_grid(self, prepared: Prepared, shape: Tensor) -> Answer:
+        """The answer on the whole grid, [X, Y, Z] of `shape`."""
+        found = prepared.brain
+        answer = self._segment(prepared.image, found.mask)
         shift = tf.cast(tf.tile(found.begin, [2]), tf.float32)
         boxes = tf.where(answer.found.valid[:, None], answer.found.boxes + shift, 0.0)
-        shape = tf.shape(channels[flair])
         return answer._replace(probability=brain.uncrop(answer.probability, found, shape),
                                found=answer.found._replace(boxes=boxes))
 

@@ -3,6 +3,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from synergynet_tf import arguments
 from synergynet_tf.errors import InputError, command
+from synergynet_tf.networks import require_run
 from synergynet_tf.startup import import_tensorflow
-from synergynet_tf.stored import read_npz
+from synergynet_tf.stored import Stored, read_npz
 
 from .bundle import SUMS, damaged
 from .container import FILES
-from .saved_model import REFERENCE
+from .saved_model import EXTRA, REFERENCE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +29,10 @@ loads it through TensorFlow's C API without Python's TensorFlow, the way a progr
 sample scan in the bundle, for which it holds the trained network's own answer; with --run and --scan, to real
 scans too, for which the network answers here. The exit status is 0 if all agree, else 2."""
 HERE = pathlib.Path(__file__).parent
+NEEDED = "segment_nifti/outputs/mask_bytes"     # whatever else is compared
+REPEATS = 10_000
 TOLERANCE = {"probability": 1e-4, "detection_boxes": 1e-3, "detection_scores": 1e-4, "lesion_volume_ml": 1e-3}     # else: equal
+VERSION = re.compile("[0-9]+")
 PYTHON_ONLY = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}      # the wheel has kernels for them, a server has no Python
 
 
@@ -35,12 +40,11 @@ PYTHON_ONLY = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}      # the wheel has 
 def main(argv: list[str] | None = None) -> None:
     """Entry point; see DESCRIPTION."""
     given = _parser().parse_args(argv)
+    _check_arguments(given)
     version = find_version(given.bundle, given.name)
-    if bool(given.run) != bool(given.scan):
-        raise InputError("--run and --scan go together: the network of the run answers to the scan; give both or neither")
     check_files(given.bundle, version)
     print(f"{version}: files as their SHA-256 sums say")
-    seen = check_answers(version, version / "assets.extra" / REFERENCE, "sample scan", given.repeats)
+    seen = check_answers(version, version / EXTRA / REFERENCE, "sample scan", given.repeats)
     operations = seen["python"]["graph"]["ops"]
     print(f"{len(operations)} operations, all with kernels in TensorFlow {seen['c_api']['version']}: {' '.join(operations)}")
     for scan, answers in _answers_to(given) if given.scan else ():
@@ -48,14 +52,16 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def find_version(bundle: pathlib.Path, name: str | None = None) -> pathlib.Path:
-    """The newest version in a bundle. Raises InputError when there is none."""
-    versions = [path.parent for path in bundle.glob(f"{name or '*'}/*/saved_model.pb") if path.parent.name.isdigit()]
+    """The newest version in a bundle, whole or not: the one that a server takes. Raises InputError when there is none."""
+    models = [bundle / name] if name else sorted(path for path in bundle.glob("*") if path.is_dir())
+    versions = {model: [path.name for path in model.glob("*") if VERSION.fullmatch(path.name)] for model in models}
+    versions = {model: numbers for model, numbers in versions.items() if numbers}
     if not versions:
         raise InputError(f"{bundle}: holds no {name or 'model'}; name the folder that `python -m export.saved_model` has written")
-    names = sorted({path.parent.name for path in versions})
-    if len(names) > 1:
-        raise InputError(f"{bundle}: holds {', '.join(names)}; choose one with --name")
-    return max(versions, key=lambda path: int(path.name))
+    if len(versions) > 1:
+        raise InputError(f"{bundle}: holds {', '.join(model.name for model in versions)}; choose one with --name")
+    (model, numbers), = versions.items()
+    return model / max(numbers, key=int)
 
 
 def check_files(bundle: pathlib.Path, version: pathlib.Path) -> None:
@@ -83,7 +89,7 @@ def check_answers(version: pathlib.Path, answers: pathlib.Path, what: str, repea
     """
     import numpy as np
 
-    expected = read_npz(answers, "archive of answers", "export the bundle again")
+    expected = read_npz(answers, "file of answers", "export the bundle again", {NEEDED: Stored("u", (None,))})
     with tempfile.TemporaryDirectory() as folder:
         out, graph = pathlib.Path(folder) / "out.npz", pathlib.Path(folder) / "graph.json"
         python = _run("run_python.py", version, answers, out, repeats)
@@ -109,12 +115,26 @@ def compare(expected: "Mapping[str, np.ndarray]", found: "Mapping[str, np.ndarra
             raise InputError(f"{what}: {key} is {'absent' if have is None else have.shape}, but {want.shape} was expected; "
                              "export it again")
         difference = float(np.abs(want.astype(np.float64) - have.astype(np.float64)).max(initial=0))
-        if difference > limit:
+        if not difference <= limit:      # nor where it is NaN
             raise InputError(f"{what}: {key} differs from the trained network's by {difference:g}, above {limit:g}; "
                              "export it again")
         if key.endswith("/probability"):
             worst = max(worst, difference)
     return worst
+
+
+def _check_arguments(given: argparse.Namespace) -> None:
+    if bool(given.run) != bool(given.scan):
+        raise InputError("--run and --scan go together: the network of the run answers to the scan; give both or neither")
+    if given.t2 and len(given.scan) != 1:
+        raise InputError(f"--t2 is {given.t2}, but --scan is given {len(given.scan)} times: a T2 scan goes with one FLAIR scan")
+    if not 0 <= given.repeats <= REPEATS:
+        raise InputError(f"--repeats is {given.repeats}, but it must be 0 to {REPEATS}")
+    for run in given.run:
+        require_run(run, given.weights)
+    for scan in filter(None, [*given.scan, given.t2]):
+        if not scan.is_file():
+            raise InputError(f"{scan}: no such file; check the path")
 
 
 def _answers_to(given: argparse.Namespace) -> Iterator[tuple[pathlib.Path, pathlib.Path]]:
@@ -142,8 +162,8 @@ def _run(script: str, *arguments: Any) -> dict[str, Any]:
     done = subprocess.run([sys.executable, "-I", str(HERE / script), *map(str, arguments)], capture_output=True, text=True,
                           env=environment)
     if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise InputError(f"{script}: {said[-1]}; export the bundle again")
+        said = [line for line in done.stderr.splitlines() if line.strip()] if done.returncode > 0 else []
+        raise InputError(f"{script}: {said[-1] if said else f'ended with status {done.returncode}'}; export the bundle again")
     report = json.loads(done.stdout.splitlines()[-1])
     if report["imported"]:
         raise InputError(f"{script}: {', '.join(report['imported'])} was imported: this shows nothing of a server without it")
@@ -153,7 +173,7 @@ def _run(script: str, *arguments: Any) -> dict[str, Any]:
 def _print_report(what: str, python: Mapping[str, Any], c_api: Mapping[str, Any], worst: float) -> None:
     graph = python["graph"]
     print(f"{what}: masks identical, probabilities within {worst:.2g} of the trained network's")
-    for name in graph["signatures"]:
+    for name in filter(python["first"].__contains__, graph["signatures"]):      # others were not asked
         warm = python["warm"][name]
         print(f"  {name}: first call {python['first'][name]:.2f} s" + ("" if warm is None else f", warm {warm:.2f} s")
               + f"; C API {c_api['first'][name]:.2f} s")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from synergynet_tf import arguments
+from synergynet_tf.errors import InputError
 
 if TYPE_CHECKING:
     from synergynet_tf.config import Config
@@ -53,6 +54,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="also look at the scan mirrored left-right, and average: takes twice as long")
     parser.add_argument("--min-lesion", type=arguments.volume, metavar="MM3",
                         help="drop predicted lesions of less than this volume (default: the run's)")
+
+
+def require_run(run: pathlib.Path, weights: str) -> None:
+    """Raise InputError where a folder is no run with these weights."""
+    if not (run / f"{weights}.npz").is_file():
+        raise InputError(f"{run}: holds no {weights}.npz; name the folder of a run that `python -m synergynet_tf.train` has "
+                         "made, or choose other --weights")
 
 
 def load_networks(runs: Sequence[pathlib.Path], weights: str, changes: Changes) -> "list[tuple[Any, Config]]":

@@ -67,7 +67,7 @@ def test_empty_full_and_a_spiral():
 @settings(max_examples=60, deadline=None)
 @given(mask=masks())
 def test_holes_are_those_that_scipy_fills(mask):
-    np.testing.assert_array_equal(brain._without_holes(tf.constant(mask)), ndimage.binary_fill_holes(mask))
+    np.testing.assert_array_equal(brain.without_holes(tf.constant(mask)), ndimage.binary_fill_holes(mask))
 
 
 @settings(max_examples=30, deadline=None)

@@ -1,6 +1,8 @@
 """The bundle: versions, what is in it, ensembles, the real network behind all signatures."""
 import dataclasses
+import errno
 import hashlib
+import os
 import subprocess
 import sys
 
@@ -9,7 +11,7 @@ import pytest
 import tensorflow as tf
 from google.protobuf import text_format
 
-from export import bundle, reference, verify
+from export import bundle, reference, saved_model, verify
 from export.saved_model import export_networks
 from export.settings import Limits
 from export.signatures import DETECTIONS, Member, Segmenter
@@ -136,16 +138,50 @@ def ask(signatures, answers) -> dict[str, np.ndarray]:
     return found
 
 
-def test_the_command_names_what_is_wrong(tmp_path, capsys):
-    from export import saved_model
+@pytest.fixture
+def run(tmp_path):
+    """A folder that looks like a run."""
+    (tmp_path / "run").mkdir()
+    for file in ("best.npz", "config.yaml"):
+        (tmp_path / "run" / file).write_bytes(b"no checkpoint")
+    return tmp_path / "run"
 
-    assert saved_model.main(["--run", str(tmp_path), "--out", str(tmp_path / "out"), "--name", "a/b"]) == 2
-    assert "--name is 'a/b'" in capsys.readouterr().err
-    assert saved_model.main(["--run", str(tmp_path), "--out", str(tmp_path / "out"), "--max-side", "0"]) == 2
-    assert "--max-side is 0" in capsys.readouterr().err
-    assert saved_model.main(["--run", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
-    assert "best.npz" in capsys.readouterr().err
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["--name", "a/b"], "--name is 'a/b'"), (["--max-side", "0"], "--max-side is 0"),
+    (["--max-voxels", "999999999999"], "--max-voxels is 999999999999"), (["--threshold", "nan"], "threshold is nan"),
+    (["--gamma", "inf"], "gamma is inf"), (["--threshold", "1.5"], "threshold is 1.5"), (["--weights", "last"], "last.npz"),
+    (["--run", "nowhere"], "nowhere: holds no best.npz")])
+def test_the_command_names_what_is_wrong_before_any_work(run, tmp_path, capsys, monkeypatch, arguments, said):
+    monkeypatch.setattr(saved_model, "import_tensorflow", None)
+    assert saved_model.main(["--run", str(run), "--out", str(tmp_path / "out"), *arguments]) == 2
+    shown = capsys.readouterr().err
+    assert said in shown and shown.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_folders_that_are_not_ours_are_left_alone(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(saved_model, "import_tensorflow", None)
+    (tmp_path / "mine" / "synergynet").mkdir(parents=True)
+    (tmp_path / "mine" / "synergynet" / "thesis.tex").touch()
+    (tmp_path / "server").mkdir()
+    (tmp_path / "server" / "models.config").write_text("by hand")
+    for out, more in ((run, []), (run.parent, []), (tmp_path / "mine", []), (tmp_path / "server", []),
+                      (tmp_path / "new", ["--run", str(run)])):
+        before = sorted(tmp_path.rglob("*"))
+        assert saved_model.main(["--run", str(run), "--out", str(out), *more]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+        assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("error", [
+    tf.errors.ResourceExhaustedError(None, None, "/x/saved_model.pb; No space left on device\n more"),
+    OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))])
+def test_a_full_disk_is_called_full(tmp_path, monkeypatch, error):
+    monkeypatch.setattr(saved_model, "write_saved_model", lambda *_: (_ for _ in ()).throw(error))
+    with pytest.raises(InputError, match="the disk is full"):
+        export_networks([(Toy(), toy_config())], [WHO], tmp_path / "out", "toy", Limits(), [tmp_path])
+    assert list((tmp_path / "out" / "toy").iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["saved_model", "verify", "client"])
