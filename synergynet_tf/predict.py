@@ -155,9 +155,7 @@ def _check_arguments(given: argparse.Namespace) -> None:
     if given.cluster and not given.workers:
         raise InputError(f"--cluster is {given.cluster}, but it is for --workers: say how many are to share the cases")
     for run in given.run:
-        if not (run / f"{given.weights}.npz").is_file():
-            raise InputError(f"{run}: holds no {given.weights}.npz; name the folder of a run that "
-                             "`python -m synergynet_tf.train` has made, or choose other --weights")
+        networks.require_run(run, given.weights)
 
 
 def _joined(paths: Sequence[pathlib.Path]) -> str:
