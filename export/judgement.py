@@ -63,16 +63,10 @@ def within_fences(array: Tensor, measured: Tensor, name: str) -> tuple[Tensor, l
     """
     values = tf.boolean_mask(array, measured)
     count = tf.size(values)
-    values = checked(values, tf.reduce_any(values != values[:1]),
-                     f"{name}: every voxel in the brain is the same, so there is nothing to see; replace the file")
-    distinct = _distinct(values)
-    values = checked(values, distinct > rules.FEW_VALUES, f"{name}: only", distinct, "different values in the brain, but a scan "
-                     "has hundreds: is it a mask or a label map? Replace the file")
-    first, third = _order_statistics(values, [count // 4, count - 1 - count // 4])
-    values = checked(values, first != third, f"{name}: at least half of the brain's voxels are", general(first),
-                     ": it is no scan, or most of it is lost; replace the file")
-    reach = rules.FENCE * (tf.cast(third, tf.float64) - tf.cast(first, tf.float64))
-    low, high = tf.cast(tf.cast(first, tf.float64) - reach, tf.float32), tf.cast(tf.cast(third, tf.float64) + reach, tf.float32)
+    values, first, third = _of_a_scan(values, name)
+    ends = tf.abs(tf.stack([first, third]))
+    reach = tf.maximum(rules.FENCE[0] * (third - first), rules.FENCE[1] * tf.reduce_max(ends))
+    low, high = tf.cast(first - reach, tf.float32), tf.cast(third + reach, tf.float32)
     below, above = (tf.math.count_nonzero(beyond, dtype=tf.int32) for beyond in (values < low, values > high))
     lowest, highest = tf.reduce_min(values), tf.reduce_max(values)
     few = below + above <= rules.CLIPPED[0] + count // rules.CLIPPED[1]
@@ -84,6 +78,25 @@ def within_fences(array: Tensor, measured: Tensor, name: str) -> tuple[Tensor, l
              for number, where, limit, most, value in ((below, "below", low, "lowest", lowest),
                                                        (above, "above", high, "highest", highest))]
     return tf.where(measured, tf.clip_by_value(array, low, high), 0.0), notes
+
+
+def _of_a_scan(values: Tensor, name: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Measured values [n], once they are some of a scan, and their quartiles, float64."""
+    count = tf.size(values)
+    values = checked(values, tf.reduce_any(values != values[:1]),
+                     f"{name}: every voxel in the brain is the same, so there is nothing to see; replace the file")
+    distinct = _distinct(values)
+    values = checked(values, distinct > rules.FEW_VALUES, f"{name}: only", distinct, "different values in the brain, but a scan "
+                     "has hundreds: is it a mask or a label map? Replace the file")
+    first, third = (tf.cast(value, tf.float64) for value in _order_statistics(values, [count // 4, count - 1 - count // 4]))
+    values = checked(values, first != third, f"{name}: at least half of the brain's voxels are", general(first),
+                     ": it is no scan, or most of it is lost; replace the file")
+    faint = tf.cast(rules.FAINT[0] * tf.abs(third), tf.float32)
+    faints = tf.math.count_nonzero(tf.abs(values) < faint, dtype=tf.int32)
+    values = checked(values, faints <= count // rules.FAINT[1], f"{name}:", whole(100 * faints / count), "% of the brain's "
+                     "voxels are nearly 0 (below", general(faint), "), as resampling leaves them around a brain, but what is no "
+                     "brain must be exactly 0: set them to 0, or strip it again")
+    return values, first, third
 
 
 def check_brain(values: Tensor, brain: Brain, spacing: Tensor, name: str) -> tuple[Tensor, Tensor]:

@@ -129,7 +129,6 @@ def _writing(out: pathlib.Path) -> Iterator[None]:
 def _check_arguments(given: argparse.Namespace) -> None:
     if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", given.name):
         raise InputError(f"--name is {given.name!r}, but it becomes part of an address: use letters, digits, - and _")
-    Changes.of(given).applied(Config())     # refuses what no network takes
     for i, run in enumerate(given.run):
         require_run(run, given.weights)
         if run.resolve() in (other.resolve() for other in given.run[:i]):

@@ -30,7 +30,6 @@ sample scan in the bundle, for which it holds the trained network's own answer; 
 scans too, for which the network answers here. The exit status is 0 if all agree, else 2."""
 HERE = pathlib.Path(__file__).parent
 NEEDED = "segment_nifti/outputs/mask_bytes"     # whatever else is compared
-REPEATS = 10_000
 TOLERANCE = {"probability": 1e-4, "detection_boxes": 1e-3, "detection_scores": 1e-4, "lesion_volume_ml": 1e-3}     # else: equal
 VERSION = re.compile("[0-9]+")
 PYTHON_ONLY = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}      # the wheel has kernels for them, a server has no Python
@@ -128,8 +127,6 @@ def _check_arguments(given: argparse.Namespace) -> None:
         raise InputError("--run and --scan go together: the network of the run answers to the scan; give both or neither")
     if given.t2 and len(given.scan) != 1:
         raise InputError(f"--t2 is {given.t2}, but --scan is given {len(given.scan)} times: a T2 scan goes with one FLAIR scan")
-    if not 0 <= given.repeats <= REPEATS:
-        raise InputError(f"--repeats is {given.repeats}, but it must be 0 to {REPEATS}")
     for run in given.run:
         require_run(run, given.weights)
     for scan in filter(None, [*given.scan, given.t2]):

@@ -25,6 +25,7 @@ HEADER_ROOM = 2 ** 24       # bytes before the voxels, at most
 PADDING = 4096              # bytes after the voxels that some programs write; more are voxels that the header does not count
 GZIP_RATIO = 1032           # deflate packs no more bytes than this into one
 PIECE = 2 ** 20             # bytes unpacked at a time
+TINY = 2.0 ** -126          # numbers nearer to 0 are what damage makes of it, and 0 to some processors
 MENDED = 30                 # nibabel's severity of what in a header a reader should hear of
 
 
@@ -114,12 +115,16 @@ def _needed(kind: type[nib.Nifti1Header], head: bytes) -> int:
     if len(head) < size + 4:
         raise InputError(f"truncated: {len(head)} bytes, but a NIfTI header takes {size + 4}; replace the file")
     header = kind(head[:size], check=False)
-    offset, slope = float(header["vox_offset"]), float(header["scl_slope"])
+    offset, scaling = float(header["vox_offset"]), [float(header[name]) for name in ("scl_slope", "scl_inter")]
     if not kind.single_vox_offset <= offset <= HEADER_ROOM:
         raise InputError(f"the voxels begin at byte {offset:g} (vox_offset), but {kind.single_vox_offset} to {HEADER_ROOM} are "
                          "possible: the header is damaged; replace the file")
-    if np.isinf(slope):
-        raise InputError(f"the voxels are scaled by {slope:g} (scl_slope): the header is damaged; replace the file")
+    if np.isinf(scaling[0]) or any(0 < abs(number) < TINY for number in scaling):
+        raise InputError("the voxels are scaled by {:g} and shifted by {:g} (scl_slope, scl_inter): the header is damaged; replace the "
+                         "file".format(*scaling))
+    if not 1 <= header["dim"][0] <= 7:
+        raise InputError(f"the file has {header['dim'][0]} axes (dim), but 1 to 7 are possible: the header is damaged; replace the "
+                         "file")
     try:
         dtype, shape = header.get_data_dtype(), header.get_data_shape()
     except Exception as error:      # damage that no list of exceptions foresees

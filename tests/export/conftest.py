@@ -33,7 +33,7 @@ def make_file(brain, tmp_path_factory):
         ornt = nib.orientations.axcodes2ornt(axes)
         there = nib.orientations.ornt_transform(nib.orientations.axcodes2ornt("RAS"), ornt)
         stored = nib.orientations.apply_orientation(values, there)
-        affine = np.diag([1.0, 1.1, 0.9, 1.0]) @ _turn() @ nib.orientations.inv_ornt_aff(there, values.shape)
+        affine = _turn() @ np.diag([1.0, 1.1, 0.9, 1.0]) @ nib.orientations.inv_ornt_aff(there, values.shape)
         affine[:3, 3] += (-12.5, 7.25, 30)
         header = nib.Nifti1Header(endianness=dtype[0])
         header.set_data_dtype(dtype)

@@ -44,7 +44,7 @@ def changed(scan: np.ndarray, places: int, value: float) -> np.ndarray:
     out = scan.copy()
     flat = out.reshape(-1)
     inside = np.flatnonzero(flat)
-    flat[inside[len(inside) // 2:][:places]] = value
+    flat[inside[len(inside) // 2 + 700:][:places]] = value      # from the middle on
     return out
 
 
@@ -69,7 +69,7 @@ PLANTED = {     # what is done to a sound scan, and whether it is then refused
     "inf": (lambda s: content(changed(s, 1, np.inf)), True),
     "background inf": (lambda s: content(np.where(s, s, np.inf)), True),
     "noise around": (lambda s: content(np.where(s, s, np.random.default_rng(2).uniform(1, 9, s.shape))), True),
-    "most of the faces": (lambda s: content(np.where(np.arange(s.shape[0])[:, None, None] < 30, np.where(s, s, -3), s)), False),
+    "two backgrounds": (lambda s: content(np.where(np.arange(s.shape[0])[:, None, None] < 30, np.where(s, s, -3), s)), True),
     "metres": (lambda s: content(s, grid(np.array([SIDE] * 3) / 1000)), False),
     "microns": (lambda s: content(s, grid(np.array([SIDE] * 3) * 1000)), False),
     "light years": (lambda s: content(s, grid([3e16] * 3)), True),
@@ -83,10 +83,12 @@ PLANTED = {     # what is done to a sound scan, and whether it is then refused
     "few values": (lambda s: content(np.where(s, 100 + np.arange(s.size).reshape(s.shape) % 8, 0)), True),
     "nine values": (lambda s: content(np.where(s, 100 + np.arange(s.size).reshape(s.shape) % 9, 0)), False),
     "a mask": (lambda s: content(s > 0), True),
+    "a faint edge": (lambda s: content(np.where(s == 0, np.roll(s, 1, 0) / 1e4, s)), False),
+    "nearly 0": (lambda s: content(np.where(np.arange(s.size).reshape(s.shape) % 9, s, s / 1e3)), True),
     "mostly one value": (lambda s: content(np.where((s > 0) & (s < 320), 100, s)), True),
     "empty": (lambda s: content(0 * s), True),
     "no orientation": (lambda s: content(s, sform_code=0, qform_code=0), False),
-    "z-scored": (lambda s: content(np.where(s, (s - 300) / 20, 0)), False),
+    "z-scored": (lambda s: content(np.where(s, (s - 280) / 20, 0)), False),
     "negative pixdim": (lambda s: content(s, pixdim=[1, -3, 0, 3, 0, 0, 0, 0]), False),
     "codes that do not exist": (lambda s: content(s, sform_code=9, qform_code=1), False),
 }

@@ -149,9 +149,9 @@ def run(tmp_path):
 
 @pytest.mark.parametrize(("arguments", "said"), [
     (["--name", "a/b"], "--name is 'a/b'"), (["--max-side", "0"], "--max-side is 0"),
-    (["--max-voxels", "999999999999"], "--max-voxels is 999999999999"), (["--threshold", "nan"], "threshold is nan"),
-    (["--gamma", "inf"], "gamma is inf"), (["--threshold", "1.5"], "threshold is 1.5"), (["--weights", "last"], "last.npz"),
-    (["--run", "nowhere"], "nowhere: holds no best.npz")])
+    (["--max-voxels", "999999999999"], "--max-voxels is 999999999999"), (["--threshold", "nan"], "'nan' is not a number"),
+    (["--gamma", "inf"], "'inf' is not a number"), (["--threshold", "1.5"], "'1.5' is not a number"),
+    (["--weights", "last"], "last.npz"), (["--run", "nowhere"], "nowhere: holds no best.npz")])
 def test_the_command_names_what_is_wrong_before_any_work(run, tmp_path, capsys, monkeypatch, arguments, said):
     monkeypatch.setattr(saved_model, "import_tensorflow", None)
     assert saved_model.main(["--run", str(run), "--out", str(tmp_path / "out"), *arguments]) == 2
