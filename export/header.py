@@ -9,19 +9,18 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from synergynet_tf.data.container import HEADER_ROOM, PADDING, TINY
+
 from . import grid
 from .checks import checked
 from .notes import general, listed, note
 
 SIZE = 348                      # bytes of a header; the extension flag, 4 bytes, follows
 FIRST_VOXEL = 352               # the least offset of the voxels
-HEADER_ROOM = 2 ** 24           # bytes before the voxels, at most
-PADDING = 4096                  # bytes behind the voxels, at most, as in synergynet_tf.data.container
 XFORM_CODES = 5                 # sform and qform codes above it do not exist
 TYPES = {2: tf.uint8, 4: tf.int16, 8: tf.int32, 16: tf.float32, 64: tf.float64, 256: tf.int8, 512: tf.uint16, 768: tf.uint32,
          1024: tf.int64, 1280: tf.uint64}       # by NIfTI's code
 UINT8 = 2
-TINY = 2.0 ** -126              # the least float32 that is not taken for 0 somewhere
 
 Tensor = tf.Tensor
 
@@ -219,17 +218,15 @@ def _affine(raw: Tensor, big_endian: Tensor, shape: Tensor, name: str) -> tuple[
 def _extensions(content: Tensor, offset: Tensor, big_endian: Tensor, name: str) -> Tensor:
     """The header extensions, each without trailing zeros but filled up to a multiple of 16 bytes: uint8 [E]."""
     flagged = tf.not_equal(tf.strings.substr(content, SIZE, 1), b"\0")
-    length = tf.strings.length(content)
 
     def more(left: Tensor, *_: Tensor) -> Tensor:
         return left >= 16
 
     def one(left: Tensor, position: Tensor, done: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        position = checked(position, position + 8 <= length, f"{name}: truncated within its header extensions")
         begin = tf.io.decode_raw(tf.strings.substr(content, position, 8), tf.uint8)
         size = _numbers(tf.ensure_shape(begin, [8]), 0, 1, tf.int32, big_endian)[0]
-        size = checked(size, (size >= 8) & (size <= length - position), f"{name}: a header extension of", size,
-                       "bytes: the file is damaged")
+        size = checked(size, (size >= 8) & (size <= left), f"{name}: a header extension of", size, "bytes, but there are", left,
+                       "before the voxels: the header is damaged")
         value = tf.io.decode_raw(tf.strings.substr(content, position + 8, size - 8), tf.uint8)
         used = tf.reduce_max(tf.concat([[0], tf.where(value != 0, tf.range(1, size - 7), 0)], 0))
         filled = (used + 23) // 16 * 16

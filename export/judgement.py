@@ -77,7 +77,8 @@ def within_fences(array: Tensor, measured: Tensor, name: str) -> tuple[Tensor, l
                   tf.where(number == 1, " was", " were"), f" clipped (the {most} is ", general(value), ")")
              for number, where, limit, most, value in ((below, "below", low, "lowest", lowest),
                                                        (above, "above", high, "highest", highest))]
-    return tf.where(measured, tf.clip_by_value(array, low, high), 0.0), notes
+    array = tf.where(array < low, low, tf.where(array > high, high, array))     # clip_by_value would make 0 of what is nearly 0
+    return tf.where(measured, array, 0.0), notes
 
 
 def _of_a_scan(values: Tensor, name: str) -> tuple[Tensor, Tensor, Tensor]:

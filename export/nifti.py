@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from synergynet_tf.data.container import HEADER_ROOM
+from synergynet_tf.data.nifti import TOLERANCE_MM, TOLERANCE_VOXELS
+
 from .checks import checked
 from .grid import spacing
 from .gunzip import unpack
-from .header import HEADER_ROOM, TYPES, Header, from_bytes, mask_header, read_header
-
-TOLERANCE_MM, TOLERANCE_VOXELS = 1e-3, 0.05     # between the corners of two grids, as in synergynet_tf.data.nifti
+from .header import TYPES, Header, from_bytes, mask_header, read_header
 
 Tensor = tf.Tensor
 

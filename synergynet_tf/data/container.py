@@ -120,11 +120,11 @@ def _needed(kind: type[nib.Nifti1Header], head: bytes) -> int:
         raise InputError(f"the voxels begin at byte {offset:g} (vox_offset), but {kind.single_vox_offset} to {HEADER_ROOM} are "
                          "possible: the header is damaged; replace the file")
     if np.isinf(scaling[0]) or any(0 < abs(number) < TINY for number in scaling):
-        raise InputError("the voxels are scaled by {:g} and shifted by {:g} (scl_slope, scl_inter): the header is damaged; replace the "
-                         "file".format(*scaling))
+        raise InputError("the voxels are scaled by {:g} and shifted by {:g} (scl_slope, scl_inter): the header is damaged; "
+                         "replace the file".format(*scaling))
     if not 1 <= header["dim"][0] <= 7:
-        raise InputError(f"the file has {header['dim'][0]} axes (dim), but 1 to 7 are possible: the header is damaged; replace the "
-                         "file")
+        raise InputError(f"the file has {header['dim'][0]} axes (dim), but 1 to 7 are possible: the header is damaged; replace "
+                         "the file")
     try:
         dtype, shape = header.get_data_dtype(), header.get_data_shape()
     except Exception as error:      # damage that no list of exceptions foresees
@@ -152,10 +152,11 @@ def _count(shape: tuple[int, ...]) -> int:
 def _checked(kind: type[nib.Nifti1Header], content: bytes) -> tuple[nib.Nifti1Header, tuple[str, ...]]:
     """The header with its extensions, mended as nibabel mends it, and what was mended; nibabel itself would name no file."""
     heard = _Heard()
+    offset = int(kind(content[:kind.template_dtype.itemsize], check=False)["vox_offset"])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            header = kind.from_fileobj(io.BytesIO(content), check=False)
+            header = kind.from_fileobj(io.BytesIO(content[:offset]), check=False)       # no extension reaches into the voxels
         header.check_fix(heard.logger)
         header.get_best_affine(), header.get_slope_inter()
     except Exception as error:      # as above

@@ -59,7 +59,8 @@ def test_a_batch_of_two_sizes(toy_signatures, make_file, brain):
     (lambda c: c[:108] + np.array([np.nan], "<f4").tobytes() + c[112:], "vox_offset"),
     (lambda c: c[:280] + np.zeros(12, "<f4").tobytes() + c[328:], "no grid"),
     (lambda c: c[:352] + bytes(len(c) - 352), "no brain"),
-    (lambda c: c[:352] + np.ones((len(c) - 352) // 2, "<i2").tobytes(), "the same"),
+    (lambda c: c[:352] + np.ones((len(c) - 352) // 2, "<i2").tobytes(), "no brain"),
+    (lambda c: c[:352] + (np.frombuffer(c, "<i2", offset=352) > 0).astype("<i2").tobytes(), "the same"),
 ])
 def test_a_clear_error(toy_signatures, make_file, change, message):
     signatures, _, _ = toy_signatures
