@@ -126,7 +126,7 @@ def arguments(tiny_cohort, tmp_path_factory):
     return [*given, "--systems", "unet,mask_rcnn,ensemble,lpa"]
 
 
-class Stopped(Exception):
+class Stopped(BaseException):
     """Stands for a kill."""
 
 
