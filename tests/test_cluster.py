@@ -80,7 +80,7 @@ def test_without_ray(monkeypatch):
         pass
 
 
-@pytest.mark.parametrize("given, message", [(["--workers", "0"], "--workers is 0, but at least 1 is needed"),
+@pytest.mark.parametrize("given, message", [(["--workers", "0"], "--workers: '0' is not a whole number"),
                                             (["--cluster", "auto"], "--cluster is auto, but it is for --workers")])
 def test_what_does_not_go_together(given, message, tmp_path, capsys):
     assert predict.main(["--run", str(tmp_path), "--out", str(tmp_path / "out"), *given, "scan.nii.gz"]) == 2
