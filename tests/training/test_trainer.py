@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from synergynet_tf import cli, train
+from synergynet_tf.config import TrainConfig
 from synergynet_tf.training import checkpoint, trainer
 from synergynet_tf.training.history import LOG, read_log
 
@@ -42,8 +43,8 @@ def _kept(make, made):
 
 
 def test_a_run_leaves_checkpoints_configuration_split_log_and_picture(run, settings):
-    assert {path.name for path in run.iterdir()} == {"best.npz", "last.npz", "config.yaml", "manifest.csv", LOG, "losses.png",
-                                                     "tensorboard"}
+    files = {"best.npz", "last.npz", "config.yaml", "manifest.csv", "data.json", LOG, "losses.png", "tensorboard"}
+    assert {path.name for path in run.iterdir() if not path.name.startswith(".")} == files
     config, _ = cli.parse(["--config", str(run / "config.yaml")], "test")
     given = cli.parse(["--config", str(settings), "--train.epochs", "[2,2,2,2]"], "test")[0]
     assert config == given == checkpoint.load(run / "best.npz").config
@@ -79,7 +80,8 @@ def test_resuming_what_was_never_begun_is_refused(tmp_path, capsys):
     assert "last.npz: no such checkpoint" in capsys.readouterr().err
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_with_the_case_named(settings, tmp_path, capsys):
+def test_a_loss_that_is_not_finite_stops_the_run_with_the_case_named(settings, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(TrainConfig.LIMITS, "learning_rate", (0, 1e38))
     arguments = ["--run", str(tmp_path), "--config", str(settings), "--train.learning_rate", "1e38"]
     assert train.main(arguments) == 2
     error = capsys.readouterr().err

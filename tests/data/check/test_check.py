@@ -97,11 +97,11 @@ def test_a_damaged_header_never_stops_a_check(tmp_path, capfd):
 
 @pytest.mark.parametrize("shape", [(16, 20, 1), (1, 20, 18), (1, 1, 1)])
 def test_a_volume_of_one_slice_is_drawn_too(tmp_path, shape):
-    folder = tmp_path / "patient01"
-    folder.mkdir()
+    folder = tmp_path / "scans" / "patient01"
+    folder.mkdir(parents=True)
     store(folder / "flair.nii", np.random.default_rng(0).normal(100, 5, shape).astype(np.float32), np.diag([100, 0.01, 1, 1.0]))
     store(folder / "lesions.nii", np.ones(shape, np.uint8), np.diag([100, 0.01, 1, 1.0]))
-    assert prepare.main(["--check", "--data.path", str(tmp_path), "--out", str(tmp_path / "out")]) in (0, 2)
+    assert prepare.main(["--check", "--data.path", str(tmp_path / "scans"), "--out", str(tmp_path / "out")]) in (0, 2)
     assert (tmp_path / "out" / "check.png").read_bytes().startswith(b"\x89PNG")
 
 
