@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from synergynet_tf import arguments, cli, locks
 from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError, command
-from synergynet_tf.files import claim, keep_apart, make_folder, make_own, replace_file
+from synergynet_tf.files import claim, make_folder, make_own, replace_file
 from synergynet_tf.fold import TRAINED, Fold, run_system
 from synergynet_tf.names import require_name
 from synergynet_tf.stored import read_json
@@ -55,11 +55,11 @@ def main(argv: list[str] | None = None) -> None:
     out = own.out
     from rich.console import Console
 
-    from synergynet_tf.data.layouts.sources import sources
+    from synergynet_tf.data.layouts.sources import keep_data_apart
     from synergynet_tf.train import with_phantoms
 
     console = Console()
-    keep_apart("--out", out, [*(sources(config.data.path) if config.data.path else ()), *external.values()])
+    keep_data_apart("--out", out, config, external.values())
     make_folder(out, "--out")
     with locks.held(out, "name another folder with --out"):
         about = _identity(out, config, own.budget)
@@ -212,9 +212,10 @@ def _networks(folds: Sequence[Fold], systems: Sequence[str]) -> list[tuple[str, 
 def _identity(out: pathlib.Path, config: Config, budget: str) -> bytes:
     """The content of experiment.json. Raises InputError where another experiment lies in the folder."""
     about, path = {"budget": budget, "config": config.asdict()}, out / "experiment.json"
-    claim("--out", [path, out / "results.md", *(out / name for name in FOLDERS)])
-    for name in FOLDERS:
-        make_own(out / name)
+    folders = [out / name for name in (*FOLDERS, *(f"fold{number}" for number in range(config.data.folds or 1)))]
+    claim("--out", [path, out / "results.md", *folders])
+    for folder in folders:
+        make_own(folder)
     content = (json.dumps(about, indent=2) + "\n").encode()
     if not path.exists():
         return content

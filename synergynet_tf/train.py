@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from synergynet_tf import arguments, cli, locks, progress
 from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError, command
-from synergynet_tf.files import claim, keep_apart
+from synergynet_tf.files import claim
 from synergynet_tf.startup import begin_replicas, waits_for_chief
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ def main(argv: list[str] | None = None) -> None:
     elif waits_for_chief(own.strategy):
         replicas = begin_replicas(own.strategy)
     else:
-        _keep_apart(config, run)
+        from synergynet_tf.data.layouts.sources import keep_data_apart
+
+        keep_data_apart("--run", run, config)
     _train(config, run, own.resume, own.strategy, replicas, init=own.init)
 
 
@@ -89,16 +91,6 @@ def _refuse_settings(words: "Sequence[str]") -> None:
     if given:
         raise InputError(f"{given[0]} is given with --resume, but a run goes on with the configuration that it began with; "
                          "leave it out, or begin another run")
-
-
-def _keep_apart(config: Config, run: pathlib.Path) -> None:
-    """Raises InputError where the run, or the cache that was named, would lie over or among the scans."""
-    from synergynet_tf.data.layouts.sources import sources
-
-    read = [*(sources(config.data.path) if config.data.path else ()), *map(pathlib.Path, filter(None, [config.phantoms.anatomy]))]
-    keep_apart("--run", run, read)
-    if config.data.cache:
-        keep_apart("data.cache", pathlib.Path(config.data.cache).expanduser(), read)
 
 
 def _make_run_folder(run: pathlib.Path) -> None:

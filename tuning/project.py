@@ -1,12 +1,12 @@
 """The folder of a search, and what says which search it is."""
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from synergynet_tf.errors import InputError
 from synergynet_tf.files import claim as claim_files
-from synergynet_tf.files import keep_apart, make_own, replace_file
+from synergynet_tf.files import make_own, replace_file
 from synergynet_tf.stored import read_json
 
 IDENTITY = "search.json"
@@ -14,9 +14,8 @@ FILES = (IDENTITY, "manifest.csv", "data.json", "oracle.json", "best.yaml", "sum
 FOLDERS = ("shared", "branches", "tensorboard")
 
 
-def make_project(project: Path, inputs: Iterable[Path]) -> None:
-    """Make the folder. Raises InputError where it would lie over or among the inputs, or over files that are not ours."""
-    keep_apart("--project", project, inputs)
+def make_project(project: Path) -> None:
+    """Make the folder. Raises InputError where files in it that a search would write are not ours."""
     claim_files("--project", [project / name for name in (*FILES, *FOLDERS)])
     for name in FOLDERS:
         make_own(project / name)

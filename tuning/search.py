@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from synergynet_tf import arguments, cli, locks, progress
 from synergynet_tf.config import Config
-from synergynet_tf.data.layouts.sources import sources
+from synergynet_tf.data.layouts.sources import keep_data_apart
 from synergynet_tf.errors import InputError, command
-from synergynet_tf.files import digest, replace_file
+from synergynet_tf.files import digest, keep_apart, replace_file
 from synergynet_tf.processes import repeated
 from synergynet_tf.startup import import_tensorflow
 
@@ -124,7 +124,8 @@ def _search(config: Config, own: Namespace, settings: Settings) -> None:
         identity["warm_start_digest"] = digest(shared)
     begun(project, identity)
     if role != "worker":
-        make_project(project, [*(sources(config.data.path) if config.data.path else ()), *([shared] if shared else [])])
+        keep_data_apart("--project", project, config, [shared] if shared else [])
+        make_project(project)
     with locks.held(project, "name another folder with --project") if role != "worker" else contextlib.nullcontext():
         _run(config, own, settings, identity, shared, console)
 
@@ -271,7 +272,8 @@ def _scan_run(run: Path, project: Path, objective: Objective) -> None:
     cases = tuple(identity.cases_of(run, "validation", config.data.channels, require_lesions=True))
     if not cases:
         raise InputError(f"{run}/manifest.csv: no case has the split validation, by which a scan is judged; give a run that has")
-    make_project(project, [run / "best.npz", run / "manifest.csv"])
+    keep_apart("--project", project, [run / "best.npz"])
+    make_project(project)
     with locks.held(project, "name another folder with --project"):
         found = _scan(run, cases, project / "branches", objective)
         report.write_scan(project, gamma_scan.chosen(config, found), objective, found)
