@@ -6,16 +6,19 @@ The rule for what a command writes, tried before it begins:
 - `claim`: a file that it writes is no input, lies in no folder that is searched, and is absent, or as we wrote it before.
 
 What we write bears our mark, a digest of its bytes: an extended attribute of the file, or, where the file system has none, a line
-of the list `.synergynet` beside it. What was changed since, by hand or by another program, is not ours any more.
+of the list `.synergynet` beside it. What was changed since, by hand or by another program, is not ours any more; what was broken
+is.
 """
 import contextlib
 import fcntl
 import functools
+import gzip
 import hashlib
 import json
 import os
 import shutil
 import uuid
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -118,13 +121,13 @@ def claim(option: str, outputs: Iterable[Path], inputs: Iterable[Path] = ()) -> 
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a file is as we wrote it, or a folder was made by us or is empty."""
+    """Whether a file is as we wrote it, or is ours and broken; or a folder was made by us, or is empty."""
     marks = _marks(path)
     if GROWS in marks:
         return True
     if path.is_dir():
         return not any(path.iterdir())
-    return bool(marks) and path.is_file() and not path.is_symlink() and digest(path) in marks
+    return bool(marks) and path.is_file() and not path.is_symlink() and (digest(path) in marks or _is_broken(path))
 
 
 @contextlib.contextmanager
@@ -187,6 +190,35 @@ def _locked(path: Path, wait: bool = True) -> int | None:
         os.close(handle)
         return None
     return handle
+
+
+def _is_broken(path: Path) -> bool:
+    """Whether nobody can have meant a file to be so: it is empty, or cut, or its own checksums do not fit."""
+    if not path.stat().st_size:
+        return True
+    try:
+        if path.suffix == ".gz":
+            with gzip.open(path) as file:
+                while file.read(2 ** 20):
+                    pass
+        elif path.suffix == ".json":
+            json.loads(path.read_bytes())
+        elif path.suffix == ".png":
+            return not _has_sound_chunks(path.read_bytes())
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error):
+        return True
+    return False
+
+
+def _has_sound_chunks(png: bytes) -> bool:
+    """Whether a PNG file's parts, each with its checksum, reach to its end."""
+    at = 8
+    while at + 12 <= len(png):
+        end = at + 8 + int.from_bytes(png[at:at + 4], "big")
+        if zlib.crc32(png[at + 4:end]).to_bytes(4, "big") != png[end:end + 4]:
+            return False
+        at = end + 4
+    return at == len(png) and png[-8:-4] == b"IEND"
 
 
 def _identity(path: Path) -> tuple[int, int] | str:

@@ -1,4 +1,6 @@
 """Files: whose they are, what may be written where, and what is left of a writer that was killed."""
+import gzip
+import io
 import os
 import signal
 import subprocess
@@ -6,6 +8,7 @@ import sys
 import time
 
 import pytest
+from matplotlib.figure import Figure
 
 from synergynet_tf import files
 from synergynet_tf.errors import InputError
@@ -49,6 +52,36 @@ def test_what_was_changed_since_is_the_user_s(out, changed):
     assert not files.is_ours(out / "a")
     with pytest.raises(InputError, match="changed since"):
         files.claim("--out", [out / "a"])
+
+
+def sound(name):
+    """The bytes of a whole file of a kind."""
+    if name.endswith(".gz"):
+        return gzip.compress(bytes(range(256)) * 40, mtime=0)
+    if name.endswith(".json"):
+        return b'{"lesions": [1, 2, 3]}'
+    content = io.BytesIO()
+    Figure().savefig(content, format="png")
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("name", ["mask.nii.gz", "lesions.json", "picture.png"])
+def test_what_of_ours_was_broken_is_ours_still(out, name):
+    whole = sound(name)
+    write(out / name, whole)
+    places = (0, 9, len(whole) // 2, len(whole) - 1)
+    for broken in ([whole[:at] for at in places]
+                   + [whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1:] for at in places[2:] if not name.endswith(".json")]):
+        (out / name).write_bytes(broken)
+        files.claim("--out", [out / name])
+    other = {"mask.nii.gz": gzip.compress(b"drawn"), "lesions.json": b"{}"}.get(name)
+    if other:
+        (out / name).write_bytes(other)
+        with pytest.raises(InputError, match="changed since"):
+            files.claim("--out", [out / name])
+    (out / f"other-{name}").write_bytes(whole[:20])
+    with pytest.raises(InputError, match="other-.*lies there already"):
+        files.claim("--out", [out / f"other-{name}"])
 
 
 @pytest.mark.parametrize("make", [
@@ -115,7 +148,7 @@ def test_folders_beside_each_other_will_do(tmp_path, folder, source):
 
 
 def test_a_damaged_list_makes_nothing_ours(out):
-    (out / "a").touch()
+    (out / "a").write_bytes(b"theirs")
     (out / files.LIST).write_bytes(b'\x00\xff["a"\n{}\n[]\n[1]\n[["a"]]\n["b"]\nnull\n["a", 1]\n'
                                    b'{"a": 1, "b": 2}\n["a", ["grows"]]\n')
     with pytest.raises(InputError, match="a: lies there already"):

@@ -259,9 +259,6 @@ def test_a_damaged_result_is_not_taken_for_done(segmented, name):
     flipped = whole[:len(whole) // 2] + bytes([whole[len(whole) // 2] ^ 1]) + whole[len(whole) // 2 + 1:]
     for damaged in (whole[:len(whole) // 2], flipped):
         (out / name).write_bytes(damaged)
-        assert again(status=2) == []
-        assert (out / name).read_bytes() == damaged      # it may be what someone has drawn
-        (out / name).unlink()
         assert again() == ["a"]
         assert (out / name).read_bytes() == whole
     assert again() == []
