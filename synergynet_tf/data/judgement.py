@@ -47,7 +47,7 @@ class Note(NamedTuple):
 
 def shown(sides: Sequence[float]) -> str:
     """A voxel's sides, as 1 x 1 x 3."""
-    return " x ".join(f"{side:.3g}" for side in sides)
+    return " x ".join(f"{side:.4g}" for side in sides)
 
 
 def power_of_thousand(sides: Sequence[float]) -> int | None:
