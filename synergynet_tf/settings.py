@@ -2,8 +2,9 @@
 import dataclasses
 import functools
 import os
+import types
 from collections.abc import Mapping
-from typing import Any, ClassVar, get_type_hints
+from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
 from synergynet_tf import typed
 from synergynet_tf.errors import InputError
@@ -23,7 +24,7 @@ class Settings:
             typed.require(value, hint, f"{self.GROUP}.{name}")
             if name in self.PATHS and value is not None:
                 value = expanded(value, f"{self.GROUP}.{name}")
-            value = tuples(value)
+            value = normal(value, hint)
             object.__setattr__(self, name, value)
             numbers = value if isinstance(value, tuple) else (value,)
             low, high = self.LIMITS.get(name, (0, 0))
@@ -40,9 +41,13 @@ class Settings:
             raise InputError(f"{self.GROUP}.{name} is {typed.shown(getattr(self, name))}, but {rule}")
 
 
-def tuples(value: Any) -> Any:
-    """A value with tuples in place of the lists of JSON and YAML."""
-    return tuple(tuples(part) for part in value) if isinstance(value, list | tuple) else value
+def normal(value: Any, hint: Any) -> Any:
+    """A value that fits its annotation, as Python has it: tuples for lists, floats for whole numbers where floats are wanted."""
+    kinds = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    if isinstance(value, list | tuple):
+        inner = get_args(next(kind for kind in kinds if get_origin(kind) is tuple))
+        return tuple(normal(part, own) for part, own in zip(value, inner[:1] * len(value) if Ellipsis in inner else inner))
+    return float(value) if type(value) is int and float in kinds else value
 
 
 @functools.cache

@@ -214,6 +214,14 @@ def test_random_settings_are_refused_or_come_back_unchanged(tmp_path):
     assert accepted > 25
 
 
+def test_numbers_and_lists_are_of_the_kind_that_is_wanted():
+    config = cli.parse(["--train.learning_rate", "1", "--train.clip_norm", "2", "--augment.noise_range", "0,1"], "test")[0]
+    found = (config.train.learning_rate, config.train.clip_norm, *config.augment.noise_range, FusionConfig(1).gamma)
+    assert found == (1, 2, 0, 1, 1) and {type(value) for value in found} == {float}
+    assert type(config.train.batch) is int
+    assert DataConfig(channels=["flair", "t2"]).channels == ("flair", "t2")
+
+
 def test_a_stored_configuration_must_be_whole():
     values = Config().asdict()
     assert Config.from_dict(values, complete=True) == Config()
