@@ -97,9 +97,10 @@ class Scans:
 
         from synergynet_tf.data.layouts import Case
         from synergynet_tf.data.nifti import CANONICAL
+        from synergynet_tf.data.preprocess import uncrop
 
         loaded = self._predictor.load(Case("P0", "P0", "", {"flair": path}, None, None))
-        mask = self._predictor.predict_loaded(loaded).segmentation.mask
+        mask = uncrop(self._predictor.predict_loaded(loaded).segmentation.mask, loaded)
         return apply_orientation(mask, ornt_transform(CANONICAL, loaded.grid.orientation)), loaded.notes
 
     def train(self, path: pathlib.Path) -> None:
@@ -116,7 +117,7 @@ class Scans:
 
     def judge(self, count: int, seed: int) -> list[Tally]:
         """Take `count` damaged versions all three ways."""
-        sound, _ = self.predict(self._write(".nii", self.content))
+        sound = self.predict(self._write(".nii", self.content))
         tallies: dict[str, Tally] = {}
         for family, suffix, content in damaged_scans(self.content, count, seed):
             tally = tallies.setdefault(family, Tally(family, collections.Counter(), []))
@@ -145,13 +146,12 @@ class Scans:
         return path
 
     @staticmethod
-    def _verdict(said: str, value: Any, sound: np.ndarray) -> str:
+    def _verdict(said: str, value: Any, sound: tuple[np.ndarray, tuple[str, ...]]) -> str:
         if said != "answer":
             return said
-        mask, notes = value
-        if mask.shape == sound.shape and np.array_equal(mask, sound):
+        if np.array_equal(value[0], sound[0]):
             return "same"
-        return "noted" if notes else "other"
+        return "other" if set(value[1]) <= set(sound[1]) else "noted"       # so small a brain is noted anyway
 
 
 def stored_files(folder: pathlib.Path) -> dict[str, tuple[pathlib.Path, Callable[[pathlib.Path], Any]]]:
