@@ -133,12 +133,12 @@ def test_an_interruption_ends_it_at_once(name, tmp_path):
         time.sleep(0.02)
     begin = time.monotonic()
     running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=30)
+    _, said = running.communicate(timeout=60)
     taken = time.monotonic() - begin
     over.set()
     server.close()
     assert (running.returncode, said) == (130, "interrupted\n")
-    assert taken < 5
+    assert taken < 20       # seconds of a busy machine; patience would be 300
     assert not list(tmp_path.glob("out/[!.]*"))
     assert not list(tmp_path.glob("out/*.tmp"))
 
