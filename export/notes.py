@@ -16,7 +16,7 @@ def whole(number: Tensor) -> Tensor:
     return tf.strings.as_string(tf.cast(number, tf.float64), precision=0)
 
 
-def sides(spacing: Tensor, digits: int = 3) -> Tensor:
+def sides(spacing: Tensor, digits: int = 4) -> Tensor:
     """A voxel's sides [3], as 1 x 1 x 3."""
     return tf.strings.reduce_join(general(spacing, digits), separator=" x ")
 

@@ -1,6 +1,7 @@
 """Shared fixtures: where real scans lie, and a cohort small enough to train on within a test."""
 import os
 import pathlib
+import signal
 import sys
 
 import pytest
@@ -10,6 +11,8 @@ from tests.cohort import TINY, write_tiny_cohort
 
 ROOT = pathlib.Path(__file__).parents[1]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:       # as a shell's background job has it, and all that it starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
