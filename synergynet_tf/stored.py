@@ -5,6 +5,7 @@ InputError that names the file, the reason and the remedy, never another excepti
 asked for, and never more memory than the file's size allows for. Pickles are not read.
 """
 import contextlib
+import errno
 import io
 import json
 import math
@@ -101,7 +102,7 @@ def read_npz(path: Path, kind: str, remedy: str, arrays: Mapping[str, Stored] | 
     """
     with reading(path, kind, remedy):
         _require_regular(path)
-        with zipfile.ZipFile(path) as archive:
+        with _content_at_fault(), zipfile.ZipFile(path) as archive:
             _require_room(archive, path.stat().st_size)
             found = {info.filename.removesuffix(".npy"): _array(info.filename, archive.read(info)) for info in archive.infolist()}
         for name, wanted in (arrays or {}).items():
@@ -135,6 +136,17 @@ def reading(path: Path, kind: str, remedy: str) -> Iterator[None]:
     except Exception as error:      # of a dozen kinds from the parsers, and each says that the content is wrong
         what = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: not a readable {kind} ({what[:REASON]}); {remedy}") from None
+
+
+@contextlib.contextmanager
+def _content_at_fault() -> Iterator[None]:
+    """An archive that sends its reader to places that no file has: the system's complaint is the content's fault."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise ValueError("its parts are said to lie outside the file") from None
 
 
 def _require_regular(path: Path) -> None:

@@ -59,6 +59,7 @@ def test_a_damaged_archive_is_whole_or_refused(tmp_path, save):
     (archive(a=np.zeros((20, 50), int)), "a is int64"),
     (archive(a=np.full((20, 1), np.nan)), "a holds values that are not finite"),
     (archive(a=np.array([{}], object)), "object"),
+    (archive(**ARRAYS)[:-6] + b"\0\0\0\x7f\0\0", "not a readable log"),     # its parts lie before its first byte
 ])
 def test_an_archive_of_something_else_is_refused(tmp_path, content, match):
     path = tmp_path / "a.npz"

@@ -51,11 +51,12 @@ def test_what_another_has_drawn_is_never_overwritten_and_what_we_wrote_is(server
     out = tmp_path / "out"
     assert client.main([str(flair), "--url", server.url, "--out", str(out)]) == 0
     assert client.main([str(flair), "--url", server.url, "--out", str(out)]) == 0
-    (out / "a_mask.nii.gz").write_bytes(b"by hand")
+    drawn = gzip.compress(mask()[:-1] + b"\1")
+    (out / "a_mask.nii.gz").write_bytes(drawn)
     asked = len(server.requests)
     assert client.main([str(flair), "--url", server.url, "--out", str(out)]) == 2
     assert "a_mask.nii.gz: lies there already" in capsys.readouterr().err
-    assert (out / "a_mask.nii.gz").read_bytes() == b"by hand"
+    assert (out / "a_mask.nii.gz").read_bytes() == drawn
     assert len(server.requests) == asked
 
 

@@ -178,7 +178,7 @@ def make_built(model):
     ({"progress": {"stage": 1, "best": float("nan")}}, "NaN"), ({"progress": {"steps": 1}}, "progress.steps"),
     ({"config": {}}, "no group data"), ({"config": CONFIG.asdict() | {"fusing": {}}}, "no group of settings 'fusing'.*fusion"),
     ({"config": CONFIG.asdict() | {"fusion": {"gama": 1}}}, "no setting fusion.gama; did you mean fusion.gamma"),
-    ({"config": CONFIG.asdict() | {"fusion": {"gamma": 7}}}, "fusion.gamma is 7, but it must be 0 to 1"),
+    ({"config": CONFIG.asdict() | {"fusion": {"gamma": 7}}}, "fusion.gamma is 7.0, but it must be 0 to 1"),
 ])
 def test_what_a_checkpoint_says_of_itself_is_checked(arrays, tmp_path, meta, message):
     with pytest.raises(InputError, match=rf"last\.npz: not a readable checkpoint .*{message}"):
