@@ -6,7 +6,8 @@ TensorFlow's operation has its own ways, and this is laid around them:
   was whole, since zlib holds each member to its checksum and length.
 - It takes no zeros behind a member. Those that are too many are cut off.
 - It stops in silence at a member of nothing, as bgzip writes one at the end, and where a member's end lies across a multiple of
-  256 KiB. The first is cut off; for the second a first member is put before the data, of one length and, if need be, of another.
+  256 KiB. Members of nothing are taken out; against the other a first member is put before the data, of one length and, if need
+  be, of another.
 """
 import gzip
 
@@ -18,8 +19,8 @@ MAGIC = b"\x1f\x8b"
 MARK = b"all members were whole"
 LAST = gzip.compress(MARK, mtime=0)
 ENDING_ZEROS = 9        # of a member, at most: an end of its data that is 0, checksum and length of nothing
-EMPTY = bytes.fromhex("1f8b08040000000000ff0600424302001b000300") + bytes(8)        # by bgzip
-EMPTY_PLAIN = bytes.fromhex("1f8b0800"), bytes.fromhex("0300") + bytes(8)           # by others; 6 bytes lie between
+# A member of nothing, \C being any byte: header with or without bgzip's field, no data in one of two ways, checksum and length.
+EMPTY = r"\x1f\C\x08(?:\x00\C{6}|\x04\C{6}\x06\x00BC\x02\x00\x1b\x00)(?:\x03\x00|\x01\x00\x00\C\C)\x00{8}"
 
 Tensor = tf.Tensor
 
@@ -54,7 +55,7 @@ def _gunzip(content: Tensor, name: str, limit: int) -> Tensor:
     stated = _stated(content, length)
     content = checked(content, stated <= limit, f"{name}: gzip data that unpack to", stated, f"bytes, but {limit} are taken; "
                       "send a smaller scan, or the whole file where this one is cut off")
-    whole, unpacked = _tried(content, limit)
+    whole, unpacked = _tried(tf.strings.regex_replace(content, EMPTY, ""), limit)
     return checked(unpacked, whole, f"{name}: corrupt or truncated gzip data; send the whole file")
 
 
@@ -74,8 +75,7 @@ def _tried(content: Tensor, limit: int) -> tuple[Tensor, Tensor]:
     count = tf.size(ends)
 
     def one(i: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        members = _without_empty(tf.strings.substr(content, 0, ends[i % count]))
-        return i + 1, *_members(tf.gather(FIRSTS, i // count), members)
+        return i + 1, *_members(tf.gather(FIRSTS, i // count), tf.strings.substr(content, 0, ends[i % count]))
 
     start = (tf.constant(0), tf.constant(False), tf.constant(b""))
     return tf.while_loop(lambda i, whole, _: ~whole & (i < count * len(FIRSTS)), one, start, parallel_iterations=1)[1:]
@@ -90,18 +90,6 @@ def _without_zeros(content: Tensor) -> Tensor:
 
     end = up_to(tf.maximum(tf.strings.length(content) - ENDING_ZEROS - 1, 0))
     return tf.cond(end > 0, lambda: end, lambda: up_to(0))
-
-
-def _without_empty(content: Tensor) -> Tensor:
-    """Without a member of nothing at the end."""
-    def last(count: int) -> Tensor:
-        return tf.strings.substr(content, tf.maximum(length - count, 0), count)
-
-    length, (begin, end) = tf.strings.length(content), EMPTY_PLAIN
-    plain = len(begin) + 6 + len(end)
-    is_plain = (tf.strings.substr(last(plain), 0, len(begin)) == begin) & (last(len(end)) == end)
-    cut = tf.where(last(len(EMPTY)) == EMPTY, len(EMPTY), tf.where(is_plain, plain, 0))
-    return tf.strings.substr(content, 0, length - cut)
 
 
 def _members(first: Tensor, content: Tensor) -> tuple[Tensor, Tensor]:

@@ -157,8 +157,8 @@ def _checked(kind: type[nib.Nifti1Header], content: bytes) -> tuple[nib.Nifti1He
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             header = kind.from_fileobj(io.BytesIO(content[:offset]), check=False)       # no extension reaches into the voxels
-        header.check_fix(heard.logger)
-        header.get_best_affine(), header.get_slope_inter()
+            header.check_fix(heard.logger)
+            header.get_best_affine(), header.get_slope_inter()
     except Exception as error:      # as above
         raise InputError(f"the NIfTI header is damaged ({first_line(error)}); replace the file") from None
     return header, tuple(heard.messages)

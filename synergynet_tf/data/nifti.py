@@ -156,7 +156,7 @@ def write_like(path: str | Path, array: np.ndarray, like: Volume, dtype: np.dtyp
     stored = apply_orientation(cast, ornt_transform(CANONICAL, like.orientation)).reshape(like.file_shape)
     header = like.header.copy()
     header.set_data_dtype(dtype)
-    header["cal_min"] = header["cal_max"] = 0
+    header["cal_min"] = header["cal_max"] = header["vox_offset"] = 0        # nibabel finds the offset, and has remarks on others
     kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
     content = kind(stored, None, header).to_bytes()      # no affine given: the header's sform and qform stay as they are
     replace_file(path, gzip.compress(content, COMPRESSION, mtime=0) if path.name.endswith(".gz") else content)
@@ -167,8 +167,8 @@ def _affine(header: nib.Nifti1Header) -> tuple[np.ndarray, list[Note]]:
 
     Raises InputError where it is no grid, or a skewed one.
     """
-    affine = np.array(header.get_best_affine(), dtype=np.float64)
     with np.errstate(over="ignore", invalid="ignore"):      # of a damaged header: then it is no grid
+        affine = np.array(header.get_best_affine(), dtype=np.float64)
         sides = np.linalg.norm(affine[:3, :3], axis=0)
         volume = abs(np.linalg.det(affine[:3, :3] / np.where(sides > 0, sides, 1)))      # of the axes' directions
     if not np.isfinite([*affine.flat, *sides]).all() or volume <= 1e-6:

@@ -153,6 +153,9 @@ HEADERS = {
     "scl_slope inf": (changed(112, "<f", np.inf), "scaled by inf"),
     "scl_inter NaN": (changed(112, "<2f", 2, np.nan), "invalid intercept"),
     "scl_slope huge": (changed(112, "<f", 3e38), "NaN or Inf"),
+    "scl_inter nearly 0": (changed(112, "<2f", 2, 1e-40), "scaled by 2 and shifted by 1"),
+    "16 axes": (changed(40, ">h", 16, data=nib.Nifti1Image(
+        np.arange(210, dtype=">i2").reshape(SHAPE), np.eye(4), nib.Nifti1Header(endianness=">")).to_bytes()), "16 axes"),
     "no axes": (changed(40, "<h", 0), "axes"),
     "a side of 0": (changed(42, "<h", 0), "no voxels"),
     "a negative side": (changed(44, "<h", -6), "no voxels"),
@@ -163,6 +166,7 @@ HEADERS = {
     "an impossible quaternion": (changed(252, "<2h3f", 1, 0, 3, 3, 3), "header is damaged"),
     "NaN in the affine": (changed(280, "<f", np.nan), "no grid"),
     "an extension that ends nowhere": (changed(352, "<i", 2 ** 30, data=content(extensions=[EXTENSION])), "extension"),
+    "an extension that ends among the voxels": (changed(352, "<i", 128, data=content(extensions=[EXTENSION])), "extension"),
     "an extension of negative size": (changed(352, "<i", -16, data=content(extensions=[EXTENSION])), "damaged"),
 }
 
@@ -205,6 +209,17 @@ def test_what_nibabel_mends_is_said_of_the_file(tmp_path, caplog, capfd):
     assert nifti.read(path, finite=False).notes[0].text.startswith("the header is damaged: qform_code 77")
     nifti.read(path)
     assert f"{path}: the header is damaged: qform_code 77" in caplog.text
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_odd_offset_is_said_once(tmp_path, caplog, capfd):
+    data, path = bytearray(content()), tmp_path / "scan.nii"
+    data[352:352] = bytes(33)
+    path.write_bytes(changed(108, "<f", 385, data=data))
+    volume = nifti.read(path)
+    nifti.write_like(tmp_path / "mask.nii", volume.array > 0, volume, np.uint8)
+    assert "offset (=385)" in volume.notes[0].text
+    assert [record.name for record in caplog.records] == ["synergynet_tf.data.nifti"]
     assert capfd.readouterr() == ("", "")
 
 

@@ -40,6 +40,7 @@ def empty_block() -> bytes:
     gzip.compress(WORDS), gzip.compress(b""), gzip.compress(WORDS) + gzip.compress(b"more") + gzip.compress(WORDS),
     gzip.compress(WORDS, 0), gzip.compress(WORDS) + bytes(1), gzip.compress(WORDS) + bytes(512),
     gzip.compress(WORDS[:5]) + bytes(7), gzip.compress(WORDS) + empty_block(), gzip.compress(WORDS) + empty_block() + bytes(100),
+    gzip.compress(b"") + gzip.compress(WORDS) + gzip.compress(b"", 0) + gzip.compress(WORDS) + empty_block() + bytes(9),
     gzip.compress(bytes(256 ** 2)) + bytes(3),
     gzip.compress(NOISE.randbytes(5000)) + gzip.compress(NOISE.randbytes(300)) + bytes(30)])
 def test_whole_data(content):
@@ -59,7 +60,7 @@ def test_data_that_are_not_whole(content):
 
 @st.composite
 def data(draw) -> bytes:
-    members = [gzip.compress(WORDS[:draw(st.integers(1, 300))], draw(st.sampled_from([0, 6])), mtime=0)
+    members = [gzip.compress(WORDS[:draw(st.integers(0, 300))], draw(st.sampled_from([0, 6])), mtime=0)
                for _ in range(draw(st.integers(1, 3)))]
     content = bytearray(b"".join(members))
     for place, bit in draw(st.lists(st.tuples(st.integers(0, 10 ** 6), st.integers(0, 7)), max_size=1)):

@@ -4,10 +4,6 @@ import gzip
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
-from synergynet_tf.errors import InputError
 
 FORMS = {
     "int16.nii": {}, "int16.nii.gz": {}, "uint8.nii.gz": {"dtype": "<u1"}, "float32.nii": {"dtype": "<f4"},
@@ -79,39 +75,3 @@ def test_a_gzip_bomb_is_not_unpacked(toy_signatures):
     signatures, _, _ = toy_signatures
     with pytest.raises(tf.errors.InvalidArgumentError, match="unpack to 200000000 bytes"):
         send(signatures, gzip.compress(bytes(200_000_000), 1))
-
-
-@st.composite
-def corruptions(draw) -> tuple[bool, list[tuple[int, int]], int | None, bytes | None]:
-    """Whether gzipped; bits of the header to flip; where to cut; dimensions to write."""
-    flips = draw(st.lists(st.tuples(st.integers(0, 351), st.integers(0, 7)), max_size=4))
-    cut = draw(st.none() | st.integers(0, 61_000))
-    sides = draw(st.none() | st.lists(st.integers(-(2 ** 15), 2 ** 15 - 1), min_size=8, max_size=8))
-    return draw(st.booleans()), flips, cut, None if sides is None else np.array(sides, "<i2").tobytes()
-
-
-@pytest.mark.slow
-@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(corruption=corruptions())
-def test_corrupt_files(toy_signatures, predict, make_file, tmp_path, corruption):
-    signatures = toy_signatures[0]
-    packed, flips, cut, sides = corruption
-    content = bytearray(make_file("sound.nii", extension=b"an extension").read_bytes())
-    for place, bit in flips:
-        content[place] ^= 1 << bit
-    if sides is not None:
-        content[40:56] = sides
-    content = gzip.compress(bytes(content)) if packed else bytes(content)
-    content = content[:cut]
-    path = tmp_path / ("scan.nii.gz" if packed else "scan.nii")
-    path.write_bytes(content)
-    try:
-        have = send(signatures, content)
-    except tf.errors.InvalidArgumentError as error:
-        assert "assertion failed: [flair" in error.message
-        return
-    try:
-        mask, _ = predict(path)
-    except InputError as error:
-        raise AssertionError(f"predict refuses what was segmented: {error}") from None
-    assert have["mask_bytes"][0] == mask
