@@ -17,7 +17,7 @@ from synergynet_tf.data.layouts.sources import sources
 from synergynet_tf.errors import InputError, command, of_case, print_error, printable
 from synergynet_tf.files import claim, replace_file
 from synergynet_tf.pairs import Pair, find_pairs
-from synergynet_tf.processes import cores, pool
+from synergynet_tf.processes import cores, each
 
 if TYPE_CHECKING:
     from synergynet_tf.metrics.lesion import LesionRule
@@ -125,9 +125,8 @@ def _outcomes(pairs: Sequence[Pair], rule: "LesionRule | None",
     if workers == 1:
         yield from zip(pairs, _with_progress(map(score, pairs), len(pairs)))
         return
-    with pool(workers, "scoring") as executor:
-        futures = [executor.submit(score, pair) for pair in pairs]
-        yield from zip(pairs, _with_progress((future.result() for future in futures), len(pairs)))
+    for pair, done in _with_progress(each(score, pairs, workers, "scoring"), len(pairs)):
+        yield pair, of_case(pair.case, done) if isinstance(done, InputError) else done
 
 
 def _try_pair(pair: Pair, rule: "LesionRule | None") -> "CaseScores | InputError":

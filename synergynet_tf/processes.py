@@ -5,16 +5,24 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, parent_process
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.process import BaseProcess
+from typing import TypeVar
 
 from synergynet_tf.errors import InputError
 
 PR_SET_PDEATHSIG = 1        # of Linux's prctl: the signal that a process gets when its parent ends
+
+
+T, R = TypeVar("T"), TypeVar("R")
+
+
+class Ended(InputError):
+    """A process was ended from outside."""
 
 
 def cores() -> int:
@@ -40,21 +48,54 @@ def pool(workers: int, doing: str, begin: Callable[[], None] | None = None) -> I
         begin: what each calls first.
 
     Raises:
-        InputError: a process was ended from outside.
+        Ended: a process was ended from outside.
     """
     with _deaf():       # so is multiprocessing's own helper, which begins here
         executor = ProcessPoolExecutor(workers, Children(), begin)
     try:
         yield executor
     except BrokenProcessPool:
-        raise InputError(f"one of {workers} {doing} processes was ended from outside, for want of memory as a rule: "
-                         "use fewer --workers") from None
+        many = f"one of {workers} {doing} processes" if workers > 1 else f"the {doing} process"
+        raise Ended(f"{many} was ended from outside, for want of memory as a rule: use fewer --workers, or end other "
+                    "programs") from None
     except (KeyboardInterrupt, SystemExit, GeneratorExit):      # what runs could take minutes
         for child in active_children():
             child.kill()
         raise
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def each(call: Callable[[T], R], items: Sequence[T], workers: int, doing: str) -> Iterator[tuple[T, R | InputError]]:
+    """Every item, in their order, with what `call` makes of it in one of several processes.
+
+    A process that is ended from outside, as a system short of memory does, takes the others with it: what they were at is done
+    again, alone, and an item whose process is ended twice comes with an InputError. The rest goes on.
+
+    Args:
+        call, items: can be pickled.
+        doing: as for `pool`.
+    """
+    left = list(items)
+    while left:
+        try:
+            with pool(workers, doing) as executor:
+                jobs = [executor.submit(call, item) for item in left]
+                for job in jobs:
+                    done = job.result()
+                    yield left.pop(0), done
+        except Ended:
+            for item in left[:workers]:
+                yield item, _alone(call, item, doing)
+            del left[:workers]
+
+
+def _alone(call: Callable[[T], R], item: T, doing: str) -> R | InputError:
+    try:
+        with pool(1, doing) as executor:
+            return executor.submit(call, item).result()
+    except Ended as error:
+        return InputError(str(error))
 
 
 @contextlib.contextmanager

@@ -1,6 +1,9 @@
-"""Freed memory goes back to the system; whose peak is measured."""
+"""What is shared among processes is done though one of them is killed; freed memory goes back; whose peak is measured."""
+import functools
+import os
 import pathlib
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -9,7 +12,8 @@ import numpy as np
 import pytest
 
 from benchmarks.worker import memory
-from synergynet_tf.processes import giving_back, peak_memory
+from synergynet_tf.errors import InputError
+from synergynet_tf.processes import each, giving_back, peak_memory
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -45,3 +49,19 @@ def test_the_peak_is_of_the_process_itself_and_not_of_the_one_that_started_it():
     code = "import numpy as np; from synergynet_tf.processes import peak_memory; np.ones(2 ** 24); print(peak_memory())"
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
     assert 2 ** 27 < int(shown.stdout) < held.nbytes < peak_memory()
+
+
+def square(item: int, once: pathlib.Path, always: int) -> int:
+    """Killed at 2 the first time, at `always` each time."""
+    if item == always or (item == 2 and not once.exists()):
+        once.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item ** 2
+
+
+def test_a_killed_process_costs_its_own_item_at_most(tmp_path):
+    found = list(each(functools.partial(square, once=tmp_path / "once", always=5), range(9), 2, "counting"))
+    assert [item for item, _ in found] == list(range(9))
+    (error,) = [done for _, done in found if isinstance(done, InputError)]
+    assert "the counting process was ended from outside" in str(error)
+    assert [done for _, done in found if done is not error] == [i ** 2 for i in range(9) if i != 5]

@@ -9,6 +9,7 @@ The key is a digest of the files' bytes and of every setting that shapes the arr
 old. A folder appears by a rename when it is complete and on the disk; what an interrupted run leaves has another name and is
 swept up later. Each process checks a folder once, and what is damaged is prepared anew.
 """
+import contextlib
 import errno
 import functools
 import hashlib
@@ -19,7 +20,7 @@ import math
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.preprocess import load_case
 from synergynet_tf.errors import InputError, of_case, reason
 from synergynet_tf.files import sweep, temporary
-from synergynet_tf.processes import cores, pool
+from synergynet_tf.processes import cores, each
 from synergynet_tf.sealed import read_sealed, sealed
 
 log = logging.getLogger(__name__)
@@ -89,19 +90,17 @@ def build_cache(cases: Sequence[Case], config: Config, workers: int | None = Non
         on_case: called with each case when it is ready, in their order.
 
     Raises:
-        InputError: a case cannot be used (the first in their order is named), the cache cannot be written, or a worker died.
+        InputError: a case cannot be used (the first in their order is named), or the cache cannot be written.
     """
     root = cache_root(config)
     folders = _folders(cases, config, root)
     missing = [i for i, case in enumerate(cases) if not _is_ready(case, folders[i], config)]
     if workers is None:
         workers = min(cores(), len(missing)) if len(missing) >= MANY_CASES else 1
-    build = functools.partial(_build_or_name, config=config)
-    if workers <= 1:
-        return _collect(cases, folders, config, {i: functools.partial(build, cases[i], folders[i]) for i in missing}, on_case)
-    with pool(workers, "preparing") as executor:
-        jobs = {i: executor.submit(build, cases[i], folders[i]).result for i in missing}
-        return _collect(cases, folders, config, jobs, on_case)
+    build, jobs = functools.partial(_try_build, config=config), [(cases[i], folders[i]) for i in missing]
+    built = each(build, jobs, workers, "preparing") if workers > 1 else ((job, build(job)) for job in jobs)
+    with contextlib.closing(built):
+        return _collect(cases, folders, config, dict.fromkeys(missing, built), on_case)
 
 
 def cache_root(config: Config) -> Path:
@@ -111,12 +110,12 @@ def cache_root(config: Config) -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "synergynet_tf"
 
 
-def _collect(cases: Sequence[Case], folders: Sequence[Path], config: Config, jobs: dict[int, Callable[[], None]],
+def _collect(cases: Sequence[Case], folders: Sequence[Path], config: Config, built: Mapping[int, Iterator],
              on_case: Callable[[CachedCase], None] | None) -> list[CachedCase]:
     ready = []
     for i, case in enumerate(cases):
-        if i in jobs:
-            jobs[i]()
+        if i in built and (error := next(built[i])[1]):
+            raise of_case(case.name, error)
         cached = _open(case, folders[i], config)
         if cached is None:
             raise InputError(f"{folders[i]}: was removed while it was in use; run the command again")
@@ -171,12 +170,14 @@ def _require_sound(path: Path, files: dict[str, tuple[int, int]]) -> None:
     _sound.add(state)
 
 
-def _build_or_name(case: Case, folder: Path, config: Config) -> None:
-    """As `_build`; whatever fails is an InputError that names the case."""
+def _try_build(job: tuple[Case, Path], config: Config) -> InputError | None:
+    """`_build`, and what fails of it, whatever it is: an error that names the case."""
+    case, folder = job
     try:
         _build(case, folder, config)
     except Exception as error:
-        raise of_case(case.name, error) from None
+        return of_case(case.name, error)
+    return None
 
 
 def _build(case: Case, folder: Path, config: Config) -> None:

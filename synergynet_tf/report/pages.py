@@ -24,7 +24,7 @@ LESION = {"label": int, "volume_mm3": float, "mean_probability": float, "detecti
           "global_alone": bool, "local_alone": bool, "inside_mm": tuple[float, float, float]}
 NETWORK = {"run": str, "weights": str, "sha256": str}
 LESION_FILE = {"count": int, "volume_ml": float, "connectivity": Literal[6, 18, 26], "threshold": float, "gamma": float,
-               "coverage": str, "lesions": list[LESION]}
+               "coverage": str, "notes": list[str], "lesions": list[LESION]}
 MOST_FALSE = 200                # false lesions of each system in a table: a page of thousands helps nobody
 
 
@@ -96,10 +96,11 @@ def prediction_pages(cases: Sequence[Case], folder: Path) -> Iterator[Page]:
             layers.insert(0, Layer("reference", reference.array, REFERENCE))
             kinds.append(MISSED)
             facts.insert(2, ("DSC with the reference", f"{dice(reference.array, mask.array):.3f}"))
+        caption = " ".join([*about["notes"], f"Lesions are {about['connectivity']}-connected. Found by: the branch that alone is "
+                            "above the threshold somewhere in the lesion."])
         yield Page(case.name, case.name, facts, [Scan(case.name, "FLAIR", flair, layers)],
-                   ("Lesion", "mm³", "Mean probability", "Box score", "Found by"), rows,
-                   f"Lesions are {about['connectivity']}-connected. Found by: the branch that alone is above the threshold "
-                   "somewhere in the lesion.", kinds, "Scans", (about["count"], about["volume_ml"]))
+                   ("Lesion", "mm³", "Mean probability", "Box score", "Found by"), rows, caption, kinds, "Scans",
+                   (about["count"], about["volume_ml"]))
 
 
 def lesion_file(folder: Path, case: Case) -> dict:

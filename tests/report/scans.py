@@ -52,7 +52,8 @@ def write_prediction(folder: pathlib.Path, name: str, array: np.ndarray, affine:
     write(folder / f"{name}_mask.nii.gz", array, affine)
     rows = lesion_table(array, Evidence(0.75 * array, 0.9 * array, array, ~array), affine, 18)
     about = {"case": name, "count": len(rows), "volume_ml": array.sum() * 0.002, "connectivity": 18, "threshold": 0.5,
-             "gamma": 0.3, "coverage": "whole", "checkpoint": CHECKPOINT, "lesions": rows}
+             "gamma": 0.3, "coverage": "whole", "checkpoint": CHECKPOINT, "notes": ["flair: 3 voxels were clipped"],
+             "lesions": rows}
     (folder / f"{name}_lesions.json").write_text(json.dumps(about))
 
 

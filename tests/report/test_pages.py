@@ -68,6 +68,7 @@ def test_lesions_of_a_segmented_scan(tmp_path):
     assert [row.cells for row in found["P_1"].rows] == [(1, 36.0, 0.75, 0.9, "local branch"), (2, 4.0, 0.75, 0.9, "local branch")]
     assert mask(A)[voxel(found["P_1"].rows[0].mm)]
     assert ("Threshold", "0.5") in found["P_1"].facts
+    assert "flair: 3 voxels were clipped" in found["P_1"].note
 
 
 def test_what_a_scan_s_reference_adds(tmp_path):

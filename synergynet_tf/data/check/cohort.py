@@ -13,7 +13,7 @@ from synergynet_tf.data.check.problem import ERROR, SECOND, WARNING, CaseCheck, 
 from synergynet_tf.data.identity import members
 from synergynet_tf.data.layouts import LESIONS, Case
 from synergynet_tf.errors import InputError, of_case
-from synergynet_tf.processes import cores, pool
+from synergynet_tf.processes import cores, each
 
 NAMED = 8       # cases in a row about all of them
 
@@ -63,17 +63,14 @@ def check_cases(cases: Sequence[Case], config: Config, workers: int | None = Non
     Args:
         workers: processes; none: one a core, or this one alone for fewer than `MANY_CASES` cases.
         on_case: called after each case.
-
-    Raises:
-        InputError: a worker died.
     """
     check = functools.partial(_check, config=config)
     if workers is None:
         workers = min(cores(), len(cases)) if len(cases) >= MANY_CASES else 1
     if workers <= 1:
         return [_counted(check(case), on_case) for case in cases]
-    with pool(workers, "checking") as executor:
-        return [_counted(checked, on_case) for checked in executor.map(check, cases)]
+    done = each(check, cases, workers, "checking")
+    return [_counted(_failed(case, config, found) if isinstance(found, InputError) else found, on_case) for case, found in done]
 
 
 def _check(case: Case, config: Config) -> CaseCheck:
@@ -81,7 +78,11 @@ def _check(case: Case, config: Config) -> CaseCheck:
     try:
         return check_case(case, config)
     except Exception as error:
-        return CaseCheck(case, tuple(_noted(case, config, "file", str(of_case(case.name, error)))), {}, None, None, None, None)
+        return _failed(case, config, error)
+
+
+def _failed(case: Case, config: Config, error: Exception) -> CaseCheck:
+    return CaseCheck(case, tuple(_noted(case, config, "file", str(of_case(case.name, error)))), {}, None, None, None, None)
 
 
 def summarise(cohort: Cohort, checks: Sequence[CaseCheck]) -> list[Problem]:

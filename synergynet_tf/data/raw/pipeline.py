@@ -5,10 +5,10 @@ tools' versions; a run that was killed goes on where it was, and an unchanged ca
 """
 import csv
 import dataclasses
+import functools
 import io
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import as_completed
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from synergynet_tf.data.raw.store import Arrays, StepStore, key_of
 from synergynet_tf.errors import InputError, of_case
 from synergynet_tf.files import claim, digest, make_own, replace_file
 from synergynet_tf.names import require_name
-from synergynet_tf.processes import cores, pool
+from synergynet_tf.processes import cores, each
 from synergynet_tf.stored import Stored
 
 REVISION = 1                # of the steps' methods: raise it when one changes, so that kept results are not taken for new ones
@@ -36,17 +36,13 @@ MATRIX = {"matrix": Stored("f", (4, 4))}
 
 def prepare_cases(cases: Sequence[Case], out: Path, config: RawConfig,
                   workers: int = 1) -> Iterator[tuple[Case, Record | InputError]]:
-    """Prepare cases in `out`/<case>/, in parallel; yields each when it is done, with its record or the error that stopped it.
-
-    Raises InputError when a worker was ended from outside.
-    """
-    threads = max(1, cores() // workers)
+    """Prepare cases in `out`/<case>/, in parallel; yields each, in their order, with its record or the error that stopped it."""
+    prepare = functools.partial(_try, out=out, config=config, threads=max(1, cores() // workers))
     if workers <= 1:
-        yield from ((case, _try(case, out / case.name, config, threads)) for case in cases)
+        yield from ((case, prepare(case)) for case in cases)
         return
-    with pool(workers, "preparing") as executor:
-        jobs = {executor.submit(_try, case, out / case.name, config, threads): case for case in cases}
-        yield from ((jobs[job], job.result()) for job in as_completed(jobs))
+    for case, done in each(prepare, cases, workers, "preparing"):
+        yield case, done if isinstance(done, Record) else of_case(case.name, done)
 
 
 def prepare_case(case: Case, folder: Path, config: RawConfig) -> Record:
@@ -187,11 +183,11 @@ class _Run:
         return key, arrays
 
 
-def _try(case: Case, folder: Path, config: RawConfig, threads: int) -> Record | InputError:
+def _try(case: Case, out: Path, config: RawConfig, threads: int) -> Record | InputError:
     """A case's record, or its error: one case does not stop the others."""
     tools.use_threads(threads)
     try:
-        return prepare_case(case, folder, config)
+        return prepare_case(case, out / case.name, config)
     except Exception as error:      # whatever it is: the others are still to be prepared
         return of_case(case.name, error)
 
