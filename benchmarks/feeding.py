@@ -18,10 +18,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import worker
-from synergynet_tf import cli
-from synergynet_tf.config import Config, PhantomConfig
+from synergynet_tf.config import Config, PhantomConfig, command_line
 from synergynet_tf.errors import command
-from synergynet_tf.startup import import_tensorflow
+from synergynet_tf.runtime.startup import import_tensorflow
 
 EVERY = 25      # visits between two looks at the memory
 
@@ -30,7 +29,7 @@ EVERY = 25      # visits between two looks at the memory
 def main(argv: list[str] | None = None) -> None:
     """Entry point: both figures, or with --measure one of them as JSON."""
     arguments = sys.argv[1:] if argv is None else list(argv)
-    config, own = cli.parse(arguments, __doc__, _add_arguments)
+    config, own = command_line.parse(arguments, __doc__, _add_arguments)
     if own.measure:
         print(json.dumps({"memory": memory, "waiting": waiting}[own.measure](config, own)))
         return

@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import gpu, ours, scenes, stablehlo
-from synergynet_tf import cli
-from synergynet_tf.config import Config
-from synergynet_tf.startup import import_tensorflow
+from synergynet_tf.config import Config, command_line
+from synergynet_tf.runtime.startup import import_tensorflow
 
 STILL = 1e-9            # a learning rate at which the network stays as it is, and every step is the same work
 PRECISIONS = ("float32", "bfloat16")
@@ -27,7 +26,7 @@ def main() -> None:
     own = _arguments()
     own.folder.mkdir(parents=True, exist_ok=True)
     import_tensorflow()
-    config = cli.with_preset(Config(), "paper")
+    config = command_line.with_preset(Config(), "paper")
     config = replace(config, train=replace(config.train, learning_rate=STILL))
     (own.folder / "config.json").write_text(json.dumps(config.asdict()))
     for name in gpu.SYSTEMS:

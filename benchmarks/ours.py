@@ -13,9 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import ops, scenes, worker
-from synergynet_tf import cli
-from synergynet_tf.config import Config
-from synergynet_tf.startup import import_tensorflow
+from synergynet_tf.config import Config, command_line
+from synergynet_tf.runtime.startup import import_tensorflow
 
 CHECKED = (32, 48, 40)      # voxels, of the image that the twins are compared on
 
@@ -28,7 +27,7 @@ def main() -> None:
     worker.pin(*own.cores)
     import_tensorflow()
     before = worker.memory("VmRSS")
-    config = cli.with_preset(Config(), "paper")
+    config = command_line.with_preset(Config(), "paper")
     config = replace(config, train=replace(config.train, batch=own.batch))
     if own.side == "export":
         export(config, own.folder)
@@ -97,7 +96,7 @@ def batch_of(config: Config, own: argparse.Namespace) -> object:
     """A batch for a training step: `own.batch` patches of `own.size` with `own.lesions` each."""
     import tensorflow as tf
 
-    from synergynet_tf.data.augment import annotate
+    from synergynet_tf.data.transforms import annotate
     from synergynet_tf.structures import Batch
 
     size, slots = tuple(own.size), config.lesions.max_lesions

@@ -14,7 +14,7 @@ from synergynet_tf.config import PhantomConfig
 from synergynet_tf.data.phantom import generate_cohort
 from synergynet_tf.data.phantom.atlas import anatomy_files
 from synergynet_tf.errors import command
-from synergynet_tf.files import replace_file
+from synergynet_tf.storage.files import replace_file
 
 HELD_OUT = 4        # label maps that only test patients have
 COLUMNS = ("patient", "session", "flair", "t2", "lesions", "split")

@@ -16,11 +16,10 @@ import numpy as np
 
 from benchmarks import worker
 from benchmarks.turns import Cost, Side, take_turns
-from synergynet_tf import cli
-from synergynet_tf.augmentation import AugmentConfig
-from synergynet_tf.config import Config, PhantomConfig
+from synergynet_tf.config import Config, PhantomConfig, command_line
+from synergynet_tf.config.augment import AugmentConfig
 from synergynet_tf.errors import command
-from synergynet_tf.startup import import_tensorflow
+from synergynet_tf.runtime.startup import import_tensorflow
 
 OURS = "ours"
 PEERS = ("monai-smooth", "monai-elastic", "torchio")
@@ -33,7 +32,7 @@ EPOCH = 1000        # patches of ours: more than are asked for, since the graph 
 def main(argv: list[str] | None = None) -> None:
     """Entry point: the table, or with --serve our side."""
     arguments = sys.argv[1:] if argv is None else list(argv)
-    config, own = cli.parse(arguments, __doc__, _add_arguments)
+    config, own = command_line.parse(arguments, __doc__, _add_arguments)
     if own.serve:
         _serve(config, own.core)
         return
@@ -41,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
         if not config.data.path:
             arguments += ["--data.path", str(_phantoms(Path(folder)))]
         arguments += ["--data.cache", f"{folder}/cache"]
-        config, own = cli.parse(arguments, __doc__, _add_arguments)
+        config, own = command_line.parse(arguments, __doc__, _add_arguments)
         (Path(folder) / "peers").mkdir()
         _export(config, Path(folder) / "peers")
         size = [str(n) for n in config.patch.size]

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from export.saved_model import REFERENCE
 from export.verify import find_version
 from synergynet_tf.errors import command
-from synergynet_tf.processes import peak_memory
-from synergynet_tf.startup import import_tensorflow
+from synergynet_tf.runtime.processes import peak_memory
+from synergynet_tf.runtime.startup import import_tensorflow
 
 KINDS = ("in process", "exported")
 
@@ -66,8 +66,8 @@ def _in_process(given: argparse.Namespace, out: pathlib.Path) -> Callable[[], No
 
     from synergynet_tf.data import nifti
     from synergynet_tf.inference.predictor import Predictor
-    from synergynet_tf.inputs import scan_case
     from synergynet_tf.training.checkpoint import load_run
+    from synergynet_tf.workflows.inputs import scan_case
 
     model, config = load_run(given.run)
     predictor, case = Predictor(model, config), scan_case(given.scan, None, config.data.channels)

@@ -13,10 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from synergynet_tf import cli
-from synergynet_tf.config import Config, PhantomConfig
+from synergynet_tf.config import Config, PhantomConfig, command_line
 from synergynet_tf.errors import command
-from synergynet_tf.processes import giving_back, peak_memory
+from synergynet_tf.runtime.processes import giving_back, peak_memory
 from tuning.process import in_own_process
 
 STAGE_COUNT = 4
@@ -25,7 +24,7 @@ STAGE_COUNT = 4
 @command
 def main(argv: list[str] | None = None) -> None:
     """Entry point; see the module's docstring."""
-    config, own = cli.parse(sys.argv[1:] if argv is None else list(argv), __doc__, _add_arguments)
+    config, own = command_line.parse(sys.argv[1:] if argv is None else list(argv), __doc__, _add_arguments)
     stages = [own.stage] if own.stage else range(1, STAGE_COUNT + 1)
     with tempfile.TemporaryDirectory() as folder:
         path = config.data.path or str(_phantom(Path(folder)))

@@ -9,8 +9,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from synergynet_tf import typed
 from synergynet_tf.errors import InputError
+from synergynet_tf.storage import typed
 
 if TYPE_CHECKING:
     import nibabel as nib

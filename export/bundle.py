@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from synergynet_tf import __version__
-from synergynet_tf.files import replace_file
-from synergynet_tf.stored import read_sums
+from synergynet_tf.storage.files import replace_file
+from synergynet_tf.storage.readers import read_sums
 
 from .settings import Limits
 

@@ -5,7 +5,7 @@ processes. Its ports are open to this machine alone unless an export says otherw
 """
 import pathlib
 
-from synergynet_tf.files import replace_file
+from synergynet_tf.storage.files import replace_file
 
 from .settings import Container
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from synergynet_tf.errors import InputError
-from synergynet_tf.startup import import_tensorflow
+from synergynet_tf.runtime.startup import import_tensorflow
 
 from .address import Address, is_known, is_loopback
 from .answers import Answer, answer_of, malformed, one_line

@@ -55,7 +55,8 @@ def _gunzip(content: Tensor, name: str, limit: int) -> Tensor:
     stated = _stated(content, length)
     content = checked(content, stated <= limit, f"{name}: gzip data that unpack to", stated, f"bytes, but {limit} are taken; "
                       "send a smaller scan, or the whole file where this one is cut off")
-    whole, unpacked = _tried(tf.strings.regex_replace(content, EMPTY, ""), limit)
+    members = tf.strings.regex_replace(content, EMPTY, "")
+    whole, unpacked = tf.cond(_without_zeros(members) > 0, lambda: _tried(members, limit), lambda: (True, b""))
     return checked(unpacked, whole, f"{name}: corrupt or truncated gzip data; send the whole file")
 
 

@@ -10,11 +10,11 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from synergynet_tf import arguments
+from synergynet_tf.config import arguments
 from synergynet_tf.errors import InputError, command
-from synergynet_tf.networks import require_run
-from synergynet_tf.startup import import_tensorflow
-from synergynet_tf.stored import Stored, read_npz
+from synergynet_tf.runtime.startup import import_tensorflow
+from synergynet_tf.storage.readers import Stored, read_npz
+from synergynet_tf.workflows.networks import require_run
 
 from .bundle import SUMS, damaged
 from .container import FILES
@@ -140,8 +140,8 @@ def _answers_to(given: argparse.Namespace) -> Iterator[tuple[pathlib.Path, pathl
     import numpy as np
 
     from synergynet_tf.inference.predictor import Predictor
-    from synergynet_tf.inputs import scan_case
     from synergynet_tf.training.checkpoint import load_run
+    from synergynet_tf.workflows.inputs import scan_case
 
     from . import reference
 

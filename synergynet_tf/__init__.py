@@ -1,4 +1,14 @@
-"""SynergyNet: multiple-sclerosis lesion segmentation in 3D FLAIR brain MRI, in TensorFlow/Keras."""
+"""SynergyNet: multiple-sclerosis lesion segmentation in 3D FLAIR brain MRI, in TensorFlow/Keras.
+
+    import synergynet_tf as sn
+
+    network = sn.load("runs/mine")              # or sn.fit(sn.Config(...), "runs/mine")
+    result = network.segment("flair.nii.gz")    # .mask, .probability, .lesions; result.save("masks")
+    sn.score("lesions.nii.gz", result.mask_image())
+
+What is named here is imported when it is first asked for: this import takes no TensorFlow.
+"""
+import importlib
 import json
 import os
 import platform
@@ -34,3 +44,17 @@ if "keras" not in sys.modules:
     os.environ["KERAS_BACKEND"] = "tensorflow"
     if not all(_fits(os.path.expanduser(folder)) for folder in (os.environ.get("KERAS_HOME", "~/.keras"), "/tmp/.keras")):
         os.environ["KERAS_HOME"] = os.devnull       # a folder without any file: Keras has its own settings then
+
+_LIBRARY = {"Config": "config", "Network": "workflows.library", "Segmented": "workflows.library", "load": "workflows.library",
+            "segment": "workflows.library", "fit": "workflows.library", "score": "workflows.library"}
+__all__ = ["__version__", *_LIBRARY]
+
+
+def __getattr__(name: str) -> object:
+    if name in _LIBRARY:
+        return getattr(importlib.import_module(f"{__name__}.{_LIBRARY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LIBRARY})

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from synergynet_tf import signals
+from synergynet_tf.runtime import signals
 
 # What the system says of files, in words that say what to do.
 REASONS = {

@@ -3,28 +3,23 @@
 The predictions may be any tool's: all that is read is NIfTI.
 """
 import argparse
-import functools
-import json
-import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from synergynet_tf import arguments, progress
+from synergynet_tf.config import arguments
 from synergynet_tf.data.layouts import RATERS
 from synergynet_tf.data.layouts.sources import sources
-from synergynet_tf.errors import InputError, command, of_case, print_error, printable
-from synergynet_tf.files import claim, replace_file
-from synergynet_tf.pairs import Pair, find_pairs
-from synergynet_tf.processes import cores, each
+from synergynet_tf.errors import InputError, command
+from synergynet_tf.runtime.processes import cores
+from synergynet_tf.storage.files import claim
+from synergynet_tf.workflows.pairs import Pair, find_pairs
+from synergynet_tf.workflows.scoring import MANY_CASES, SCORES, score_shared, score_usable, write_scores
 
 if TYPE_CHECKING:
     from synergynet_tf.metrics.lesion import LesionRule
     from synergynet_tf.metrics.scores import CaseScores
-
-SCORES = ("scores.csv", "sizes.csv", "scores.md", "scores.json")
-MANY_CASES = 4      # from here on processes are started: each needs a second or two to begin
 
 
 @command
@@ -53,138 +48,6 @@ def _read(pairs: Sequence[Pair], given: argparse.Namespace) -> list[pathlib.Path
     """What must not be written: the files of the pairs, the manifest, and the references' folder where another is named."""
     files = [path for pair in pairs for path in (pair.reference, pair.reference2, pair.prediction, pair.probability) if path]
     return [*files, *(path for path in sources(given.reference) if given.out or path.is_file())]
-
-
-def score_files(reference: str | os.PathLike, prediction: str | os.PathLike | None,
-                probability: str | os.PathLike | None = None, *, rule: "LesionRule | None" = None, case: str = "",
-                patient: str | None = None, reference2: str | os.PathLike | None = None,
-                combine: str | None = None) -> "CaseScores":
-    """Score one NIfTI mask against another, and a probability map where there is one; without a mask, the map above 1/2.
-
-    Orientations may differ (all are read as RAS+), grids may not. Volumes are in ml by the reference's voxel size. With
-    `reference2`, another rater's mask, the reference is what `combine` makes of the two: their union or intersection.
-    `rule` says what one lesion is (none: the default one), `case` and `patient` are the names that the scores carry.
-
-    Raises:
-        InputError: a file cannot be read, a mask is not binary, grids differ, or a number is not finite.
-    """
-    from synergynet_tf.data import nifti
-    from synergynet_tf.metrics.lesion import LesionRule
-    from synergynet_tf.metrics.scores import score_case
-
-    annotated, predicted = nifti.read_reference(reference, reference2, combine), nifti.read_prediction(prediction, probability)
-    nifti.check_same_grid(annotated, predicted)
-    scores = None
-    if probability is not None:
-        volume = nifti.read(probability)
-        nifti.check_same_grid(annotated, volume)
-        scores = volume.array
-    return score_case(annotated.array, predicted.array, scores, spacing=annotated.spacing, rule=rule or LesionRule(), case=case,
-                      patient=patient)
-
-
-def score_pairs(pairs: Sequence[Pair], rule: "LesionRule | None" = None, workers: int | None = None) -> "list[CaseScores]":
-    """Score the pairs, in their order, in `workers` processes (none: one a core if there are several cases), showing progress.
-
-    Raises:
-        InputError: as `score_files`; the first in the order of the pairs, and what has not begun is not scored.
-    """
-    scores = []
-    for _, score in _outcomes(pairs, rule, workers):
-        if isinstance(score, InputError):
-            raise score
-        scores.append(score)
-    return scores
-
-
-def score_usable(pairs: Sequence[Pair], rule: "LesionRule", workers: int | None = None) -> "list[CaseScores]":
-    """As `score_pairs`, but pairs that cannot be scored are named on stderr and left out.
-
-    Raises:
-        InputError: no pair could be scored.
-    """
-    scores, errors = [], []
-    for _, score in _outcomes(pairs, rule, workers):
-        if isinstance(score, InputError):
-            errors.append(score)
-            if len(pairs) > 1:
-                print_error(str(score))
-        else:
-            scores.append(score)
-    if not scores:
-        raise errors[0] if len(errors) == 1 else InputError(f"none of the {len(pairs)} cases could be scored")
-    return scores
-
-
-def _outcomes(pairs: Sequence[Pair], rule: "LesionRule | None",
-              workers: int | None) -> "Iterator[tuple[Pair, CaseScores | InputError]]":
-    """Each pair, in their order, and its scores or why there are none, behind a bar."""
-    if workers is None:
-        workers = min(cores(), len(pairs)) if len(pairs) >= MANY_CASES else 1
-    score = functools.partial(_try_pair, rule=rule)
-    if workers == 1:
-        yield from zip(pairs, _with_progress(map(score, pairs), len(pairs)))
-        return
-    for pair, done in _with_progress(each(score, pairs, workers, "scoring"), len(pairs)):
-        yield pair, of_case(pair.case, done) if isinstance(done, InputError) else done
-
-
-def _try_pair(pair: Pair, rule: "LesionRule | None") -> "CaseScores | InputError":
-    """A pair's scores, or why there are none, whatever has failed: the others are still to be scored."""
-    try:
-        return _score_pair(pair, rule)
-    except Exception as error:
-        return of_case(pair.case, error)
-
-
-def score_shared(pairs: Sequence[Pair], rule: "LesionRule", workers: int, address: str) -> "Iterator[CaseScores]":
-    """As `score_pairs`, by processes of a Ray cluster. Pairs that cannot be scored are named on stderr and left out.
-
-    Raises:
-        InputError: no cluster answers at `address`, or no pair could be scored.
-    """
-    from synergynet_tf import cluster
-
-    pairs = [pair.absolute() for pair in pairs]
-    with cluster.connected(workers, address), progress.bar("scoring", len(pairs)) as advance:
-        scores = {}
-        for outcome in cluster.share(functools.partial(_make_scorer, rule), pairs, workers):
-            if outcome.error:
-                print(printable(f"{'' if outcome.again else 'error: '}{outcome.item.case}: {outcome.error}"), file=sys.stderr)
-            else:
-                scores[outcome.item.case] = outcome.value
-            if not outcome.again:
-                advance()
-    if not scores:
-        raise InputError(f"none of the {len(pairs)} cases could be scored")
-    return (scores[pair.case] for pair in pairs if pair.case in scores)
-
-
-def _make_scorer(rule: "LesionRule", threads: int) -> "Callable[[Pair], CaseScores]":
-    return functools.partial(_score_pair, rule=rule)
-
-
-def _score_pair(pair: Pair, rule: "LesionRule | None") -> "CaseScores":
-    return score_files(pair.reference, pair.prediction, pair.probability, rule=rule, case=pair.case, patient=pair.patient,
-                       reference2=pair.reference2, combine=pair.combine)
-
-
-def _with_progress(scores: "Iterable[CaseScores]", total: int) -> "Iterable[CaseScores]":
-    """Pass the scores on behind a bar."""
-    with progress.bar("scoring", total) as advance:
-        for score in scores:
-            advance()
-            yield score
-
-
-def write_scores(scores: "list[CaseScores]", rule: "LesionRule", out: pathlib.Path) -> None:
-    """Write scores.csv, sizes.csv, scores.md and scores.json into an existing folder. Raises InputError if they cannot be."""
-    from synergynet_tf.report import tables
-
-    content = json.dumps(tables.as_json(scores, rule), indent=2, allow_nan=False) + "\n"
-    texts = tables.comma_separated(scores, rule), tables.sizes_comma_separated(scores), tables.markdown(scores, rule), content
-    for name, text in zip(SCORES, texts):
-        replace_file(out / name, text.encode("utf-8", "backslashreplace"))
 
 
 def _show(scores: "list[CaseScores]", rule: "LesionRule", out: pathlib.Path) -> None:

@@ -9,26 +9,22 @@
     <out>/report/index.html                     the same for a browser, with a viewer for each case
 """
 import dataclasses
-import json
 import pathlib
 import re
 import sys
-from argparse import Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from synergynet_tf import arguments, cli, locks
-from synergynet_tf.config import Config
+from synergynet_tf.config import arguments, command_line
 from synergynet_tf.errors import InputError, command
-from synergynet_tf.files import claim, make_folder, make_own, replace_file
-from synergynet_tf.fold import TRAINED, Fold, run_system
-from synergynet_tf.names import require_name
-from synergynet_tf.stored import read_json
+from synergynet_tf.storage import locks
+from synergynet_tf.storage.files import make_folder, replace_file
+from synergynet_tf.storage.names import require_name
+from synergynet_tf.workflows.comparing import SYSTEMS, check_external, divide, make_folds, record_of, report
+from synergynet_tf.workflows.fold import TRAINED, run_system
 
 if TYPE_CHECKING:
-    from synergynet_tf.data.layouts import Case
-    from synergynet_tf.data.splits import Split
-    from synergynet_tf.pairs import Pair
+    pass
 
 DESCRIPTION = """Compare systems on one cohort as the paper does: train each, segment the test patients, score, and write
 tables (Markdown, CSV, LaTeX) and figures.
@@ -37,10 +33,6 @@ The systems: unet, mask_rcnn, synergynet; ensemble (of the trained unet and mask
 prediction algorithm in the spirit of LST's: logistic regression on FLAIR and place). Other tools' results join by --predictions.
 Stopped, it goes on where it was when the same command is given again. Without --data.path, phantom patients are made.
 """
-SYSTEMS = ("unet", "mask_rcnn", "ensemble", "synergynet", "lpa")        # in the order of the paper's tables
-BASELINE = "unet"
-FOLDERS = ("scores", "tables", "figures", "report")
-EXAMPLES = (0.1, 0.5, 0.9)      # figure 3 shows the test cases at these places in the order of lesion volume
 
 
 @command
@@ -48,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     """Entry point; see DESCRIPTION."""
     words = [re.sub("^--data(?==|$)", "--data.path", word) for word in (sys.argv[1:] if argv is None else argv)]
     chosen = any(word.split("=")[0] in ("--data.path", "--config", "--preset") for word in words)
-    config, own = cli.parse(words, DESCRIPTION, _add_arguments, preset=None if chosen else "experiment")
+    config, own = command_line.parse(words, DESCRIPTION, _add_arguments, preset=None if chosen else "experiment")
     systems, external = chosen_systems(own.systems), external_systems(own.predictions)
     if own.folds:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, folds=own.folds))
@@ -56,13 +48,14 @@ def main(argv: list[str] | None = None) -> None:
     from rich.console import Console
 
     from synergynet_tf.data.layouts.sources import keep_data_apart
-    from synergynet_tf.train import with_phantoms
+    from synergynet_tf.metrics.lesion import LesionRule
+    from synergynet_tf.workflows.fitting import with_phantoms
 
     console = Console()
     keep_data_apart("--out", out, config, external.values())
     make_folder(out, "--out")
     with locks.held(out, "name another folder with --out"):
-        about = _identity(out, config, own.budget)
+        about = record_of(out, config, own.budget)
         if not config.data.path:
             config = with_phantoms(config, out, console)
         parts = divide(config, out)
@@ -72,7 +65,8 @@ def main(argv: list[str] | None = None) -> None:
         for fold in folds:
             for system in (name for name in (*TRAINED, "lpa", "ensemble") if name in systems):      # the ensemble's parts first
                 run_system(system, fold, own.budget, console)
-        report(folds, systems, external, own, out)
+        rule = LesionRule(config.lesions.connectivity, own.overlap, own.min_lesion)
+        report(folds, systems, external, rule, out)
     console.print(f"{out} holds results.md, tables, figures, scores and report/index.html", markup=False, highlight=False,
                   soft_wrap=True)
 
@@ -101,134 +95,6 @@ def external_systems(predictions: Sequence[str]) -> dict[str, pathlib.Path]:
             raise InputError(f"--predictions is {text!r}, but {folder} is no folder: name the one that holds its masks")
         found[name] = folder
     return found
-
-
-def divide(config: Config, out: pathlib.Path) -> "list[Split]":
-    """Divide the cohort into parts, of each fold; nothing is written. Of an experiment that has begun, see that it is as it was.
-
-    Raises InputError without a test case, or where a patient or a scan is in two parts of a fold, or has joined, left or moved.
-    """
-    from synergynet_tf.data import identity, layouts, splits
-    from synergynet_tf.data.cache import cache_root
-
-    data, digests = config.data, identity.Digests(cache_root(config) / identity.INDEX)
-    found = layouts.discover(data.path, data.layout, data.channels, require_lesions=True, raters=data.raters)
-    if data.folds:
-        parts = splits.folds(found, data.folds, data.split, data.split_seed)
-    else:
-        parts = [splits.split_cases(found, data.split, data.split_seed)]
-    for number, split in enumerate(parts):
-        if not split.test:
-            raise InputError(f"{data.path}: the split leaves no test case; give more patients, or set data.split or --folds")
-        identity.require_apart(split, digests)
-        written = out / f"fold{number}" / "manifest.csv"
-        if _has_begun(out) and written.exists():
-            identity.require_same(out, identity.members(splits.load(written)), identity.members(split))
-    digests.save()
-    return parts
-
-
-def check_external(external: dict[str, pathlib.Path], cases: "Sequence[Case]") -> None:
-    """See that other tools' results of the test cases are there and can be scored: now, and not after the training.
-
-    Raises InputError where one is missing, cannot be read, or is on another grid than its reference.
-    """
-    from synergynet_tf.data import nifti
-    from synergynet_tf.pairs import pairs_of
-
-    for folder in external.values():
-        for pair in pairs_of(cases, folder):
-            reference = nifti.read_reference(pair.reference, pair.reference2, pair.combine)
-            nifti.check_same_grid(reference, nifti.read_prediction(pair.prediction, pair.probability))
-
-
-def make_folds(config: Config, out: pathlib.Path, parts: "Sequence[Split] | None" = None) -> list[Fold]:
-    """Write the manifest of each fold of the cohort, as it was divided, or else as `divide` does."""
-    from synergynet_tf.data import splits
-
-    data, folds = config.data, []
-    for number, split in enumerate(parts or divide(config, out)):
-        folder = out / f"fold{number}"
-        folder.mkdir(parents=True, exist_ok=True)
-        splits.save(split, folder / "manifest.csv")
-        own = dataclasses.replace(data, path=str((folder / "manifest.csv").resolve()), layout="manifest", folds=0, fold=0)
-        folds.append(Fold(folder, split, dataclasses.replace(config, data=own)))
-    return folds
-
-
-def _has_begun(out: pathlib.Path) -> bool:
-    """Whether a network was trained, or anything fitted: before, an experiment may still be begun with other data."""
-    return any(next(out.glob(f"fold*/*/{name}"), None) for name in ("run/last.npz", "lpa.npz"))
-
-
-def find_results(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pathlib.Path]) -> "dict[str, list[Pair]]":
-    """The files that score each system, the test cases of all folds in one order. Raises InputError where one is missing."""
-    from synergynet_tf.pairs import find_pairs
-
-    folders = {name: [fold.folder / name / "predictions" for fold in folds] for name in systems}
-    folders |= {name: [folder] * len(folds) for name, folder in external.items()}
-    return {name: [pair for fold, folder in zip(folds, own) for pair in find_pairs(fold.folder / "manifest.csv", folder, "test")]
-            for name, own in folders.items()}
-
-
-def report(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pathlib.Path], own: Namespace,
-           out: pathlib.Path) -> None:
-    """Score every system and write tables, figures, results.md and the report."""
-    from synergynet_tf.evaluate import score_pairs, write_scores
-    from synergynet_tf.metrics.lesion import LesionRule
-    from synergynet_tf.report import comparison
-    from synergynet_tf.report.experiment import FIGURES, cross_validation, draw, results_page
-    from synergynet_tf.report.html import Front, write_report
-    from synergynet_tf.report.pages import comparison_pages
-
-    rule = LesionRule(folds[0].config.lesions.connectivity, own.overlap, own.min_lesion)
-    pairs = find_results(folds, systems, external)
-    scores = {name: score_pairs(found, rule) for name, found in pairs.items()}
-    for name, cases in scores.items():
-        (out / "scores" / name).mkdir(parents=True, exist_ok=True)
-        write_scores(cases, rule, out / "scores" / name)
-    tables = comparison.comparison_tables(scores, rule, BASELINE)
-    for table in tables:
-        for kind, write in (("md", comparison.markdown), ("csv", comparison.comma_separated), ("tex", comparison.latex)):
-            replace_file(out / "tables" / f"{table.name}.{kind}", write(table).encode())
-    images = {case.name: case.images["flair"] for fold in folds for case in fold.split.test}
-    logs = {name: folds[0].folder / name / "run" / "log.jsonl" for name in systems if name in TRAINED}
-    draw(out / "figures", scores, pairs, images, logs, EXAMPLES)
-    replace_file(out / "results.md", results_page(tables, len(folds)).encode())
-    front = Front("Comparison", f"{', '.join(pairs)} on {len(images)} test cases, {cross_validation(len(folds))}.",
-                  {"Cases": ("Case", "Lesions", "Volume, ml", *(f"DSC, {name}" for name in pairs))}, tables,
-                  [(caption, out / "figures" / f"{name}.png") for name, caption in FIGURES.items()], _networks(folds, systems))
-    write_report(out / "report", front, comparison_pages(pairs, images, rule, scores))
-
-
-def _networks(folds: Sequence[Fold], systems: Sequence[str]) -> list[tuple[str, str]]:
-    """What names the trained networks for good: the SHA-256 of each one's checkpoint."""
-    from synergynet_tf.networks import identity
-
-    return [(f"{name}, {fold.folder.name}", f"SHA-256 {identity(fold.folder / name / 'run', 'best')['sha256']}")
-            for name in systems if name in TRAINED for fold in folds]
-
-
-def _identity(out: pathlib.Path, config: Config, budget: str) -> bytes:
-    """The content of experiment.json. Raises InputError where another experiment lies in the folder."""
-    about, path = {"budget": budget, "config": config.asdict()}, out / "experiment.json"
-    folders = [out / name for name in (*FOLDERS, *(f"fold{number}" for number in range(config.data.folds or 1)))]
-    claim("--out", [path, out / "results.md", *folders])
-    for folder in folders:
-        make_own(folder)
-    content = (json.dumps(about, indent=2) + "\n").encode()
-    if not path.exists():
-        return content
-    before = read_json(path, "record of an experiment", "name another --out", {"budget": str, "config": dict[str, dict]})
-    now = json.loads(content)
-    if before["budget"] != budget:
-        raise InputError(f"{out}: was begun with --budget {before['budget']}, not {budget}; give the same, or another --out")
-    for group, fields in now["config"].items():
-        for name, value in fields.items():
-            was = before["config"].get(group, {}).get(name)
-            if was != value:
-                raise InputError(f"{out}: was begun with {group}.{name} {was}, not {value}; give the same, or another --out")
-    return content
 
 
 def _add_arguments(parser) -> None:

@@ -3,9 +3,10 @@ import argparse
 import pathlib
 import sys
 
-from synergynet_tf import arguments, progress
+from synergynet_tf.config import arguments
 from synergynet_tf.errors import command
-from synergynet_tf.files import keep_apart
+from synergynet_tf.runtime import progress
+from synergynet_tf.storage.files import keep_apart
 
 
 @command

@@ -1,25 +1,21 @@
 """Segment scans: `python -m synergynet_tf.predict --run RUN --out DIR INPUT...`."""
 import argparse
-import functools
 import pathlib
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from synergynet_tf import arguments, networks, progress
-from synergynet_tf.errors import InputError, command, of_case, print_error
-from synergynet_tf.files import claim, make_folder
-from synergynet_tf.startup import import_tensorflow
+from synergynet_tf.config import arguments
+from synergynet_tf.errors import InputError, command, print_error
+from synergynet_tf.runtime.startup import import_tensorflow
+from synergynet_tf.storage.files import claim, make_folder
+from synergynet_tf.workflows import networks
 
 if TYPE_CHECKING:
-    from rich.console import Console
 
     from synergynet_tf.config import Config
     from synergynet_tf.data.layouts import Case
-    from synergynet_tf.inference.predictor import Predictor
-    from synergynet_tf.segmenting import Job
 
 DESCRIPTION = """Segment MS lesions in FLAIR scans (skull-stripped), with a network that `synergynet_tf.train` has trained."""
 EPILOG = """For each case three files are written, on the FLAIR scan's own grid: <case>_mask.nii.gz (0 and 1),
@@ -29,6 +25,7 @@ there is also <case>_mask_native.nii.gz, in the raw FLAIR's own space.
 
 A scan that cannot be used is named on stderr, and the others are still segmented. The exit status is 0 if all
 were segmented, 2 if any was not."""
+
 OUTPUTS = ("_mask.nii.gz", "_probability.nii.gz", "_mask_native.nii.gz", "_lesions.json")       # of a case
 
 
@@ -41,8 +38,8 @@ def main(argv: list[str] | None = None) -> None:
     import_tensorflow()
     from synergynet_tf.inference.budget import GB
     from synergynet_tf.inference.predictor import Predictor
-    from synergynet_tf.inputs import find_cases, split_cases
-    from synergynet_tf.segmenting import Job, unfinished
+    from synergynet_tf.workflows.inputs import find_cases, split_cases
+    from synergynet_tf.workflows.segmenting import Job, segment, segment_shared, unfinished, write_predictions_report
 
     changes = networks.Changes.of(given)
     (model, config), *others = networks.load_networks(given.run, given.weights, changes)
@@ -76,58 +73,13 @@ def main(argv: list[str] | None = None) -> None:
 def claim_outputs(cases: "Sequence[Case]", given: argparse.Namespace) -> None:
     """Raises InputError where a file that is to be written is an input, or lies in one, or is there and not ours."""
     from synergynet_tf.data.layouts.sources import sources
-    from synergynet_tf.inputs import names_result
+    from synergynet_tf.workflows.inputs import names_result
 
     kinds = [*OUTPUTS, *([".png"] if given.picture else [])]
     read = [file for path in given.input if not names_result(path) for file in sources(path)]
     read += [file for run in given.run for file in sources(run / f"{given.weights}.npz", cases)]
     claim("--out", [*(given.out / f"{case.name}{kind}" for case in cases for kind in kinds),
                     *([given.out / "report"] if given.report else [])], read)
-
-
-def segment(cases: "Sequence[Case]", predictor: "Predictor", job: "Job") -> Iterator[tuple[str, InputError]]:
-    """Segment the cases one after the other and write what belongs to each; yields the name and the error of those that fail."""
-    from rich.console import Console
-
-    from synergynet_tf.segmenting import one_ahead, read_case, segment_read
-
-    console = Console()
-    with progress.bar("segmenting", len(cases), console=console) as advance:
-        for case, read in one_ahead([job.seen(case) for case in cases], functools.partial(read_case, predictor)):
-            start = time.monotonic()
-            try:
-                said, *notes = segment_read(job, predictor, read()).split("\n")
-            except Exception as error:      # whatever it is: the others are still to be segmented
-                yield case.name, of_case(case.name, error)
-            else:
-                _say(console, "\n".join([f"{said}  ({time.monotonic() - start:.1f} s)", *notes]))
-            advance()
-
-
-def segment_shared(cases: "Sequence[Case]", job: "Job", workers: int, address: str | None) -> Iterator[tuple[str, InputError]]:
-    """As `segment`, by several processes, on the machines of a Ray cluster where there is one; lines come as cases are done."""
-    import functools
-
-    from rich.console import Console
-
-    from synergynet_tf import cluster
-    from synergynet_tf.segmenting import make_worker
-
-    console, cases = Console(), [job.seen(case).absolute() for case in cases]
-    with cluster.connected(workers, address), progress.bar("segmenting", len(cases), console=console) as advance:
-        for outcome in cluster.share(functools.partial(make_worker, job), cases, workers):
-            if outcome.again:
-                print(f"{outcome.item.name}: {outcome.error}; tried again", file=sys.stderr)
-                continue
-            if outcome.error:
-                yield outcome.item.name, of_case(outcome.item.name, outcome.error)
-            else:
-                _say(console, outcome.value)
-            advance()
-
-
-def _say(console: "Console", line: str) -> None:
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _raters(given: argparse.Namespace, config: "Config") -> str | None:
@@ -137,7 +89,7 @@ def _raters(given: argparse.Namespace, config: "Config") -> str | None:
 
 
 def _check_arguments(given: argparse.Namespace) -> None:
-    from synergynet_tf.inputs import names_scan
+    from synergynet_tf.workflows.inputs import names_scan
 
     if not given.input and not given.split:
         raise InputError("no INPUT is given; name FLAIR files, folders or manifests, or take a split of the run (--split test)")
@@ -160,23 +112,6 @@ def _check_arguments(given: argparse.Namespace) -> None:
 
 def _joined(paths: Sequence[pathlib.Path]) -> str:
     return " ".join(str(path) for path in paths) or "absent"
-
-
-def write_predictions_report(cases: "Sequence[Case]", out: pathlib.Path) -> None:
-    """Write out/report of the segmented cases in `out`: a page a scan, and a page a patient with several."""
-    from synergynet_tf.report.html import Front, write_report
-    from synergynet_tf.report.pages import lesion_file, network_facts, prediction_pages
-    from synergynet_tf.report.timeline import TIMELINE_HEAD, change_table, patients, timeline_pages
-
-    for patient, ordered in patients(cases).items():
-        if ordered.doubt:
-            print(f"{patient}: {ordered.doubt}", file=sys.stderr)
-    changes = change_table(cases, out)
-    front = Front("Segmented scans", f"Lesions found in {len(cases)} FLAIR scan{'' if len(cases) == 1 else 's'}.",
-                  {"Patients": TIMELINE_HEAD, "Scans": ("Scan", "Lesions", "Volume, ml")}, [changes] if changes else [],
-                  about=network_facts(lesion_file(out, cases[0])))
-    write_report(out / "report", front, chain(timeline_pages(cases, out), prediction_pages(cases, out)))
-    print(f"{out / 'report' / 'index.html'} shows them")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,8 +11,10 @@ from tests.cohort import TINY, write_tiny_cohort
 
 ROOT = pathlib.Path(__file__).parents[1]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:       # as a shell's background job has it, and all that it starts
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell's background job, and all that it starts, ignores Ctrl-C; one under nohup the end of its terminal.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -62,10 +64,9 @@ def tiny_config(tiny_cohort, tmp_path):
 @pytest.fixture(scope="session")
 def settings(tiny_cohort, tmp_path_factory) -> pathlib.Path:
     """A YAML file for a run of two steps in each stage, on the tiny cohort."""
-    from synergynet_tf import cli
-    from synergynet_tf.config import Config
+    from synergynet_tf.config import Config, command_line
 
     folder = tmp_path_factory.mktemp("settings")
     config = Config.from_dict(TINY | {"data": {"path": str(tiny_cohort), "cache": str(folder / "cache")}})
-    cli.save(config, folder / "tiny.yaml")
+    command_line.save(config, folder / "tiny.yaml")
     return folder / "tiny.yaml"

@@ -4,7 +4,7 @@ import errno
 import pytest
 
 from synergynet_tf.errors import InputError, command, disk_full, unwritable
-from synergynet_tf.files import make_folder, replace_file
+from synergynet_tf.storage.files import make_folder, replace_file
 
 
 @pytest.mark.parametrize(("code", "words"), [
@@ -20,7 +20,7 @@ def test_each_is_called_by_its_name(code, words, tmp_path, monkeypatch, capsys):
     told = capsys.readouterr().err
     assert words in told and str(tmp_path / "x") in told and told.count("\n") == 1
     with monkeypatch.context() as patched:
-        patched.setattr("synergynet_tf.files.os.replace", fail)
+        patched.setattr("synergynet_tf.storage.files.os.replace", fail)
         with pytest.raises(InputError, match=words):
             replace_file(tmp_path / "x", b"")
     assert not [path for path in tmp_path.iterdir() if path.name != ".synergynet"]

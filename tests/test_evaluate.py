@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from synergynet_tf.data import nifti
-from synergynet_tf.evaluate import main, score_files, score_pairs
+from synergynet_tf.evaluate import main
 from synergynet_tf.metrics.lesion import LesionRule
 from synergynet_tf.metrics.scores import score_case
-from synergynet_tf.pairs import find_pairs
+from synergynet_tf.workflows.pairs import find_pairs
+from synergynet_tf.workflows.scoring import score_files, score_pairs
 
 ROOT = pathlib.Path(__file__).parents[1]
 SHAPE = (12, 10, 8)

@@ -11,8 +11,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from synergynet_tf import cli, evaluate, export_isbi, predict, train
-from synergynet_tf.config import Config
+from synergynet_tf import evaluate, export_isbi, predict, train
+from synergynet_tf.config import Config, command_line
 from synergynet_tf.data import cache, layouts, pipeline
 from synergynet_tf.inference import predictor
 from synergynet_tf.models.synergynet import build_synergynet
@@ -127,7 +127,7 @@ def test_a_reference_without_masks_or_cases_is_refused(tmp_path, capsys):
 @pytest.mark.slow
 def test_the_isbi_challenge_from_its_folders_to_a_submission(config, tmp_path):
     tree, run, out = plant(tmp_path / "cohort", "isbi2015"), tmp_path / "run", tmp_path / "out"
-    cli.save(config, tmp_path / "tiny.yaml")
+    command_line.save(config, tmp_path / "tiny.yaml")
     assert train.main(["--run", str(run), "--config", str(tmp_path / "tiny.yaml"), "--data.path", str(tree / "training"),
                        "--data.raters", "both"]) == 0
     assert [case.name for case in layouts.discover(run / "manifest.csv")] == [

@@ -16,15 +16,17 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from synergynet_tf import cli, experiment, fold, train
-from synergynet_tf.config import Config
+from synergynet_tf import experiment, train
+from synergynet_tf.config import Config, command_line
 from synergynet_tf.data import layouts
 from synergynet_tf.errors import InputError
-from synergynet_tf.experiment import chosen_systems, external_systems, find_results, make_folds
-from synergynet_tf.fold import share_epochs, system_config
+from synergynet_tf.experiment import chosen_systems, external_systems
 from synergynet_tf.inference.predictor import Predictor
 from synergynet_tf.training import checkpoint
 from synergynet_tf.training.history import LOG, read_log
+from synergynet_tf.workflows import fold
+from synergynet_tf.workflows.comparing import find_results, make_folds
+from synergynet_tf.workflows.fold import share_epochs, system_config
 from tests.cohort import TINY, write_tiny_cohort
 from tests.damage import damaged, mangled
 
@@ -60,7 +62,7 @@ def test_epochs_are_shared_by_hand(total, weights, shares):
 @pytest.mark.parametrize("budget, unet, mask_rcnn", [("paper", (30, 30, 40, 100), (30, 30, 40, 100)),
                                                      ("equal", (0, 0, 0, 200), (60, 60, 80, 0))])
 def test_budgets_of_the_paper_s_preset(budget, unet, mask_rcnn):
-    paper, _ = cli.parse(["--preset", "paper"], "test")
+    paper, _ = command_line.parse(["--preset", "paper"], "test")
     assert system_config(paper, "unet", budget).train.epochs == unet
     assert system_config(paper, "mask_rcnn", budget).train.epochs == mask_rcnn
     assert system_config(paper, "synergynet", budget) == paper
@@ -112,7 +114,7 @@ def test_no_test_case_is_refused(tiny_cohort, tmp_path):
 def prepared(tiny_cohort, folder, epochs):
     """Settings in a file; another tool's masks, those of the reference, so that its scores are known; the arguments."""
     values = TINY | {"data": {"path": str(tiny_cohort), "cache": str(folder / "cache")}}
-    cli.save(Config.from_dict(values | {"train": TINY["train"] | {"epochs": epochs}}), folder / "tiny.yaml")
+    command_line.save(Config.from_dict(values | {"train": TINY["train"] | {"epochs": epochs}}), folder / "tiny.yaml")
     (folder / "tool").mkdir()
     for case in layouts.discover(tiny_cohort):
         nib.save(nib.load(case.lesions), folder / "tool" / f"{case.name}.nii.gz")
@@ -260,7 +262,7 @@ def test_resuming_a_finished_baseline_changes_nothing(out):
 
 def test_again_changes_nothing_and_trains_nothing(out, arguments, monkeypatch):
     before = {path: path.read_bytes() for path in out.glob("tables/*")}
-    monkeypatch.setattr("synergynet_tf.train._train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("synergynet_tf.workflows.fitting.train", lambda *_: pytest.fail("trained again"))
     assert experiment.main(arguments) == 0
     assert before == {path: path.read_bytes() for path in out.glob("tables/*")}
 
@@ -329,10 +331,10 @@ def test_results_are_those_of_all_folds_in_one_order(tiny_cohort, tmp_path):
 def test_killed_in_the_middle_and_begun_again_it_ends_with_the_same_tables(tiny_cohort, tmp_path):
     """SIGKILL after an epoch of a training and between two segmentations; beside it one that was left alone."""
     tables = []
-    for name, kills in (("whole", ()), ("killed", ("fold0/unet/run/last.npz", "fold0/mask_rcnn/predictions/*_lesions.json"))):
+    for name, kills in (("whole", ()), ("killed", ("fold0/unet/run/last.npz", "fold0/unet/predictions/*_lesions.json"))):
         (tmp_path / name).mkdir()
-        given = prepared(tiny_cohort, tmp_path / name, [0, 0, 1, 3])
-        command = [sys.executable, "-m", "synergynet_tf.experiment", *given, "--systems", "unet,mask_rcnn,ensemble,lpa",
+        given = prepared(tiny_cohort, tmp_path / name, [0, 0, 0, 3])
+        command = [sys.executable, "-m", "synergynet_tf.experiment", *given, "--systems", "unet,lpa",
                    "--data.split", "[0.4,0.2,0.4]"]
         out = tmp_path / name / "out"
         for sign in kills:
@@ -345,4 +347,4 @@ def test_killed_in_the_middle_and_begun_again_it_ends_with_the_same_tables(tiny_
             assert not (out / "results.md").exists()
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
         tables.append({path.name: path.read_bytes() for path in (out / "tables").iterdir()})
-    assert tables[0] == tables[1] and b"ensemble" in tables[0]["table.csv"]
+    assert tables[0] == tables[1] and b"lpa" in tables[0]["table.csv"]

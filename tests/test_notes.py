@@ -5,8 +5,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from synergynet_tf import prepare, train
+from synergynet_tf import prepare
 from synergynet_tf.config import Config, DataConfig
+from synergynet_tf.workflows import fitting
 from tests.test_predict import call, run, write_scan  # noqa: F401 - run is a fixture
 
 FAULTS = {
@@ -41,7 +42,7 @@ def test_train_and_prepare_say_the_notes_each_time(tiny_cohort, tmp_path, capsys
     config = Config(data=DataConfig(path=str(tiny_cohort), cache=str(tmp_path)))
     cases = layouts.discover(tiny_cohort)[:1]
     for _ in range(2):
-        train.prepared("training", cases, config, Console(width=300))
+        fitting.prepared("training", cases, config, Console(width=300))
         assert f"{cases[0].name}: flair: the brain takes 27 ml" in capsys.readouterr().out
     assert prepare.main(["--data.path", str(tiny_cohort), "--data.cache", str(tmp_path)]) == 0
     assert f"{cases[0].name}: flair: the brain takes 27 ml" in capsys.readouterr().out

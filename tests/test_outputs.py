@@ -7,7 +7,7 @@ import pytest
 
 from synergynet_tf import evaluate, experiment, export_isbi, phantoms, predict, prepare, train
 from synergynet_tf.config import Config
-from synergynet_tf.files import make_own, replace_file
+from synergynet_tf.storage.files import make_own, replace_file
 from tests.cohort import TINY, write_tiny_cohort
 
 

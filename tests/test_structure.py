@@ -8,17 +8,16 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "synergynet_tf"
-FOUNDATION, TOP = 0, 6
-LEVELS = {"errors": 0, "config": 0, "augmentation": 0, "structures": 0, "cli": 0, "startup": 0, "files": 0, "processes": 0,
-          "progress": 0, "signals": 0, "replicas": 0, "arguments": 0, "settings": 0, "locks": 0, "names": 0, "sealed": 0,
-          "stored": 0, "typed": 0, "yamls": 0, "memory": 0, "inputs": TOP,
-          "ops": 1, "data": 2, "models": 2, "losses": 2, "metrics": 2, "training": 3, "inference": 3, "report": 4}
+TOP = 6         # the commands
+LEVELS = {"errors": 0, "structures": 0, "storage": 0, "runtime": 0, "config": 0, "ops": 1, "data": 2, "models": 2, "losses": 2,
+          "metrics": 2, "baselines": 3, "training": 3, "inference": 3, "report": 4, "workflows": 5,
+          **dict.fromkeys(("train", "predict", "evaluate", "prepare", "phantoms", "experiment", "export_isbi"), TOP)}
 WITHOUT_TENSORFLOW = ("metrics", "data/phantom", "data/nifti.py", "data/container.py", "data/foreign.py", "data/judgement.py",
                       "data/layouts", "data/splits.py", "data/preprocess.py", "data/instances.py", "data/cache.py",
                       "data/identity.py", "data/timepoints.py",
                       "data/crops.py", "data/draws.py", "data/donors.py", "data/check", "data/raw",
-                      "structures.py", "config", "settings.py", "cli.py", "export_isbi.py", "report/tables.py",
-                      "report/checks.py", "report/thumbnails.py", "report/raw.py", "report/comparison.py")
+                      "structures.py", "storage", "config", "workflows/submission.py", "report/tables.py",
+                      "report/check_tables.py", "report/thumbnails.py", "report/quality.py", "report/comparison.py")
 HEAVY = {"tensorflow", "keras", "nibabel", "nilearn", "matplotlib", "sklearn", "scipy"}
 COMMANDS = ("train", "predict", "evaluate", "prepare", "phantoms", "export_isbi", "experiment")
 
@@ -39,20 +38,15 @@ def part_of(module: str) -> str:
     return module.split(".")[1] if module.count(".") else ""
 
 
-def level(part: str) -> int:
-    return LEVELS.get(part, TOP)
-
-
 @pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda f: str(f.relative_to(PACKAGE)))
 def test_imports_point_one_way(file):
     relative = file.relative_to(PACKAGE)
     own = relative.parts[0].removesuffix(".py")
     for module in imports(file):
         other = part_of(module) if module.startswith("synergynet_tf") else ""
-        if other in ("", own):
+        if other in ("", own, "__version__"):
             continue
-        downward = level(other) < level(own) or level(own) == TOP or (level(other) == FOUNDATION == level(own))
-        assert downward, f"{relative} imports {module}"
+        assert LEVELS[other] < LEVELS[own] or LEVELS[other] == 0 == LEVELS[own], f"{relative} imports {module}"
 
 
 @pytest.mark.parametrize("name", WITHOUT_TENSORFLOW)
@@ -76,3 +70,14 @@ def test_help_answers(command):
     shown = subprocess.run([sys.executable, "-m", f"synergynet_tf.{command}", "--help"], capture_output=True, text=True, cwd=ROOT)
     assert shown.returncode == 0, shown.stderr
     assert "usage" in shown.stdout
+
+
+def test_the_root_holds_what_a_user_types():
+    assert {file.stem for file in PACKAGE.glob("*.py")} <= {*COMMANDS, "__init__", "__main__", "structures", "errors"}
+
+
+@pytest.mark.parametrize("folder", ["tuning", "export", "synergynet_tf"])
+def test_no_module_imports_a_command(folder):
+    for file in sorted((ROOT / folder).rglob("*.py")):
+        for module in filter(None, imports(file)):      # None: of the folder itself
+            assert part_of(module) not in COMMANDS or not module.startswith("synergynet_tf."), f"{file} imports {module}"

@@ -15,7 +15,7 @@ import tensorflow as tf
 from synergynet_tf.config import Config
 from synergynet_tf.data import layouts, pipeline
 from synergynet_tf.data.cache import build_cache
-from synergynet_tf.replicas import Replicas, begin
+from synergynet_tf.runtime.replicas import Replicas, begin
 from synergynet_tf.training.determinism import make_deterministic
 from synergynet_tf.training.optimizer import make_optimizer
 from synergynet_tf.training.stages import trainable_variables

@@ -23,13 +23,13 @@ from synergynet_tf.data import nifti
 from synergynet_tf.data.identity import files_of
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.errors import InputError
-from synergynet_tf.files import replace_file
 from synergynet_tf.inference.merge import sigmoid
 from synergynet_tf.inference.predictor import CasePrediction, Predictor
 from synergynet_tf.metrics.lesion import LesionRule
 from synergynet_tf.metrics.scores import score_case, statistic
 from synergynet_tf.models.fusion import fuse
-from synergynet_tf.stored import Stored, read_npz, reading
+from synergynet_tf.storage.files import replace_file
+from synergynet_tf.storage.readers import Stored, read_npz, reading
 
 from .objective import METRICS, Objective
 

@@ -2,8 +2,8 @@
 import dataclasses
 from dataclasses import dataclass, field
 
+from synergynet_tf.config.settings import Settings
 from synergynet_tf.errors import InputError
-from synergynet_tf.settings import Settings
 
 METRICS = ("dsc", "ap", "ltpr", "lfpr", "sn")       # the paper's five (paper, 3)
 OBJECTIVES = ("dsc", "ltpr-lfpr", "weighted")

@@ -12,8 +12,8 @@ from typing import Any, Literal
 import keras_tuner
 from keras_tuner.engine.trial import Trial
 
-from synergynet_tf.files import replace_file
-from synergynet_tf.stored import reading
+from synergynet_tf.storage.files import replace_file
+from synergynet_tf.storage.readers import reading
 
 from .state import REMEDY, check_oracle, read_trial
 

@@ -7,8 +7,8 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from synergynet_tf.errors import InputError
-from synergynet_tf.processes import pool
-from synergynet_tf.startup import import_tensorflow
+from synergynet_tf.runtime.processes import pool
+from synergynet_tf.runtime.startup import import_tensorflow
 
 
 def in_own_process(call: Callable[..., Any], *arguments: Any) -> Any:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from synergynet_tf.errors import InputError
-from synergynet_tf.files import claim as claim_files
-from synergynet_tf.files import make_own, replace_file
-from synergynet_tf.stored import read_json
+from synergynet_tf.storage.files import claim as claim_files
+from synergynet_tf.storage.files import make_own, replace_file
+from synergynet_tf.storage.readers import read_json
 
 IDENTITY = "search.json"
 FILES = (IDENTITY, "manifest.csv", "data.json", "oracle.json", "best.yaml", "summary.md", "scan.csv", "gamma.png", "parallel.png")

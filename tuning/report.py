@@ -14,10 +14,9 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from synergynet_tf import cli
-from synergynet_tf.config import Config
-from synergynet_tf.files import replace_file
+from synergynet_tf.config import Config, command_line
 from synergynet_tf.report.png import save_png
+from synergynet_tf.storage.files import replace_file
 
 from .gamma_scan import Scan
 from .objective import METRICS, Objective
@@ -84,7 +83,7 @@ def write(project: Path, trials: Sequence[Trial], space: Space, config: Config, 
         warm: whether the trials started from a shared checkpoint of stages 1 to 3.
     """
     best, last = best_trial(trials), last_rungs(trials)
-    cli.save(apply(config, best.hyperparameters.values), project / "best.yaml")
+    command_line.save(apply(config, best.hyperparameters.values), project / "best.yaml")
     _write_curves(project, found)
     draw_gamma(project / "gamma.png", found, objective, last)
     draw_parallel(project / "parallel.png", last, space, objective)
@@ -94,7 +93,7 @@ def write(project: Path, trials: Sequence[Trial], space: Space, config: Config, 
 
 def write_scan(project: Path, config: Config, objective: Objective, found: Scan) -> None:
     """Write what is left of a scan without a search: best.yaml (the given configuration), scan.csv and gamma.png."""
-    cli.save(config, project / "best.yaml")
+    command_line.save(config, project / "best.yaml")
     _write_curves(project, found)
     draw_gamma(project / "gamma.png", found, objective, ())
 

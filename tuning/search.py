@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from synergynet_tf import arguments, cli, locks, progress
-from synergynet_tf.config import Config
+from synergynet_tf.config import Config, arguments, command_line
 from synergynet_tf.data.layouts.sources import keep_data_apart
 from synergynet_tf.errors import InputError, command
-from synergynet_tf.files import digest, keep_apart, replace_file
-from synergynet_tf.processes import repeated
-from synergynet_tf.startup import import_tensorflow
+from synergynet_tf.runtime import progress
+from synergynet_tf.runtime.processes import repeated
+from synergynet_tf.runtime.startup import import_tensorflow
+from synergynet_tf.storage import locks
+from synergynet_tf.storage.files import digest, keep_apart, replace_file
 
 from . import parallel
 from .objective import OBJECTIVES, Objective, Weights
@@ -71,7 +72,7 @@ def main(argv: list[str] | None = None) -> None:
     words = sys.argv[1:] if argv is None else list(argv)
     named = [word.split("=")[0] for word in words if word.startswith("--")]
     chosen = set(named) & {"--data.path", "--config", "--preset", "--gamma-scan"}
-    config, own = cli.parse(words if chosen else [*SMALL, *words], DESCRIPTION, _add_arguments,
+    config, own = command_line.parse(words if chosen else [*SMALL, *words], DESCRIPTION, _add_arguments,
                             groups={"weights": Weights, "space": Space})
     objective = Objective(own.objective, own.weights)
     if own.gamma_scan:
@@ -157,18 +158,18 @@ def _run(config: Config, own: Namespace, settings: Settings, identity: dict[str,
 
 def _cases(config: Config, project: Path, goes_on: bool, console: "Console") -> "tuple[Config, Split]":
     """The configuration with its data named for good, and the cases, prepared; phantoms where none are named."""
-    from synergynet_tf import train
+    from synergynet_tf.workflows import fitting
 
     if not config.data.path:
-        config = train.with_phantoms(config, project, console)
+        config = fitting.with_phantoms(config, project, console)
     path = str(Path(config.data.path).resolve())        # best.yaml is used elsewhere
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, path=path))
-    split = train.divide(config, project, goes_on)
+    split = fitting.divide(config, project, goes_on)
     if not split.validation:
         raise InputError(f"{path}: no case is left for validation, by which a search is judged; give more patients, "
                          "or data.split a second share above 0")
     for part, cases in (("training", split.train), ("validation", split.validation)):
-        train.prepared(part, cases, config, console)
+        fitting.prepared(part, cases, config, console)
     return config, split
 
 
@@ -245,8 +246,8 @@ def _report(tuner: "SynergyTuner", space: Space, config: Config, objective: Obje
 def _scan(run: Path, cases: "tuple[Case, ...]", folder: Path, objective: Objective) -> "Scan":
     """Scan a run's best checkpoint on the given cases; what its branches say is kept in `folder`."""
     from synergynet_tf.inference.predictor import Predictor
-    from synergynet_tf.networks import identity
     from synergynet_tf.training.checkpoint import load_run
+    from synergynet_tf.workflows.networks import identity
 
     from . import gamma_scan
 

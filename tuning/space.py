@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from synergynet_tf.config import Config, DetectorConfig
+from synergynet_tf.config.settings import Settings
 from synergynet_tf.errors import InputError
-from synergynet_tf.settings import Settings
-from synergynet_tf.typed import shown
+from synergynet_tf.storage.typed import shown
 
 if TYPE_CHECKING:
     from keras_tuner import HyperParameters

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import keras_tuner
 from keras_tuner.engine.trial import Trial
 
-from synergynet_tf.stored import parse_json, read_json, reading
+from synergynet_tf.storage.readers import parse_json, read_json, reading
 
 REMEDY = "put a copy of the project folder back, or begin the search anew in another one (--project)"
 SPACE = {"space": list, "values": dict[str, int | float | str | None]}

@@ -7,14 +7,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from synergynet_tf import cli
-from synergynet_tf.config import Config
+from synergynet_tf.config import Config, command_line
 from synergynet_tf.data import splits
 from synergynet_tf.data.cache import build_cache
 from synergynet_tf.data.splits import Split
 from synergynet_tf.errors import InputError
-from synergynet_tf.files import replace_file
 from synergynet_tf.inference.validation import make_scorer
+from synergynet_tf.storage.files import replace_file
 from synergynet_tf.training import checkpoint
 from synergynet_tf.training.history import LOG, read_log
 from synergynet_tf.training.trainer import Trainer
@@ -54,7 +53,7 @@ class StagedTraining:
     def _begin(self, config: Config, folder: Path, parent: Path | None) -> None:
         if (folder / LAST).exists():        # killed, and taken up
             return
-        cli.save(config, folder / "config.yaml")
+        command_line.save(config, folder / "config.yaml")
         splits.save(self.split, folder / "manifest.csv")
         files = (BEST, LOG, LAST) if parent else (LAST,) if self.shared else ()
         for name in files:      # the last checkpoint last: with it the trial has begun
@@ -86,7 +85,7 @@ def train_shared(config: Config, split: Split, folder: Path) -> Path:
     config = dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=epochs))
     done = checkpoint.load(folder / LAST).progress if (folder / LAST).exists() else None
     if done is None or not _through_three(done, epochs):
-        cli.save(config, folder / "config.yaml")
+        command_line.save(config, folder / "config.yaml")
         fit(config, split, folder, Console())
     return folder / LAST
 

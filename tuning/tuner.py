@@ -14,8 +14,8 @@ from keras_tuner.engine.trial import Trial
 
 from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError
-from synergynet_tf.files import replace_file
-from synergynet_tf.processes import repeated
+from synergynet_tf.runtime.processes import repeated
+from synergynet_tf.storage.files import replace_file
 
 from .objective import Objective
 from .space import apply

@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from synergynet_tf.augmentation import AugmentConfig
+from synergynet_tf.config.augment import AugmentConfig
 from synergynet_tf.config.data import DataConfig, LesionConfig, PatchConfig, PhantomConfig
 from synergynet_tf.config.network import DetectorConfig, FusionConfig, MaskConfig, UNetConfig
+from synergynet_tf.config.settings import hints
 from synergynet_tf.config.training import InferConfig, LossConfig, TrainConfig
 from synergynet_tf.errors import InputError
-from synergynet_tf.settings import hints
-from synergynet_tf.typed import shown
+from synergynet_tf.storage.typed import shown
 
 __all__ = ["AugmentConfig", "Config", "DataConfig", "DetectorConfig", "FusionConfig", "InferConfig", "LesionConfig", "LossConfig",
            "MaskConfig", "PatchConfig", "PhantomConfig", "TrainConfig", "UNetConfig", "require_known"]

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from synergynet_tf.settings import Settings
+from synergynet_tf.config.settings import Settings
 
 SEEDS = (0, 2 ** 32 - 1)
 NAME = re.compile(r"\w[\w.\-]*")

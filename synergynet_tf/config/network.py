@@ -2,7 +2,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from synergynet_tf.settings import Settings
+from synergynet_tf.config.settings import Settings
 
 WIDTHS = (1, 4096)
 MANY = 10 ** 5         # boxes: beyond, their pairs fit no memory

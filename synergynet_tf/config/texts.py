@@ -3,10 +3,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from synergynet_tf import stored, typed, yamls
 from synergynet_tf.config import nearest, require_known
+from synergynet_tf.config.settings import Settings, hints
 from synergynet_tf.errors import InputError
-from synergynet_tf.settings import Settings, hints
+from synergynet_tf.storage import readers, typed, yamls
 
 Groups = Mapping[str, type[Settings]]
 
@@ -62,7 +62,7 @@ class Given:
     def take_file(self, path: Path, kind: str) -> None:
         """Take the settings of a YAML file. Raises InputError where it cannot be read, or holds anything else."""
         remedy = "correct it; a run's own config.yaml shows every setting"
-        values = stored.read_yaml(path, kind, remedy, Any)
+        values = readers.read_yaml(path, kind, remedy, Any)
         try:
             require_known(values, self._groups)
             for group, fields in values.items():

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from synergynet_tf.config.data import LONGEST, SEEDS
-from synergynet_tf.settings import Settings
+from synergynet_tf.config.settings import Settings
 
 SMALLEST, LARGEST = 1e-12, 1e6      # of a factor: beyond, float32 loses a product with it
 

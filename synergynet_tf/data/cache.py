@@ -32,9 +32,9 @@ from synergynet_tf.data.instances import LesionTable, check_room, label_lesions,
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.preprocess import load_case
 from synergynet_tf.errors import InputError, of_case, reason
-from synergynet_tf.files import sweep, temporary
-from synergynet_tf.processes import cores, each
-from synergynet_tf.sealed import read_sealed, sealed
+from synergynet_tf.runtime.processes import cores, each
+from synergynet_tf.storage.files import sweep, temporary
+from synergynet_tf.storage.sealed import read_sealed, sealed
 
 log = logging.getLogger(__name__)
 

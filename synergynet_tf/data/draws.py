@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from synergynet_tf.augmentation import MOST_PASTED
 from synergynet_tf.config import Config
+from synergynet_tf.config.augment import MOST_PASTED
 
 PLACES = 16         # tried for each pasted lesion
 BIAS_ORDER = 3      # of the bias field's polynomial

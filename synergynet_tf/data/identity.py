@@ -17,9 +17,9 @@ from synergynet_tf.data import nifti
 from synergynet_tf.data.layouts import LESIONS, SPLITS, Case, discover
 from synergynet_tf.data.splits import Split, split_cases
 from synergynet_tf.errors import InputError
-from synergynet_tf.files import digest, replace_file
-from synergynet_tf.processes import cores
-from synergynet_tf.sealed import read_sealed, sealed
+from synergynet_tf.runtime.processes import cores
+from synergynet_tf.storage.files import digest, replace_file
+from synergynet_tf.storage.sealed import read_sealed, sealed
 
 log = logging.getLogger(__name__)
 

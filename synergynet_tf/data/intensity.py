@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import ndtri
 
-from synergynet_tf.augmentation import AugmentConfig
+from synergynet_tf.config.augment import AugmentConfig
 from synergynet_tf.data.draws import Draws
 
 LEVELS = 2 ** 16    # different values of the noise

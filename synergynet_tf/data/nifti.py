@@ -15,7 +15,7 @@ from synergynet_tf.data import judgement
 from synergynet_tf.data.container import read_contents
 from synergynet_tf.data.judgement import Note
 from synergynet_tf.errors import InputError
-from synergynet_tf.files import replace_file
+from synergynet_tf.storage.files import replace_file
 
 log = logging.getLogger(__name__)
 

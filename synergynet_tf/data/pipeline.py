@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from synergynet_tf.augmentation import AugmentConfig
 from synergynet_tf.config import Config
-from synergynet_tf.data import augment, crops, donors, warp
+from synergynet_tf.config.augment import AugmentConfig
+from synergynet_tf.data import crops, donors, transforms, warp
 from synergynet_tf.data.cache import CachedCase
 from synergynet_tf.data.instances import check_room
 from synergynet_tf.errors import InputError
-from synergynet_tf.processes import cores, give_back, giving_back
+from synergynet_tf.runtime.processes import cores, give_back, giving_back
 from synergynet_tf.structures import Batch
 
 TRIM = 0.02     # seconds between two times that memory is given back while XLA compiles, which frees as fast as it takes
@@ -120,7 +120,7 @@ def _dataset(
     cases: Sequence[CachedCase], visits: crops.Visits, config: Config, batch: int, parallel: int,
 ) -> tf.data.Dataset:
     reader = Reader(cases, config)
-    prepare = augment.compiled(config.augment, config.patch.size)
+    prepare = transforms.compiled(config.augment, config.patch.size)
 
     def make(visit: crops.Visits, read: Sequence[tf.Tensor]) -> Batch:
         image, instances, centre, is_small, *given = read
@@ -128,7 +128,7 @@ def _dataset(
             image, instances = prepare(image, instances, centre, visit.angle, visit.draws, donors.Donors(*given))
         else:
             image, instances = tf.cast(image, tf.float32), tf.cast(instances, tf.int32)
-        annotation = augment.annotate(instances, is_small, config.lesions.min_voxels)
+        annotation = transforms.annotate(instances, is_small, config.lesions.min_voxels)
         made = Batch(image, instances, *annotation, visit.seed, visit.case)
         return Batch(*(value[None] for value in made)) if batch == 1 else made      # not copied into a batch of one
 

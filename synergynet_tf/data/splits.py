@@ -9,7 +9,7 @@ from pathlib import Path
 from synergynet_tf.config import DataConfig
 from synergynet_tf.data.layouts import LESIONS, SPLITS, Case, find
 from synergynet_tf.errors import InputError
-from synergynet_tf.files import replace_file
+from synergynet_tf.storage.files import replace_file
 
 OPTIONAL = ("lesions2", "combine", "weight", "date")       # columns that are left out where they are empty
 

@@ -11,7 +11,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from synergynet_tf.augmentation import AugmentConfig
+from synergynet_tf.config.augment import AugmentConfig
 
 Size = tuple[int, int, int]
 

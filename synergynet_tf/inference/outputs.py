@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from nibabel.orientations import apply_orientation, ornt_transform
 
-from synergynet_tf import locks
 from synergynet_tf.data import nifti
 from synergynet_tf.data.nifti import Volume
-from synergynet_tf.files import digest, replace_file
 from synergynet_tf.inference.lesions import Evidence, lesion_table, score_map
 from synergynet_tf.inference.native import write_native
 from synergynet_tf.inference.predictor import CasePrediction
-from synergynet_tf.sealed import sealed
+from synergynet_tf.storage import locks
+from synergynet_tf.storage.files import digest, replace_file
+from synergynet_tf.storage.sealed import sealed
 
 
 def write_case(folder: pathlib.Path, prediction: CasePrediction, checkpoint: dict[str, Any] | None = None,

@@ -21,7 +21,7 @@ from synergynet_tf.inference.ensemble import Network, require_agreement
 from synergynet_tf.inference.lesions import least_voxels, without_small
 from synergynet_tf.inference.merge import Found, Merged, fused_probability, merge, sigmoid, unite
 from synergynet_tf.inference.mirror import mirrored
-from synergynet_tf.memory import available
+from synergynet_tf.runtime.memory import available
 from synergynet_tf.structures import Prediction
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from synergynet_tf.data.cache import CachedCase
 from synergynet_tf.inference.predictor import Predictor
 from synergynet_tf.metrics.lesion import LesionRule
 from synergynet_tf.metrics.scores import score_case, statistic
-from synergynet_tf.replicas import Replicas
+from synergynet_tf.runtime.replicas import Replicas
 
 METRICS = ("dsc", "ap", "ltpr", "lfpr", "sn")       # the paper's five (paper, 3)
 

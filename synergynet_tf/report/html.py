@@ -18,9 +18,9 @@ from urllib.parse import quote
 
 import synergynet_tf
 from synergynet_tf.errors import InputError, reason
-from synergynet_tf.files import make_own, replace_file
 from synergynet_tf.report.comparison import Cell, Table, cell_text
 from synergynet_tf.report.volumes import TOGETHER, Scan, flair_text, masks_text, picture
+from synergynet_tf.storage.files import make_own, replace_file
 
 if TYPE_CHECKING:
     from jinja2 import Environment

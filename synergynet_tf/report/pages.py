@@ -5,7 +5,6 @@ from typing import Literal
 
 import numpy as np
 
-from synergynet_tf import typed
 from synergynet_tf.data import nifti, preprocess
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.metrics.lesion import LesionMatch, LesionRule, Lesions, match_lesions
@@ -14,7 +13,8 @@ from synergynet_tf.metrics.voxel import dice
 from synergynet_tf.report.comparison import Cell
 from synergynet_tf.report.html import Kind, Page, Row
 from synergynet_tf.report.volumes import Layer, Scan, world
-from synergynet_tf.stored import read_json, reading
+from synergynet_tf.storage import typed
+from synergynet_tf.storage.readers import read_json, reading
 
 REFERENCE = "#2ec4b6"
 PREDICTED = ("#ff9f1c", "#56b4e9", "#ee3377", "#f0e442", "#aa66ff", "#8bc34a", "#c8804f")     # the first: the main system

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from synergynet_tf.files import replace_file
+from synergynet_tf.storage.files import replace_file
 
 
 def save_png(figure: Figure, path: Path, dpi: int) -> None:

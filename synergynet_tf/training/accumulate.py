@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from synergynet_tf.losses.segmentation import Count
-from synergynet_tf.replicas import all_sum
+from synergynet_tf.runtime.replicas import all_sum
 from synergynet_tf.structures import Batch
 from synergynet_tf.training.determinism import gradients
 from synergynet_tf.training.precision import scaled

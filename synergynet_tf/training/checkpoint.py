@@ -13,11 +13,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from synergynet_tf import typed
 from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError
-from synergynet_tf.files import replace_file
-from synergynet_tf.stored import Stored, parse_json, read_npz, reading
+from synergynet_tf.storage import typed
+from synergynet_tf.storage.files import replace_file
+from synergynet_tf.storage.readers import Stored, parse_json, read_npz, reading
 from synergynet_tf.training.stages import PARTS
 from synergynet_tf.training.systems import system_of
 

@@ -17,8 +17,8 @@ import tensorflow as tf
 from rich.console import Console
 
 from synergynet_tf.errors import disk_full, unwritable
-from synergynet_tf.files import make_own, replace_file
-from synergynet_tf.stored import read_jsonl
+from synergynet_tf.storage.files import make_own, replace_file
+from synergynet_tf.storage.readers import read_jsonl
 from synergynet_tf.training.stages import Stage
 
 LOG = "log.jsonl"

@@ -12,7 +12,7 @@ from synergynet_tf.models import targets
 from synergynet_tf.models.synergynet import Features, Proposals, SynergyNet, fused_logits, per_sample
 from synergynet_tf.models.unet import UNetSystem
 from synergynet_tf.ops import boxes
-from synergynet_tf.replicas import all_sum
+from synergynet_tf.runtime.replicas import all_sum
 from synergynet_tf.structures import Batch, Detections, Prediction
 from synergynet_tf.training.accumulate import accumulated
 from synergynet_tf.training.determinism import gradients

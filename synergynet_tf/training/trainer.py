@@ -11,14 +11,14 @@ import keras
 import numpy as np
 from rich.console import Console
 
-from synergynet_tf import progress
 from synergynet_tf.config import Config
 from synergynet_tf.data import crops, pipeline
 from synergynet_tf.data.cache import CachedCase
 from synergynet_tf.errors import InputError
-from synergynet_tf.files import replace_file
-from synergynet_tf.processes import giving_back
-from synergynet_tf.replicas import Replicas, require_possible
+from synergynet_tf.runtime import progress
+from synergynet_tf.runtime.processes import giving_back
+from synergynet_tf.runtime.replicas import Replicas, require_possible
+from synergynet_tf.storage.files import replace_file
 from synergynet_tf.training import checkpoint, graphs
 from synergynet_tf.training.average import WeightAverage
 from synergynet_tf.training.checkpoint import Checkpoint, Progress

@@ -153,7 +153,7 @@ HEADERS = {
     "scl_slope inf": (changed(112, "<f", np.inf), "scaled by inf"),
     "scl_inter NaN": (changed(112, "<2f", 2, np.nan), "invalid intercept"),
     "scl_slope huge": (changed(112, "<f", 3e38), "NaN or Inf"),
-    "scl_inter nearly 0": (changed(112, "<2f", 2, 1e-40), "scaled by 2 and shifted by 1"),
+    "scl_inter nearly 0": (changed(112, "<2f", 2, 1e-40), "scaled by 2 and shifted by"),
     "16 axes": (changed(40, ">h", 16, data=nib.Nifti1Image(
         np.arange(210, dtype=">i2").reshape(SHAPE), np.eye(4), nib.Nifti1Header(endianness=">")).to_bytes()), "16 axes"),
     "no axes": (changed(40, "<h", 0), "axes"),

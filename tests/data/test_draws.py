@@ -4,8 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from synergynet_tf.augmentation import LIMITS, MOST_PASTED, SWITCHES, AugmentConfig
 from synergynet_tf.config import Config, DataConfig, TrainConfig
+from synergynet_tf.config.augment import LIMITS, MOST_PASTED, SWITCHES, AugmentConfig
 from synergynet_tf.data import draws
 
 FIELDS = {"elastic": ("elastic", "elastic_seed"), "noise": ("noise", "noise_seed"), "modality_dropout": ("dropped",),

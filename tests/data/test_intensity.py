@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage, stats
 
-from synergynet_tf.augmentation import LIMITS, AugmentConfig
+from synergynet_tf.config.augment import LIMITS, AugmentConfig
 from synergynet_tf.data import draws, intensity
 
 SPATIAL = ("scale", "elastic")

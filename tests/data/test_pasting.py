@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
-from synergynet_tf.augmentation import AugmentConfig
 from synergynet_tf.config import Config, DataConfig, LesionConfig, PatchConfig, TrainConfig
+from synergynet_tf.config.augment import AugmentConfig
 from synergynet_tf.data import donors, draws, pasting, pipeline
 from synergynet_tf.data.cache import CachedCase
 from synergynet_tf.data.instances import label_lesions

@@ -5,12 +5,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from synergynet_tf import evaluate
 from synergynet_tf.config import Config, DataConfig
 from synergynet_tf.data import cache, layouts, nifti, preprocess, splits
 from synergynet_tf.errors import InputError
 from synergynet_tf.metrics.scores import score_case
-from synergynet_tf.pairs import find_pairs
+from synergynet_tf.workflows import scoring
+from synergynet_tf.workflows.pairs import find_pairs
 
 SHAPE = (12, 14, 10)
 BRAIN = np.linalg.norm((np.indices(SHAPE).T - (5.5, 6.5, 4.5)) / (5, 6, 4), axis=-1).T <= 1
@@ -67,7 +67,7 @@ def test_a_choice_of_raters_is_the_same_from_folder_to_scores(challenge, masks, 
     for case in cases:
         store(tmp_path / "out" / f"{case.name}_mask.nii.gz", masks[0])
     pairs = find_pairs(tmp_path / "manifest.csv", tmp_path / "out")
-    found = evaluate.score_pairs(pairs, workers=1)[0]
+    found = scoring.score_pairs(pairs, workers=1)[0]
     again = score_case(wanted, masks[0], None, spacing=(1, 1, 1), case="training01_01", patient=pairs[0].patient)
     assert repr(found) == repr(again)       # nan is not itself
 

@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
-from synergynet_tf.augmentation import SWITCHES, AugmentConfig
 from synergynet_tf.config import Config, DataConfig, LesionConfig, PatchConfig, TrainConfig
-from synergynet_tf.data import augment, crops, donors, draws, pipeline
+from synergynet_tf.config.augment import SWITCHES, AugmentConfig
+from synergynet_tf.data import crops, donors, draws, pipeline, transforms
 from synergynet_tf.data.cache import CachedCase
 from synergynet_tf.data.instances import lesion_table
 from synergynet_tf.data.layouts import Case
@@ -133,8 +133,8 @@ def test_the_plain_graph_agrees_with_the_compiled_one(cases):
     given = draws.Draws(*(tf.constant(values[0]) for values in row))
     read = list(map(tf.constant, pipeline.Reader(cases, settings)(0, np.array([8, 8, 9]), row.paste[0])))
     arguments = (*read[:3], tf.constant(0.2), given, donors.Donors(*read[4:]))
-    plain = tf.function(lambda *a: augment.augment_patch(*a, EVERYTHING, SIZE))(*arguments)
-    compiled = augment.compiled(EVERYTHING, SIZE)(*arguments)
+    plain = tf.function(lambda *a: transforms.augment_patch(*a, EVERYTHING, SIZE))(*arguments)
+    compiled = transforms.compiled(EVERYTHING, SIZE)(*arguments)
     assert compiled[0].shape == (*SIZE, 2) and compiled[1].shape == SIZE
     # Cubes have edges: a place that differs in the last bit of a float32 may choose the neighbouring label.
     np.testing.assert_allclose(plain[0], compiled[0], atol=0.02)
@@ -142,8 +142,8 @@ def test_the_plain_graph_agrees_with_the_compiled_one(cases):
 
 
 def test_one_function_serves_all_epochs(cases):
-    assert augment.compiled(EVERYTHING, SIZE) is augment.compiled(replace(EVERYTHING), tuple(SIZE))
-    first = augment.compiled(EVERYTHING, SIZE)
+    assert transforms.compiled(EVERYTHING, SIZE) is transforms.compiled(replace(EVERYTHING), tuple(SIZE))
+    first = transforms.compiled(EVERYTHING, SIZE)
     traces = first.experimental_get_tracing_count()
     for epoch in (3, 4):
         batches(cases, config(EVERYTHING, 1), epoch)

@@ -7,7 +7,7 @@ import tensorflow as tf
 from scipy import ndimage
 from scipy.interpolate import BSpline
 
-from synergynet_tf.augmentation import UNFOLDED, AugmentConfig
+from synergynet_tf.config.augment import UNFOLDED, AugmentConfig
 from synergynet_tf.data import warp
 
 BLOCK, SIZE, SPACING = (20, 30, 26), (14, 20, 18), 9.0

@@ -73,7 +73,7 @@ def predict(toy_signatures, tmp_path_factory):
     """What `predict` writes for a file: the bytes of its mask, and the summary beside it."""
     from synergynet_tf.inference import outputs
     from synergynet_tf.inference.predictor import Predictor
-    from synergynet_tf.inputs import scan_case
+    from synergynet_tf.workflows.inputs import scan_case
 
     _, toy, config = toy_signatures
     predictor, out = Predictor(toy, config), tmp_path_factory.mktemp("predicted")

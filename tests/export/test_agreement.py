@@ -1,6 +1,4 @@
 """The served graph and `predict` say the same of damaged files: verdict, mask, notes."""
-import os
-
 import pytest
 
 from synergynet_tf.inference.predictor import Predictor
@@ -34,9 +32,3 @@ def test_sound_files_are_taken(toy_signatures, sound, tmp_path):
 
 def test_damaged_files(toy_signatures, sound, tmp_path):
     assert disagreements(toy_signatures, sound, tmp_path, 40, seed=0) == []
-
-
-@pytest.mark.slow
-def test_damaged_files_by_the_thousand(toy_signatures, sound, tmp_path):
-    count = int(os.environ.get("DAMAGED_FILES", 2000))
-    assert disagreements(toy_signatures, sound, tmp_path, count, seed=1) == []

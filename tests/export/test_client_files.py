@@ -171,7 +171,7 @@ def test_a_disk_that_is_full_is_the_error_of_each(server, flair, tmp_path, monke
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("synergynet_tf.files.os.fsync", full)
+    monkeypatch.setattr("synergynet_tf.storage.files.os.fsync", full)
     other = tmp_path / "b.nii"
     other.write_bytes(scan())
     assert client.main([str(flair), str(other), "--url", server.url, "--out", str(tmp_path / "out")]) == 2

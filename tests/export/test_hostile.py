@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from export import client
-from synergynet_tf.processes import peak_memory
+from synergynet_tf.runtime.processes import peak_memory
 from tests.export import hostile
 from tests.export.hostile import as_json, as_message, dripping, http, mask, scan
 from tests.export.malformed import GOOD, MISSHAPEN, WRONG, misshapen_messages

@@ -37,10 +37,9 @@ def test_sizes(shape, message):
         assert said.startswith("raw_volume: ") and message in said
 
 
-@pytest.mark.parametrize("name", ["serving_default", "segment_raw"])
-def test_every_signature_looks(toy_signatures, name):
+@pytest.mark.parametrize(("name", "argument"), [("serving_default", "z_scored_volume"), ("segment_raw", "raw_volume")])
+def test_every_signature_looks(toy_signatures, name, argument):
     signature = toy_signatures[0][name]
-    argument, = signature.structured_input_signature[1]
     volume = np.random.default_rng(0).normal(0, 1, (1, 16, 16, 16, 1)).astype(np.float32)
     for bad, message in ((np.zeros((1, 65, 2, 2, 1)), "sides of 1 to 64"), (np.zeros((0, 9, 9, 9, 1)), "one volume"),
                          (np.where(volume > 3, np.nan, volume), "NaN or Inf"),

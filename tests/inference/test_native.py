@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from synergynet_tf.config import Config
 from synergynet_tf.data.layouts import Case
-from synergynet_tf.data.raw import pipeline, record
+from synergynet_tf.data.raw import preparation, record
 from synergynet_tf.data.raw.config import RawConfig
 from synergynet_tf.errors import InputError
 from synergynet_tf.inference import outputs
@@ -37,7 +37,7 @@ def prepared(tmp_path_factory):
     image = nib.Nifti1Image(array.astype(np.float32), affine)
     nib.save(image, folder / "raw.nii.gz")
     case = Case("anna", "anna", "", {"flair": folder / "raw.nii.gz"}, None, None)
-    pipeline.prepare_case(case, folder / "anna", STEPS)
+    preparation.prepare_case(case, folder / "anna", STEPS)
     return folder, lump
 
 

@@ -18,7 +18,7 @@ import nibabel as nib
 import numpy as np
 
 from synergynet_tf.errors import InputError
-from synergynet_tf.processes import peak_memory
+from synergynet_tf.runtime.processes import peak_memory
 from tests.cohort import TINY, write_tiny_cohort
 from tests.damage import damaged, mangled
 
@@ -156,11 +156,11 @@ class Scans:
 
 def stored_files(folder: pathlib.Path) -> dict[str, tuple[pathlib.Path, Callable[[pathlib.Path], Any]]]:
     """Our own files, sound, and what reads each of them again."""
-    from synergynet_tf import cli
-    from synergynet_tf.config import Config
+    from synergynet_tf.baselines import lpa
+    from synergynet_tf.config import Config, command_line
     from synergynet_tf.data import layouts
     from synergynet_tf.data.cache import build_cache
-    from synergynet_tf.training import checkpoint, history, lpa
+    from synergynet_tf.training import checkpoint, history
     from synergynet_tf.training.systems import system_of
 
     manifest = write_tiny_cohort(folder / "ours", 2)
@@ -169,7 +169,7 @@ def stored_files(folder: pathlib.Path) -> dict[str, tuple[pathlib.Path, Callable
     cached = build_cache(cases, config)
     model = system_of(config).build(config)
     checkpoint.save(folder / "best.npz", model, config, checkpoint.Progress())
-    cli.save(config, folder / "config.yaml")
+    command_line.save(config, folder / "config.yaml")
     (folder / "log.jsonl").write_text("".join(json.dumps({"stage": 1, "epoch": n, "loss": 0.5}) + "\n" for n in range(5)))
     lpa.fit(cached, 0).save(folder / "lpa.npz")
     files = {"checkpoint": (folder / "best.npz", checkpoint.load), "settings": (folder / "config.yaml", _settings),
@@ -181,9 +181,9 @@ def stored_files(folder: pathlib.Path) -> dict[str, tuple[pathlib.Path, Callable
 
 
 def _settings(path: pathlib.Path) -> Any:
-    from synergynet_tf import cli
+    from synergynet_tf.config import command_line
 
-    return cli.parse(["--config", str(path)], "")[0]
+    return command_line.parse(["--config", str(path)], "")[0]
 
 
 def judge_stored(folder: pathlib.Path, count: int, seed: int) -> list[Tally]:

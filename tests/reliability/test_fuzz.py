@@ -1,7 +1,7 @@
 """Damaged files give a refusal in one line or an answer, the same by prediction, training and the exported graph."""
 import pytest
 
-from synergynet_tf.processes import peak_memory
+from synergynet_tf.runtime.processes import peak_memory
 from tests.reliability import fuzz
 
 ROOM = 200 * 2 ** 20        # bytes: what hundreds of damaged files may add to the peak of a process

@@ -9,13 +9,13 @@ import urllib.parse
 import pytest
 
 from synergynet_tf.errors import InputError
-from synergynet_tf.evaluate import score_pairs
 from synergynet_tf.metrics.lesion import LesionRule
-from synergynet_tf.predict import write_predictions_report
 from synergynet_tf.report import html as report_html
 from synergynet_tf.report.comparison import Table
 from synergynet_tf.report.html import Front, measured, sort_value, viewer_file, write_report
 from synergynet_tf.report.pages import comparison_pages
+from synergynet_tf.workflows.scoring import score_pairs
+from synergynet_tf.workflows.segmenting import write_predictions_report
 from tests.browser import Browser, find_chromium
 from tests.report.scans import comparison, timeline
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from synergynet_tf.data.layouts import Case
-from synergynet_tf.evaluate import score_pairs
 from synergynet_tf.metrics.lesion import LesionRule, match_lesions
 from synergynet_tf.report import pages
 from synergynet_tf.report.pages import comparison_pages, comparison_rows, prediction_pages, system_colours
 from synergynet_tf.report.timeline import change_table, patients, timeline_pages
+from synergynet_tf.workflows.scoring import score_pairs
 from tests.report.scans import AFFINE, BRIDGE, A, B, C, comparison, flair, mask, timeline, write, write_prediction
 
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from synergynet_tf import cli
-from synergynet_tf.config import Config
+from synergynet_tf.config import Config, command_line
 from synergynet_tf.errors import InputError
 from synergynet_tf.inference.merge import fused_probability
 from synergynet_tf.inference.predictor import Predictor
@@ -95,7 +94,7 @@ def test_no_epoch_for_any_stage_is_refused():
 
 @pytest.mark.parametrize("system", ["unet", "mask_rcnn"])
 def test_the_presets_make_these_systems_of_any_settings(system):
-    config, _ = cli.parse(["--preset", "quickstart", "--preset", system], "test")
-    plain, _ = cli.parse(["--preset", "quickstart"], "test")
+    config, _ = command_line.parse(["--preset", "quickstart", "--preset", system], "test")
+    plain, _ = command_line.parse(["--preset", "quickstart"], "test")
     assert config.train.system == system and config.unet == plain.unet and config.train.epochs == plain.train.epochs
     assert (config.lesions.small_box_voxels == plain.lesions.small_box_voxels) == (system == "unet")

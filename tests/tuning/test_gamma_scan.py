@@ -4,8 +4,8 @@ import json
 import numpy as np
 import pytest
 
-from synergynet_tf import cli, evaluate, predict
-from synergynet_tf.config import Config
+from synergynet_tf import evaluate, predict
+from synergynet_tf.config import Config, command_line
 from synergynet_tf.errors import InputError
 from synergynet_tf.metrics.scores import score_case
 from synergynet_tf.metrics.voxel import dice
@@ -141,7 +141,7 @@ def test_the_scan_equals_a_full_prediction_and_evaluation(run, tmp_path):
     assert (path.stat().st_mtime_ns, (project / "scan.csv").read_text()) == (before, table)
     rows = [line.split(",") for line in table.splitlines()]
     assert [row[0] for row in rows[1:]].count("gamma") == 101
-    assert cli.parse(["--config", str(project / "best.yaml")], "test")[0].data.channels == ("flair",)
+    assert command_line.parse(["--config", str(project / "best.yaml")], "test")[0].data.channels == ("flair",)
     assert (project / "gamma.png").read_bytes().startswith(b"\x89PNG")
 
 

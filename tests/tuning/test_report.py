@@ -3,8 +3,7 @@ import csv
 
 import pytest
 
-from synergynet_tf import cli
-from synergynet_tf.config import Config
+from synergynet_tf.config import Config, command_line
 from tests.tuning.planted import SPACE, search
 from tuning import report
 from tuning.board import Board
@@ -39,7 +38,7 @@ def test_what_is_written(tuner, tmp_path):
     report.write(tmp_path, trials, SPACE, Config(), Objective(), FOUND, True)
     best = report.best_trial(trials)
     assert best.score == max(trial.score for trial in trials)
-    chosen, _ = cli.parse(["--config", str(tmp_path / "best.yaml")], "test")
+    chosen, _ = command_line.parse(["--config", str(tmp_path / "best.yaml")], "test")
     assert chosen.fusion.gamma == best.hyperparameters.values["fusion.gamma"]
     assert chosen.loss.alpha6 == best.hyperparameters.values["loss.alpha6"]
     for name in ("gamma.png", "parallel.png"):

@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from synergynet_tf import cli, train
+from synergynet_tf import train
+from synergynet_tf.config import command_line
 from synergynet_tf.training import checkpoint
 from synergynet_tf.training.history import LOG, read_log
 from tests.conftest import ROOT
@@ -48,7 +49,7 @@ def test_what_cannot_be_searched_is_refused(refused, arguments, told):
 
 
 def test_a_folder_of_another_search_is_refused_with_what_differs(refused, tmp_path, settings):
-    config, _ = cli.parse(["--config", str(settings)], "test")
+    config, _ = command_line.parse(["--config", str(settings)], "test")
     (tmp_path / "project").mkdir()
     project.claim(tmp_path / "project", {"space": Space(gamma=(0.1, 1.0)).asdict(), "oracle": "bayesian", "warm_start": None,
                                          "objective": {"name": "dsc", "weights": dataclasses.asdict(Weights())},
@@ -121,7 +122,7 @@ def test_a_search_with_a_warm_start_and_what_train_makes_of_it(settings, tmp_pat
     assert search.main(arguments) == 0      # finished: reported again, nothing trained
     assert {path: path.stat().st_mtime_ns for path in folder.glob("*/*.npz")} == before
 
-    chosen, _ = cli.parse(["--config", str(folder / "best.yaml")], "test")
+    chosen, _ = command_line.parse(["--config", str(folder / "best.yaml")], "test")
     assert chosen == checkpoint.load(trial / "best.npz").config
     short = ["--train.epochs", "[1,0,0,0]", "--train.steps_per_epoch", "1"]
     assert train.main(["--config", str(folder / "best.yaml"), "--run", str(tmp_path / "run"), *short]) == 0

@@ -4,8 +4,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from synergynet_tf import cli
-from synergynet_tf.config import Config
+from synergynet_tf.config import Config, command_line
 from synergynet_tf.errors import InputError
 from tuning.objective import METRICS, Objective, Weights
 from tuning.space import PARAMETERS, Space, apply, hyperparameters, searched
@@ -42,8 +41,8 @@ def test_every_parameter_reaches_its_setting_and_nothing_else():
 
 def test_numpys_numbers_become_plain_ones_that_a_file_holds(tmp_path):
     config = apply(Config(), {"fusion.gamma": np.float64(0.5), "lesions.small_box_voxels": np.int64(700)})
-    cli.save(config, tmp_path / "config.yaml")
-    assert cli.parse(["--config", str(tmp_path / "config.yaml")], "test")[0] == config
+    command_line.save(config, tmp_path / "config.yaml")
+    assert command_line.parse(["--config", str(tmp_path / "config.yaml")], "test")[0] == config
 
 
 def test_what_is_null_is_not_searched_and_keeps_the_configurations_value():

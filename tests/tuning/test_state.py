@@ -91,8 +91,8 @@ def test_a_damaged_state_is_named(search):
 
 
 @pytest.mark.slow
-def test_a_damaged_state_is_named_300_times(search):
-    _check(search, 300)
+def test_a_damaged_state_is_named_100_times(search):
+    _check(search, 100)
 
 
 def test_a_trial_without_its_file_is_named(search):

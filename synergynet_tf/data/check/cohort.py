@@ -13,7 +13,7 @@ from synergynet_tf.data.check.problem import ERROR, SECOND, WARNING, CaseCheck, 
 from synergynet_tf.data.identity import members
 from synergynet_tf.data.layouts import LESIONS, Case
 from synergynet_tf.errors import InputError, of_case
-from synergynet_tf.processes import cores, each
+from synergynet_tf.runtime.processes import cores, each
 
 NAMED = 8       # cases in a row about all of them
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from synergynet_tf.data.layouts.case import LESIONS, Case, case_of, key, scans, stem
 from synergynet_tf.errors import InputError
-from synergynet_tf.stored import read_json
+from synergynet_tf.storage.readers import read_json
 
 CHANNELS = {"t1w": "t1", "t2w": "t2", "pdw": "pd", "t2-flair": "flair", "t2_flair": "flair"}     # other names: in lower case
 Files = dict[str, list[Path]]

@@ -15,7 +15,7 @@ from synergynet_tf.data.layouts.leftovers import leftovers
 from synergynet_tf.data.layouts.manifest import Part
 from synergynet_tf.data.layouts.raters import choose_raters
 from synergynet_tf.errors import InputError, printable, reason
-from synergynet_tf.names import name_fault
+from synergynet_tf.storage.names import name_fault
 
 log = logging.getLogger(__name__)
 

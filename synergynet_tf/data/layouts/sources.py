@@ -4,7 +4,7 @@ from pathlib import Path
 
 from synergynet_tf.config import Config
 from synergynet_tf.data.layouts.case import Case
-from synergynet_tf.files import keep_apart
+from synergynet_tf.storage.files import keep_apart
 
 
 def sources(path: str | Path, cases: Iterable[Case] = ()) -> list[Path]:

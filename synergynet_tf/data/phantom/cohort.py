@@ -14,8 +14,8 @@ from synergynet_tf.data.phantom.atlas import anatomy_files
 from synergynet_tf.data.phantom.patient import Session, make_patient
 from synergynet_tf.data.phantom.shapes import read_shapes
 from synergynet_tf.errors import InputError, reason, unwritable
-from synergynet_tf.files import replace_file, sweep, temporary
-from synergynet_tf.processes import pool
+from synergynet_tf.runtime.processes import pool
+from synergynet_tf.storage.files import replace_file, sweep, temporary
 
 _COLUMNS = ("patient", "session", "flair", "t2", "lesions", "split")
 

@@ -11,7 +11,7 @@ from synergynet_tf.data.phantom.fields import random_field
 from synergynet_tf.data.phantom.lesions import Lesion, Sites, draw_focus
 from synergynet_tf.data.phantom.places import Places
 from synergynet_tf.errors import InputError
-from synergynet_tf.stored import Stored, read_npz
+from synergynet_tf.storage.readers import Stored, read_npz
 
 TEMPLATE = 1.85e6       # mm3 of the brain that the shapes were drawn in
 _REACH = 4              # voxels of the MNI grid by which a shape may grow

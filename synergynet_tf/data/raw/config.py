@@ -2,7 +2,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from synergynet_tf.settings import Settings
+from synergynet_tf.config.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from scipy import ndimage
 from synergynet_tf.data import nifti
 from synergynet_tf.data.nifti import Volume
 from synergynet_tf.data.phantom import atlas
-from synergynet_tf.files import replace_file
+from synergynet_tf.storage.files import replace_file
 
 
 class Grid(NamedTuple):

@@ -9,12 +9,12 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from synergynet_tf import typed
 from synergynet_tf.data import nifti
 from synergynet_tf.data.raw.grid import Grid, grid_of, resample
 from synergynet_tf.errors import InputError
-from synergynet_tf.files import replace_file
-from synergynet_tf.stored import read_json, reading
+from synergynet_tf.storage import typed
+from synergynet_tf.storage.files import replace_file
+from synergynet_tf.storage.readers import read_json, reading
 
 FORMAT = 1
 FILE = "prepared.json"

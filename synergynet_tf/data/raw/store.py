@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from synergynet_tf.errors import InputError, reason
-from synergynet_tf.files import replace_file
-from synergynet_tf.stored import Stored, read_npz
+from synergynet_tf.storage.files import replace_file
+from synergynet_tf.storage.readers import Stored, read_npz
 
 Arrays = dict[str, np.ndarray]
 

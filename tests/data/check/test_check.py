@@ -6,10 +6,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from synergynet_tf import prepare, train
+from synergynet_tf import prepare
 from synergynet_tf.config import Config, DataConfig
 from synergynet_tf.data import check, layouts, nifti
 from synergynet_tf.errors import InputError
+from synergynet_tf.workflows import fitting
 from tests.data.check.phantoms import BRAIN, E, W, content, edit, load, put, remove, snapshot, sound, store
 
 
@@ -129,7 +130,7 @@ def test_a_scan_in_two_parts_of_the_split_is_what_a_training_refuses(tmp_path, p
     assert (problem.severity, problem.file) == (severity, "flair")
     (tmp_path / "run").mkdir()
     with pytest.raises(InputError, match="FLAIR scans are the same") if severity == E else contextlib.nullcontext():
-        train.divide(config, tmp_path / "run", resume=False)
+        fitting.divide(config, tmp_path / "run", resume=False)
 
 
 def test_two_raters_are_two_cases_of_one_scan_and_no_duplicate(tmp_path):

@@ -9,7 +9,7 @@ from synergynet_tf.data.raw import record
 from synergynet_tf.data.raw.record import Record
 from synergynet_tf.data.raw.store import StepStore
 from synergynet_tf.errors import InputError
-from synergynet_tf.stored import Stored
+from synergynet_tf.storage.readers import Stored
 from tests.damage import damaged, mangled
 
 EYE = np.eye(4).tolist()

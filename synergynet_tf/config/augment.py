@@ -1,0 +1,55 @@
+"""Settings of the augmentation beyond the paper's jitter and rotation: with every probability at 0 it is the paper's."""
+from dataclasses import dataclass
+
+from synergynet_tf.config.settings import Settings
+
+UNFOLDED = 0.4      # of the spacing: below it a cubic B-spline field cannot fold (Choi and Lee 2000, "Injectivity conditions")
+LIMITS = {          # the widest range that each transform takes
+    "scale": (0.5, 2.0), "elastic": (0.0, 20.0), "gamma": (0.2, 5.0), "contrast": (0.1, 5.0), "brightness": (-5.0, 5.0),
+    "bias_field": (0.0, 2.0), "noise": (0.0, 5.0), "blur": (0.0, 4.0), "thick_slices": (1.0, 10.0),
+}
+SWITCHES = ("flip", "paste", *LIMITS, "modality_dropout")      # all transforms
+MOST_PASTED = 8     # lesions
+
+
+@dataclass(frozen=True)
+class AugmentConfig(Settings):
+    """For each transform the probability that a patch meets it, and the range from which its strength is drawn evenly."""
+
+    flip: float = 0.0                           # left-right
+    scale: float = 0.0
+    scale_range: tuple[float, float] = (0.85, 1.15)         # of the patch's content; 1 leaves it
+    elastic: float = 0.0
+    elastic_range: tuple[float, float] = (2.0, 6.0)         # voxels, the control points' largest displacement per axis
+    elastic_spacing: float = 24.0                           # voxels between control points
+    gamma: float = 0.0
+    gamma_range: tuple[float, float] = (0.7, 1.5)           # exponent on the brain's greys brought to 0..1; 1 leaves them
+    contrast: float = 0.0
+    contrast_range: tuple[float, float] = (0.75, 1.25)      # factor about the brain's mean; 1 leaves it
+    brightness: float = 0.0
+    brightness_range: tuple[float, float] = (-0.3, 0.3)     # shift, standard deviations of the brain
+    bias_field: float = 0.0
+    bias_field_range: tuple[float, float] = (0.1, 0.4)      # largest |log| of the smooth factor
+    noise: float = 0.0
+    noise_range: tuple[float, float] = (0.05, 0.2)          # its standard deviation, in those of the brain
+    blur: float = 0.0
+    blur_range: tuple[float, float] = (0.4, 1.0)            # sigma, voxels
+    thick_slices: float = 0.0
+    thick_slices_range: tuple[float, float] = (2.0, 4.0)    # voxels in a slice, along one axis; 1 leaves it
+    modality_dropout: float = 0.0                           # for each channel other than flair: set to 0
+    paste: float = 0.0                                      # small lesions of other cases, set into free tissue
+    paste_range: tuple[int, int] = (1, 4)                   # how many
+    paste_border: tuple[float, float] = (1.0, 3.0)          # voxels over which a lesion's edge blends in; 1 is a hard edge
+
+    GROUP, LIMITS = "augment", dict.fromkeys(SWITCHES, (0, 1)) | {"elastic_spacing": (4, 128)}
+
+    def check(self) -> None:
+        """Each range is one, within its limits, and space does not fold."""
+        ranges = {f"{name}_range": limits for name, limits in LIMITS.items()}
+        for name, (low, high) in (ranges | {"paste_range": (1, MOST_PASTED), "paste_border": (1.0, 4.0)}).items():
+            span = getattr(self, name)
+            self.require(low <= span[0] <= span[1] <= high, name,
+                         f"it must be two numbers, the smaller first, within {low:g} to {high:g}")
+        self.require(self.elastic_range[1] <= UNFOLDED * self.elastic_spacing, "elastic_range",
+                     f"beyond {UNFOLDED} x augment.elastic_spacing ({self.elastic_spacing:g}) space would fold; lower it to "
+                     f"{UNFOLDED * self.elastic_spacing:g} or less")

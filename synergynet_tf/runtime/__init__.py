@@ -1,0 +1,1 @@
+"""What deals with the machine: processes, signals, memory, clusters, how TensorFlow begins."""

@@ -1,0 +1,1 @@
+"""Files: written whole, read whole or refused, locked while they are in use."""

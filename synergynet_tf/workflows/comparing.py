@@ -1,0 +1,149 @@
+"""The comparison of systems on one cohort: the division into folds, their results, and the tables, figures and pages of them."""
+import dataclasses
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from synergynet_tf.config import Config
+from synergynet_tf.errors import InputError
+from synergynet_tf.storage.files import claim, make_own, replace_file
+from synergynet_tf.storage.readers import read_json
+from synergynet_tf.workflows.fold import TRAINED, Fold
+
+if TYPE_CHECKING:
+    from synergynet_tf.data.layouts import Case
+    from synergynet_tf.data.splits import Split
+    from synergynet_tf.metrics.lesion import LesionRule
+    from synergynet_tf.workflows.pairs import Pair
+
+SYSTEMS = ("unet", "mask_rcnn", "ensemble", "synergynet", "lpa")        # in the order of the paper's tables
+BASELINE = "unet"
+FOLDERS = ("scores", "tables", "figures", "report")
+EXAMPLES = (0.1, 0.5, 0.9)      # figure 3 shows the test cases at these places in the order of lesion volume
+
+
+def divide(config: Config, out: pathlib.Path) -> "list[Split]":
+    """Divide the cohort into parts, of each fold; nothing is written. Of an experiment that has begun, see that it is as it was.
+
+    Raises InputError without a test case, or where a patient or a scan is in two parts of a fold, or has joined, left or moved.
+    """
+    from synergynet_tf.data import identity, layouts, splits
+    from synergynet_tf.data.cache import cache_root
+
+    data, digests = config.data, identity.Digests(cache_root(config) / identity.INDEX)
+    found = layouts.discover(data.path, data.layout, data.channels, require_lesions=True, raters=data.raters)
+    if data.folds:
+        parts = splits.folds(found, data.folds, data.split, data.split_seed)
+    else:
+        parts = [splits.split_cases(found, data.split, data.split_seed)]
+    for number, split in enumerate(parts):
+        if not split.test:
+            raise InputError(f"{data.path}: the split leaves no test case; give more patients, or set data.split or --folds")
+        identity.require_apart(split, digests)
+        written = out / f"fold{number}" / "manifest.csv"
+        if _has_begun(out) and written.exists():
+            identity.require_same(out, identity.members(splits.load(written)), identity.members(split))
+    digests.save()
+    return parts
+
+
+def check_external(external: dict[str, pathlib.Path], cases: "Sequence[Case]") -> None:
+    """See that other tools' results of the test cases are there and can be scored: now, and not after the training.
+
+    Raises InputError where one is missing, cannot be read, or is on another grid than its reference.
+    """
+    from synergynet_tf.data import nifti
+    from synergynet_tf.workflows.pairs import pairs_of
+
+    for folder in external.values():
+        for pair in pairs_of(cases, folder):
+            reference = nifti.read_reference(pair.reference, pair.reference2, pair.combine)
+            nifti.check_same_grid(reference, nifti.read_prediction(pair.prediction, pair.probability))
+
+
+def make_folds(config: Config, out: pathlib.Path, parts: "Sequence[Split] | None" = None) -> list[Fold]:
+    """Write the manifest of each fold of the cohort, as it was divided, or else as `divide` does."""
+    from synergynet_tf.data import splits
+
+    data, folds = config.data, []
+    for number, split in enumerate(parts or divide(config, out)):
+        folder = out / f"fold{number}"
+        folder.mkdir(parents=True, exist_ok=True)
+        splits.save(split, folder / "manifest.csv")
+        own = dataclasses.replace(data, path=str((folder / "manifest.csv").resolve()), layout="manifest", folds=0, fold=0)
+        folds.append(Fold(folder, split, dataclasses.replace(config, data=own)))
+    return folds
+
+
+def _has_begun(out: pathlib.Path) -> bool:
+    """Whether a network was trained, or anything fitted: before, an experiment may still be begun with other data."""
+    return any(next(out.glob(f"fold*/*/{name}"), None) for name in ("run/last.npz", "lpa.npz"))
+
+
+def find_results(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pathlib.Path]) -> "dict[str, list[Pair]]":
+    """The files that score each system, the test cases of all folds in one order. Raises InputError where one is missing."""
+    from synergynet_tf.workflows.pairs import find_pairs
+
+    folders = {name: [fold.folder / name / "predictions" for fold in folds] for name in systems}
+    folders |= {name: [folder] * len(folds) for name, folder in external.items()}
+    return {name: [pair for fold, folder in zip(folds, own) for pair in find_pairs(fold.folder / "manifest.csv", folder, "test")]
+            for name, own in folders.items()}
+
+
+def report(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pathlib.Path], rule: "LesionRule",
+           out: pathlib.Path) -> None:
+    """Score every system and write tables, figures, results.md and the report."""
+    from synergynet_tf.report import comparison
+    from synergynet_tf.report.html import Front, write_report
+    from synergynet_tf.report.pages import comparison_pages
+    from synergynet_tf.report.results import FIGURES, cross_validation, draw, results_page
+    from synergynet_tf.workflows.scoring import score_pairs, write_scores
+
+    pairs = find_results(folds, systems, external)
+    scores = {name: score_pairs(found, rule) for name, found in pairs.items()}
+    for name, cases in scores.items():
+        (out / "scores" / name).mkdir(parents=True, exist_ok=True)
+        write_scores(cases, rule, out / "scores" / name)
+    tables = comparison.comparison_tables(scores, rule, BASELINE)
+    for table in tables:
+        for kind, write in (("md", comparison.markdown), ("csv", comparison.comma_separated), ("tex", comparison.latex)):
+            replace_file(out / "tables" / f"{table.name}.{kind}", write(table).encode())
+    images = {case.name: case.images["flair"] for fold in folds for case in fold.split.test}
+    logs = {name: folds[0].folder / name / "run" / "log.jsonl" for name in systems if name in TRAINED}
+    draw(out / "figures", scores, pairs, images, logs, EXAMPLES)
+    replace_file(out / "results.md", results_page(tables, len(folds)).encode())
+    front = Front("Comparison", f"{', '.join(pairs)} on {len(images)} test cases, {cross_validation(len(folds))}.",
+                  {"Cases": ("Case", "Lesions", "Volume, ml", *(f"DSC, {name}" for name in pairs))}, tables,
+                  [(caption, out / "figures" / f"{name}.png") for name, caption in FIGURES.items()], _networks(folds, systems))
+    write_report(out / "report", front, comparison_pages(pairs, images, rule, scores))
+
+
+def _networks(folds: Sequence[Fold], systems: Sequence[str]) -> list[tuple[str, str]]:
+    """What names the trained networks for good: the SHA-256 of each one's checkpoint."""
+    from synergynet_tf.workflows.networks import identity
+
+    return [(f"{name}, {fold.folder.name}", f"SHA-256 {identity(fold.folder / name / 'run', 'best')['sha256']}")
+            for name in systems if name in TRAINED for fold in folds]
+
+
+def record_of(out: pathlib.Path, config: Config, budget: str) -> bytes:
+    """The content of experiment.json. Raises InputError where another experiment lies in the folder."""
+    about, path = {"budget": budget, "config": config.asdict()}, out / "experiment.json"
+    folders = [out / name for name in (*FOLDERS, *(f"fold{number}" for number in range(config.data.folds or 1)))]
+    claim("--out", [path, out / "results.md", *folders])
+    for folder in folders:
+        make_own(folder)
+    content = (json.dumps(about, indent=2) + "\n").encode()
+    if not path.exists():
+        return content
+    before = read_json(path, "record of an experiment", "name another --out", {"budget": str, "config": dict[str, dict]})
+    now = json.loads(content)
+    if before["budget"] != budget:
+        raise InputError(f"{out}: was begun with --budget {before['budget']}, not {budget}; give the same, or another --out")
+    for group, fields in now["config"].items():
+        for name, value in fields.items():
+            was = before["config"].get(group, {}).get(name)
+            if was != value:
+                raise InputError(f"{out}: was begun with {group}.{name} {was}, not {value}; give the same, or another --out")
+    return content

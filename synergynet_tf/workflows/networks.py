@@ -1,0 +1,83 @@
+"""Trained networks as commands take them: one run or several as one, with settings that the command line changes."""
+import argparse
+import dataclasses
+import hashlib
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from synergynet_tf.config import arguments
+from synergynet_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from synergynet_tf.config import Config
+
+
+@dataclasses.dataclass(frozen=True)
+class Changes:
+    """What the command line sets otherwise than the run; None keeps the run's."""
+
+    coverage: str | None = None
+    gamma: float | None = None
+    threshold: float | None = None
+    mirror: bool | None = None
+    min_lesion: float | None = None     # mm3
+
+    @classmethod
+    def of(cls, given: argparse.Namespace) -> "Changes":
+        """Those that arguments of `add_arguments` hold."""
+        return cls(**{field.name: getattr(given, field.name) for field in dataclasses.fields(cls)})
+
+    def applied(self, config: "Config") -> "Config":
+        """A run's configuration with the changes. Raises InputError out of range."""
+        infer = {name: value for name, value in dataclasses.asdict(self).items() if name != "gamma" and value is not None}
+        fusion = {} if self.gamma is None else {"gamma": self.gamma}
+        return dataclasses.replace(config, infer=dataclasses.replace(config.infer, **infer),
+                                   fusion=dataclasses.replace(config.fusion, **fusion))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --run, --weights and what `Changes` holds to a command."""
+    parser.add_argument("--run", type=arguments.path, required=True, action="append",
+                        help="run folder that `synergynet_tf.train` has made; several times for an ensemble: the mean of their "
+                             "probabilities")
+    parser.add_argument("--weights", choices=("best", "last"), default="best",
+                        help="the checkpoint with the best validation score, or the last one (default: best)")
+    parser.add_argument("--coverage", choices=("whole", "windows", "centre"),
+                        help="the whole brain at once, in overlapping windows (less memory), or the paper's centre crop alone "
+                             "(default: the run's)")
+    parser.add_argument("--gamma", type=arguments.share,
+                        help="weight of the local branch in the fusion, 0 to 1 (default: the run's)")
+    parser.add_argument("--threshold", type=arguments.probability,
+                        help="a voxel is lesion above this probability (default: the run's)")
+    parser.add_argument("--mirror", action="store_true", default=None,
+                        help="also look at the scan mirrored left-right, and average: takes twice as long")
+    parser.add_argument("--min-lesion", type=arguments.volume, metavar="MM3",
+                        help="drop predicted lesions of less than this volume (default: the run's)")
+
+
+def require_run(run: pathlib.Path, weights: str) -> None:
+    """Raise InputError where a folder is no run with these weights."""
+    if not (run / f"{weights}.npz").is_file():
+        raise InputError(f"{run}: holds no {weights}.npz; name the folder of a run that `python -m synergynet_tf.train` has "
+                         "made, or choose other --weights")
+
+
+def load_networks(runs: Sequence[pathlib.Path], weights: str, changes: Changes) -> "list[tuple[Any, Config]]":
+    """Each run's network and its changed configuration. Raises InputError as `checkpoint.load_run` and `Changes.applied`."""
+    from synergynet_tf.training.checkpoint import load_run
+
+    loaded = (load_run(run, weights) for run in runs)
+    return [(model, changes.applied(config)) for model, config in loaded]
+
+
+def identity(run: pathlib.Path, weights: str) -> dict[str, str]:
+    """What names a network for good: its run, which weights, and the SHA-256 of the checkpoint file."""
+    content = (run / f"{weights}.npz").read_bytes()
+    return {"run": run.resolve().name, "weights": weights, "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def joint_identity(runs: Sequence[pathlib.Path], weights: str) -> dict[str, str]:
+    """The same of several networks that answer as one: their names and sums in a row."""
+    each = [identity(run, weights) for run in runs]
+    return {"run": ", ".join(one["run"] for one in each), "weights": weights, "sha256": ", ".join(one["sha256"] for one in each)}
