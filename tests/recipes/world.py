@@ -1,0 +1,94 @@
+"""A folder in which the commands of README and docs can be run as they stand: it has what their words name.
+
+Scans are tiny. Commands that train get a few settings more, by a `python` that comes first in the PATH, and take seconds;
+`pip` and `python3.11 -m venv` do nothing, since the tests' own environment is used; `docker` runs the tests' model server.
+"""
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+from tests.cohort import TINY, write_tiny_cohort
+from tests.data.raw import head
+
+ROOT = pathlib.Path(__file__).parents[2]
+SERVER = ROOT / "tests/export/server.py"
+
+PYTHON = """#!/bin/bash
+case "$*" in
+    *--resume*|*--gamma-scan*) ;;                               # the settings are the run's own
+    *synergynet_tf.train*|*synergynet_tf.experiment*|*tuning.search*) set -- "$@" --config {settings} ;;
+esac
+case "$*" in
+    *synergynet_tf.experiment*) set -- "$@" --systems unet ;;   # tests/test_experiment.py has the others
+    *--gamma-scan*) ;;
+    *tuning.search*) set -- "$@" --max-trials 2 ;;
+esac
+exec {python} "$@"
+"""
+VENV = """#!/bin/bash
+[ "$1 $2 $3" = "-m venv .venv" ] || exit 9
+mkdir -p .venv/bin && touch .venv/bin/activate
+"""
+PIP = """#!/bin/bash
+for word in "$@"; do case "$word" in *.txt) [ -f "$word" ] || exit 1 ;; esac; done
+"""
+DOCKER = """#!/bin/bash
+[ "$1 $2 $4 $5 $6" = "compose -f up -d --wait" ] && [ -f "$3" ] || exit 9
+mkfifo .ready
+{python} {server} "$(dirname "$3")/synergynet/1" synergynet 8501 8500 > .ready 2> server.log & echo $! > .server
+read -r _ < .ready
+"""
+
+
+def blocks(page: pathlib.Path) -> list[str]:
+    """The ```bash blocks of a page, in their order."""
+    return re.findall(r"^```bash\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def make(folder: pathlib.Path) -> pathlib.Path:
+    """Fill a folder with the scans that the pages' words name."""
+    write_tiny_cohort(folder / "scans", 5)
+    new, reference, others = folder / "new", folder / "reference", folder / "lst_masks"
+    write_tiny_cohort(new, 2, seed=1)
+    (new / "manifest.csv").unlink()
+    for path in (reference, others):
+        path.mkdir()
+    for mask in sorted(new.glob("*_lesions.nii.gz")):
+        shutil.move(mask, reference / mask.name.replace("_lesions", ""))
+    for mask in (folder / "scans").glob("*_lesions.nii.gz"):
+        shutil.copy(mask, others / mask.name.replace("_lesions", "_1"))
+    shutil.copy(new / "P0_flair.nii.gz", folder / "flair.nii.gz")
+    grid = head.slices()
+    head.save(folder / "raw_scans" / "P9" / "flair.nii.gz", head.view("flair", grid), grid)
+    for name in ("requirements.txt", "requirements-addons.txt"):
+        shutil.copy(ROOT / name, folder)
+    settings = folder / "tiny.yaml"
+    settings.write_text(json.dumps(TINY | {"lesions": {"max_lesions": 512}, "phantoms": {"patients": 5}}))
+    _tools(folder / "bin", settings)
+    return folder
+
+
+def forget(folder: pathlib.Path, block: str) -> None:
+    """Remove the runs that a block trains anew: each page begins with its own."""
+    for run in re.findall(r"synergynet_tf\.train .*--run (\S+)", block):
+        shutil.rmtree(folder / run, ignore_errors=True)
+
+
+def _tools(folder: pathlib.Path, settings: pathlib.Path) -> None:
+    folder.mkdir()
+    names = {"python": sys.executable, "server": SERVER, "settings": settings}
+    for name, text in {"python": PYTHON, "python3.11": VENV, "pip": PIP, "docker": DOCKER}.items():
+        (folder / name).write_text(text.format(**names))
+        (folder / name).chmod(0o755)
+
+
+def run(folder: pathlib.Path, block: str, timeout: float = 900) -> subprocess.CompletedProcess:
+    """Run a block as a person would paste it, but stop at the first command that fails."""
+    environment = os.environ | {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT),
+                                "XDG_CACHE_HOME": str(folder / "cache"), "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(["bash", "-e", "-o", "pipefail", "-c", block], cwd=folder, env=environment, text=True, timeout=timeout,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
