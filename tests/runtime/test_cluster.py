@@ -139,6 +139,7 @@ def test_what_is_finished_is_left_out(run, alone, tiny_cohort, capsys):
     assert capsys.readouterr().out.count(" lesions, ") == 6
 
 
+@pytest.mark.slow
 def test_shared_scores_are_those_of_one_process(tiny_cohort, tmp_path, capsys):
     prediction = tmp_path / "masks"
     prediction.mkdir()
@@ -176,6 +177,7 @@ def raylet():
     raise AssertionError("no raylet")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not pathlib.Path("/proc/self/status").exists(), reason="looks for Ray's process in /proc")
 def test_when_ray_itself_is_ended_the_work_ends_and_says_so(monkeypatch):
     monkeypatch.setattr(cluster, "PATIENCE", 2)

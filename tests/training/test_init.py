@@ -32,6 +32,7 @@ def begin(run, settings, folder, *options):
                        *options])
 
 
+@pytest.mark.slow
 def test_it_begins_with_the_averaged_weights_and_averages_from_there(run, settings, tmp_path, capsys):
     assert begin(run, settings, tmp_path, *STILL, "--train.average", "0.9") == 0
     assert f"begins with the weights of {run / 'best.npz'}: encoder, decoder" in capsys.readouterr().out

@@ -54,6 +54,7 @@ def test_a_step_of_the_last_stage_gives_the_same_bits_each_time(batch):
     assert any(np.any(a != b) for a, b in zip(start, reached[0]))       # the step did move them
 
 
+@pytest.mark.slow
 def test_recomputed_levels_and_patches_give_the_gradients_of_kept_ones():
     moved = []
     for recompute in (0, 4):

@@ -56,6 +56,7 @@ def test_a_fit_as_large_as_the_head_is_tried_again_without_scalp(tmp_path, monke
     assert len(fits) == 2                                           # what fits at once is not tried again
 
 
+@pytest.mark.slow
 def test_noise_is_no_head(tmp_path):
     grid = head.slices()
     noise = np.random.default_rng(0).normal(100, 10, grid.shape).astype(np.float32)
