@@ -55,6 +55,7 @@ def assert_same(left, right):
             np.testing.assert_array_equal(x, y)
 
 
+@pytest.mark.slow
 def test_an_epoch_repeats_whatever_the_parallelism_and_epochs_differ(cases):
     first = batches(cases, config(EVERYTHING))
     assert_same(first, batches(cases, config(EVERYTHING), parallel=1))

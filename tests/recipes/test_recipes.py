@@ -27,6 +27,7 @@ LEFT_OUT = {
     ("serving.md", "docker compose"): "the server's image; README's block starts the tests' server in its place",
     ("serving.md", "python -m export.client --health"): "needs the server, which README's block starts",
     ("serving.md", "python -m export.saved_model"): "README's block does the same",
+    ("tuning.md", "python -m tuning.search     "): "two searches; tests/tuning/test_search.py runs both kinds",
     ("tuning.md", "export KERASTUNER"): "three processes side by side; tests/tuning has them",
 }
 

@@ -67,7 +67,8 @@ def make(folder: pathlib.Path) -> pathlib.Path:
     for name in ("requirements.txt", "requirements-addons.txt"):
         shutil.copy(ROOT / name, folder)
     settings = folder / "tiny.yaml"
-    settings.write_text(json.dumps(TINY | {"lesions": {"max_lesions": 512}, "phantoms": {"patients": 5}}))
+    settings.write_text(json.dumps(TINY | {"lesions": {"max_lesions": 512}, "phantoms": {"patients": 5},
+                                           "train": {"epochs": [0, 0, 0, 1], "steps_per_epoch": 2}}))
     _tools(folder / "bin", settings)
     return folder
 

@@ -7,7 +7,7 @@ from tests.reliability import fuzz
 ROOM = 200 * 2 ** 20        # bytes: what hundreds of damaged files may add to the peak of a process
 
 
-@pytest.mark.parametrize("count", [40, pytest.param(400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [40, pytest.param(200, marks=pytest.mark.slow)])
 def test_damaged_scans(tmp_path, count):
     pytest.importorskip("tensorflow_serving")
     scans = fuzz.Scans(tmp_path)

@@ -112,6 +112,7 @@ def alone(run, tiny_cohort, tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_shared_cases_are_segmented_as_by_one_process(run, alone, tiny_cohort, tmp_path, capsys):
     bad = tmp_path / "bad.nii.gz"
     bad.write_bytes(scans(tiny_cohort)[0].read_bytes()[:500])
@@ -128,6 +129,7 @@ def test_shared_cases_are_segmented_as_by_one_process(run, alone, tiny_cohort, t
     assert not list((tmp_path / "out").glob("bad*"))
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_left_out(run, alone, tiny_cohort, capsys):
     command = ["--run", str(run), "--out", str(alone), "--resume", *map(str, scans(tiny_cohort))]
     (alone / "P1_flair_mask.nii.gz").unlink()

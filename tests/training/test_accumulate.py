@@ -39,7 +39,7 @@ def moved(system, stage, accumulate, batch):
 
 @pytest.mark.parametrize(("system", "stage"), [
     ("unet", SYSTEMS["unet"].stages[0]), ("synergynet", STAGES[1]),
-    pytest.param("synergynet", STAGES[3], marks=pytest.mark.slow),
+    pytest.param("synergynet", STAGES[3], marks=pytest.mark.slow),      # the losses of a fused volume
 ], ids=lambda value: getattr(value, "name", value))
 def test_parts_give_the_gradients_and_losses_of_the_whole(system, stage):
     batch = unlike_patches()

@@ -42,6 +42,7 @@ def test_it_begins_with_the_averaged_weights_and_averages_from_there(run, settin
             np.testing.assert_allclose(value, expected, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow
 def test_another_system_takes_over_the_parts_that_it_shares(run, settings, tmp_path, capsys):
     assert begin(run, settings, tmp_path, *STILL, "--train.system", "unet") == 0
     assert "encoder, decoder, global_head\n" in capsys.readouterr().out

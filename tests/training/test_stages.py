@@ -79,9 +79,8 @@ def test_the_compiled_step_gives_the_uncompiled_losses_and_weights(config):
             assert np.max(np.abs(a - b), initial=0) <= 2.1 * rate, part
 
 
-@pytest.mark.parametrize("samples", [1, 2])
-def test_no_lesion_at_all_is_fine(config, model, samples):
-    total, parts = make_loss_step(model, STAGES[-1], config)(make_batch(samples, lesions=False))
+def test_no_lesion_at_all_is_fine(config, model):
+    total, parts = make_loss_step(model, STAGES[-1], config)(make_batch(2, lesions=False))
     assert np.isfinite(float(total))
     for name in ("rpn_boxes", "rcnn_boxes", "mask"):
         assert float(parts[name]) == 0.0
