@@ -60,6 +60,7 @@ def test_a_wheel_says_what_it_is_and_carries_its_notices(wheel):
     assert "License-Expression: Apache-2.0" in metadata
     assert "Requires-Dist: tensorflow" in metadata
     assert 'extra == "serving"' in metadata
+    assert re.search(r"^Requires-Dist: ray.*>=2\.52", metadata, re.MULTILINE)        # the first one with tokens
     for notice in NOTICES:
         assert any(".dist-info/" in name and name.endswith(notice) for name in names), notice
 
