@@ -40,7 +40,7 @@ def trained(tiny_cohort, tmp_path_factory):
         command = [sys.executable, "-m", "tests.two_replicas", tiny_cohort, folder, str(stage), strategy]
         started = [subprocess.Popen([*command, file], cwd=ROOT, stderr=subprocess.PIPE, env=os.environ | extra)
                    for file, extra in zip(files, environments)]
-        assert [process.wait(300) for process in started] == [0] * len(started), started[0].stderr.read().decode()
+        assert [process.wait(900) for process in started] == [0] * len(started), started[0].stderr.read().decode()
         return [np.load(file) for file in files]
 
     return train
@@ -84,16 +84,16 @@ def test_two_processes_end_as_ever_though_one_was_killed(settings, tmp_path):
     """A pair whose second process is killed in the middle ends, started again, with the weights of a pair that was left alone."""
     arguments = ["--config", str(settings), "--train.epochs", "[1,0,0,2]", "--train.average", "0.9"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert [p.wait(300) for p in _pair(whole, arguments)] == [0, 0]
+    assert [p.wait(900) for p in _pair(whole, arguments)] == [0, 0]
 
     chief, other = _pair(killed, arguments)
     while chief.poll() is None and len(_epochs(killed)) < 2:
         time.sleep(0.05)
     other.send_signal(signal.SIGKILL)
-    assert chief.wait(300) == 2
+    assert chief.wait(900) == 2
     error = chief.stderr.read().decode().strip().splitlines()[-1]
     assert "another process of the run was lost" in error and "--resume" in error
-    assert [p.wait(300) for p in _pair(killed, ["--resume"])] == [0, 0]
+    assert [p.wait(900) for p in _pair(killed, ["--resume"])] == [0, 0]
 
     found, expected = (checkpoint.load(folder / "last.npz") for folder in (killed, whole))
     assert found.progress == expected.progress and found.progress.replicas == 2
