@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks import worker
 from synergynet_tf.config import Config, PhantomConfig, command_line
-from synergynet_tf.errors import command
+from synergynet_tf.runtime.entry import command
 from synergynet_tf.runtime.startup import import_tensorflow
 
 EVERY = 25      # visits between two looks at the memory

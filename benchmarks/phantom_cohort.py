@@ -13,7 +13,7 @@ import tempfile
 from synergynet_tf.config import PhantomConfig
 from synergynet_tf.data.phantom import generate_cohort
 from synergynet_tf.data.phantom.atlas import anatomy_files
-from synergynet_tf.errors import command
+from synergynet_tf.runtime.entry import command
 from synergynet_tf.storage.files import replace_file
 
 HELD_OUT = 4        # label maps that only test patients have

@@ -18,7 +18,7 @@ from benchmarks import worker
 from benchmarks.turns import Cost, Side, take_turns
 from synergynet_tf.config import Config, PhantomConfig, command_line
 from synergynet_tf.config.augment import AugmentConfig
-from synergynet_tf.errors import command
+from synergynet_tf.runtime.entry import command
 from synergynet_tf.runtime.startup import import_tensorflow
 
 OURS = "ours"

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from synergynet_tf.errors import command
 from synergynet_tf.runtime import progress
+from synergynet_tf.runtime.entry import command
 from synergynet_tf.runtime.startup import import_tensorflow
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from export.saved_model import REFERENCE
 from export.verify import find_version
-from synergynet_tf.errors import command
+from synergynet_tf.runtime.entry import command
 from synergynet_tf.runtime.processes import peak_memory
 from synergynet_tf.runtime.startup import import_tensorflow
 

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from synergynet_tf.config import Config, PhantomConfig, command_line
-from synergynet_tf.errors import command
+from synergynet_tf.runtime.entry import command
 from synergynet_tf.runtime.processes import giving_back, peak_memory
 from tuning.process import in_own_process
 

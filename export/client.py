@@ -8,8 +8,9 @@ import sys
 from collections.abc import Mapping
 
 from synergynet_tf.config import arguments
-from synergynet_tf.errors import InputError, command, of_case, print_error, printable, reason
+from synergynet_tf.errors import InputError, of_case, print_error, printable, reason
 from synergynet_tf.runtime import progress
+from synergynet_tf.runtime.entry import command
 from synergynet_tf.storage.files import claim, replace_file
 
 from .answers import Answer, check, grid_of

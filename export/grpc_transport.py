@@ -35,6 +35,7 @@ class Grpc:
         self._predict, self._models = prediction_service_pb2_grpc.PredictionServiceStub, model_service_pb2_grpc.ModelServiceStub
 
     def segment(self, files: Mapping[str, bytes], limit: int) -> Answer:
+        """As `Transport.segment`."""
         from tensorflow_serving.apis import predict_pb2
 
         request = predict_pb2.PredictRequest()
@@ -58,6 +59,7 @@ class Grpc:
         return {str(entry.version): names[entry.state].name if entry.state in names else "UNKNOWN" for entry in entries}
 
     def channels(self) -> tuple[str, ...]:
+        """As `Transport.channels`."""
         from google.protobuf.message import DecodeError
         from tensorflow_serving.apis import get_model_metadata_pb2
 

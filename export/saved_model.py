@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from synergynet_tf.config import Config, arguments
-from synergynet_tf.errors import InputError, command, disk_full, unwritable
+from synergynet_tf.errors import InputError, disk_full, unwritable
+from synergynet_tf.runtime.entry import command
 from synergynet_tf.runtime.startup import import_tensorflow
 from synergynet_tf.storage.files import claim, keep_apart, make_own, temporary
 from synergynet_tf.workflows.networks import Changes, add_arguments, identity, load_networks, require_run

@@ -79,6 +79,7 @@ class Segmenter:
 
     def _z_scored_batch(self, z_scored_volume: Tensor) -> dict[str, Tensor]:
         def one(image: Tensor) -> dict[str, Tensor]:
+            """Of a volume [X, Y, Z, C]."""
             image = volumes.check_z_scores(image, "z_scored_volume")
             return self._outputs(self._segment(image, tf.reduce_any(tf.not_equal(image, 0), -1)))
 
@@ -90,6 +91,7 @@ class Segmenter:
         names = {channel: f"raw_volume ({channel})" for channel in channels}
 
         def one(image: Tensor) -> dict[str, Tensor]:
+            """Of a volume [X, Y, Z, C]."""
             arrays = dict(zip(channels, tf.unstack(image, axis=-1)))
             prepared = preprocess.prepare(arrays, names, tf.ones([3], tf.float64), dict.fromkeys(channels, ()))
             return self._outputs(self._on_grid(prepared, tf.shape(image)[:3])) | {"notes": prepared.notes}
@@ -103,6 +105,7 @@ class Segmenter:
         contents = volumes.check_files([files[f"{channel}_bytes"] for channel in channels], channels)
 
         def one(contents: list[Tensor]) -> dict[str, Tensor]:
+            """Of a scan's files, a string a channel."""
             scans = {channel: nifti.read(content, channel, limits.max_side, limits.max_voxels)
                      for content, channel in zip(contents, channels)}
             flair = scans["flair"]

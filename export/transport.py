@@ -42,6 +42,7 @@ class Rest:
         self._known = False
 
     def segment(self, files: Mapping[str, bytes], limit: int) -> Answer:
+        """As `Transport.segment`."""
         instance = {f"{channel}_bytes": {"b64": b64encode(content).decode()} for channel, content in files.items()}
         answer = self._ask(":predict", {"signature_name": SIGNATURE, "instances": [instance]}, 4 * limit // 3 + ROOM)
         require(answer, {"predictions": list[dict]})

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from synergynet_tf.config import arguments
-from synergynet_tf.errors import InputError, command
+from synergynet_tf.errors import InputError
+from synergynet_tf.runtime.entry import command
 from synergynet_tf.runtime.startup import import_tensorflow
 from synergynet_tf.storage.readers import Stored, read_npz
 from synergynet_tf.workflows.networks import require_run

@@ -1,12 +1,7 @@
 """The one exception that a user can cause, and how a command shows it."""
-import contextlib
 import errno
-import functools
 import os
 import sys
-from collections.abc import Callable
-
-from synergynet_tf.runtime import signals
 
 # What the system says of files, in words that say what to do.
 REASONS = {
@@ -76,30 +71,3 @@ def print_error(message: str) -> None:
     print(f"error: {printable(message)}", file=sys.stderr)
 
 
-def command(main: Callable[[list[str] | None], None]) -> Callable[[list[str] | None], int]:
-    """Make `main(argv)` an entry point: an InputError becomes one line on stderr and exit status 2, no traceback."""
-
-    @functools.wraps(main)
-    def run(argv: list[str] | None = None) -> int:
-        """The exit status."""
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(AttributeError, ValueError):       # none, not a terminal's, or closed
-                stream.reconfigure(errors="backslashreplace")           # a name that this terminal cannot show ends nothing
-        try:
-            with signals.orderly():
-                main(argv)
-        except InputError as error:
-            print_error(str(error))
-            return 2
-        except OSError as error:        # a full disk, a folder without rights: where no part says it better
-            what, remedy = reason(error)
-            print_error(f"{error.filename or 'a file'}: {what}; {remedy}")
-            return 2
-        except KeyboardInterrupt as error:
-            number = getattr(error, "number", signals.ENDING[0])
-            with contextlib.suppress(OSError):      # the terminal may be gone
-                print(signals.told(number), file=sys.stderr, flush=True)
-            return signals.status(number)
-        return 0
-
-    return run

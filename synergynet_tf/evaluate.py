@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from synergynet_tf.config import arguments
 from synergynet_tf.data.layouts import RATERS
 from synergynet_tf.data.layouts.sources import sources
-from synergynet_tf.errors import InputError, command
-from synergynet_tf.runtime.processes import cores
+from synergynet_tf.errors import InputError
+from synergynet_tf.runtime.entry import command
+from synergynet_tf.runtime.processes import MANY, cores
 from synergynet_tf.storage.files import claim
 from synergynet_tf.workflows.pairs import Pair, find_pairs
-from synergynet_tf.workflows.scoring import MANY_CASES, SCORES, score_shared, score_usable, write_scores
+from synergynet_tf.workflows.scoring import SCORES, score_shared, score_usable, write_scores
 
 if TYPE_CHECKING:
     from synergynet_tf.metrics.lesion import LesionRule
@@ -86,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=arguments.path, metavar="DIR",
                         help="folder for scores.csv, sizes.csv, scores.md and scores.json; default: that of the predictions")
     parser.add_argument("--workers", type=arguments.workers, metavar="N",
-                        help=f"processes; default: one a core, or one in all for fewer than {MANY_CASES} cases")
+                        help=f"processes; default: one a core, or one in all for fewer than {MANY} cases")
     parser.add_argument("--cluster", type=arguments.text, metavar="ADDRESS",
                         help="share the cases among --workers processes of a Ray cluster (extra [cluster]): HOST:PORT, auto for "
                              "the one that this machine is of, or local; cases that cannot be scored are named and left out")

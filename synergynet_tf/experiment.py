@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from synergynet_tf.config import arguments, command_line
-from synergynet_tf.errors import InputError, command
+from synergynet_tf.errors import InputError
+from synergynet_tf.runtime.entry import command
 from synergynet_tf.storage import locks
 from synergynet_tf.storage.files import make_folder, replace_file
 from synergynet_tf.storage.names import require_name

@@ -5,8 +5,9 @@ import sys
 
 from synergynet_tf.config import arguments
 from synergynet_tf.data.layouts.sources import sources
-from synergynet_tf.errors import InputError, command
+from synergynet_tf.errors import InputError
 from synergynet_tf.runtime import progress
+from synergynet_tf.runtime.entry import command
 from synergynet_tf.storage.files import claim
 from synergynet_tf.workflows.submission import export, find_masks, test_scans
 

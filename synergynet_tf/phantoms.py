@@ -4,8 +4,8 @@ import pathlib
 import sys
 
 from synergynet_tf.config import arguments
-from synergynet_tf.errors import command
 from synergynet_tf.runtime import progress
+from synergynet_tf.runtime.entry import command
 from synergynet_tf.storage.files import keep_apart
 
 

@@ -7,7 +7,8 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from synergynet_tf.config import arguments
-from synergynet_tf.errors import InputError, command, print_error
+from synergynet_tf.errors import InputError, print_error
+from synergynet_tf.runtime.entry import command
 from synergynet_tf.runtime.startup import import_tensorflow
 from synergynet_tf.storage.files import claim, make_folder
 from synergynet_tf.workflows import networks

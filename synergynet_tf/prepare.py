@@ -5,7 +5,8 @@ import sys
 from synergynet_tf.config import arguments, command_line
 from synergynet_tf.data import layouts
 from synergynet_tf.data.raw.config import RawConfig
-from synergynet_tf.errors import InputError, command
+from synergynet_tf.errors import InputError
+from synergynet_tf.runtime.entry import command
 from synergynet_tf.workflows import preparing, raw_scans
 
 DESCRIPTION = f"""Check every scan of a cohort, prepare it for training, and list the cases.

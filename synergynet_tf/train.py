@@ -3,7 +3,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from synergynet_tf.config import arguments, command_line
-from synergynet_tf.errors import InputError, command
+from synergynet_tf.errors import InputError
+from synergynet_tf.runtime.entry import command
 from synergynet_tf.runtime.startup import begin_replicas, waits_for_chief
 from synergynet_tf.workflows import fitting
 

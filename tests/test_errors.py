@@ -3,7 +3,8 @@ import errno
 
 import pytest
 
-from synergynet_tf.errors import InputError, command, disk_full, unwritable
+from synergynet_tf.errors import InputError, disk_full, unwritable
+from synergynet_tf.runtime.entry import command
 from synergynet_tf.storage.files import make_folder, replace_file
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from synergynet_tf.config import Config, arguments, command_line
 from synergynet_tf.data.layouts.sources import keep_data_apart
-from synergynet_tf.errors import InputError, command
+from synergynet_tf.errors import InputError
 from synergynet_tf.runtime import progress
+from synergynet_tf.runtime.entry import command
 from synergynet_tf.runtime.processes import repeated
 from synergynet_tf.runtime.startup import import_tensorflow
 from synergynet_tf.storage import locks

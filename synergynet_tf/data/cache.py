@@ -20,7 +20,7 @@ import math
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,14 +32,13 @@ from synergynet_tf.data.instances import LesionTable, check_room, label_lesions,
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.preprocess import load_case
 from synergynet_tf.errors import InputError, of_case, reason
-from synergynet_tf.runtime.processes import cores, each
+from synergynet_tf.runtime.processes import each
 from synergynet_tf.storage.files import sweep, temporary
 from synergynet_tf.storage.sealed import read_sealed, sealed
 
 log = logging.getLogger(__name__)
 
 FORMAT = 2              # of the folders: raise it when what they hold changes
-MANY_CASES = 4          # from here on processes are started: each needs a second to begin
 ABOUT, ARRAYS = "case.json", ("image.npy", "instances.npy")
 CONTENT = {"shape": list[int], "spacing": list[float], "brain_voxels": int, "has_lesions": bool,
            "boxes": list[list[int]], "voxels": list[int], "notes": list[str],
@@ -86,7 +85,7 @@ def build_cache(cases: Sequence[Case], config: Config, workers: int | None = Non
     Args:
         cases: what `layouts.discover` found.
         config: `data` (channels, cache) and `lesions` (connectivity; sizes and slots) are used.
-        workers: processes; none: one a core, or this one alone for fewer than `MANY_CASES` cases to prepare.
+        workers: processes, as of `processes.each`.
         on_case: called with each case when it is ready, in their order.
 
     Raises:
@@ -94,13 +93,17 @@ def build_cache(cases: Sequence[Case], config: Config, workers: int | None = Non
     """
     root = cache_root(config)
     folders = _folders(cases, config, root)
-    missing = [i for i, case in enumerate(cases) if not _is_ready(case, folders[i], config)]
-    if workers is None:
-        workers = min(cores(), len(missing)) if len(missing) >= MANY_CASES else 1
-    build, jobs = functools.partial(_try_build, config=config), [(cases[i], folders[i]) for i in missing]
-    built = each(build, jobs, workers, "preparing") if workers > 1 else ((job, build(job)) for job in jobs)
-    with contextlib.closing(built):
-        return _collect(cases, folders, config, dict.fromkeys(missing, built), on_case)
+    missing = {i for i, case in enumerate(cases) if not _is_ready(case, folders[i], config)}
+    jobs = [(cases[i], folders[i]) for i in sorted(missing)]
+    with contextlib.closing(each(functools.partial(_try_build, config=config), jobs, workers, "preparing")) as built:
+        ready = []
+        for i, case in enumerate(cases):
+            if i in missing and (error := next(built)[1]):
+                raise of_case(case.name, error)
+            ready.append(_opened(case, folders[i], config))
+            if on_case:
+                on_case(ready[-1])
+        return ready
 
 
 def cache_root(config: Config) -> Path:
@@ -110,19 +113,11 @@ def cache_root(config: Config) -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "synergynet_tf"
 
 
-def _collect(cases: Sequence[Case], folders: Sequence[Path], config: Config, built: Mapping[int, Iterator],
-             on_case: Callable[[CachedCase], None] | None) -> list[CachedCase]:
-    ready = []
-    for i, case in enumerate(cases):
-        if i in built and (error := next(built[i])[1]):
-            raise of_case(case.name, error)
-        cached = _open(case, folders[i], config)
-        if cached is None:
-            raise InputError(f"{folders[i]}: was removed while it was in use; run the command again")
-        ready.append(cached)
-        if on_case:
-            on_case(cached)
-    return ready
+def _opened(case: Case, folder: Path, config: Config) -> CachedCase:
+    cached = _open(case, folder, config)
+    if cached is None:
+        raise InputError(f"{folder}: was removed while it was in use; run the command again")
+    return cached
 
 
 class _Damaged(InputError):

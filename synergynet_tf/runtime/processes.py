@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from synergynet_tf.errors import InputError
 
+MANY = 4                    # items from which on processes are started: each needs a second or two to begin
 PR_SET_PDEATHSIG = 1        # of Linux's prctl: the signal that a process gets when its parent ends
 
 
@@ -66,16 +67,22 @@ def pool(workers: int, doing: str, begin: Callable[[], None] | None = None) -> I
         executor.shutdown(cancel_futures=True)
 
 
-def each(call: Callable[[T], R], items: Sequence[T], workers: int, doing: str) -> Iterator[tuple[T, R | InputError]]:
-    """Every item, in their order, with what `call` makes of it in one of several processes.
+def each(call: Callable[[T], R], items: Sequence[T], workers: int | None, doing: str) -> Iterator[tuple[T, R | InputError]]:
+    """Every item, in their order, with what `call` makes of it in one of several processes, or in this one.
 
     A process that is ended from outside, as a system short of memory does, takes the others with it: what they were at is done
     again, alone, and an item whose process is ended twice comes with an InputError. The rest goes on.
 
     Args:
         call, items: can be pickled.
+        workers: processes; 1: this one; none: one a core, or this one for fewer than `MANY` items.
         doing: as for `pool`.
     """
+    if workers is None:
+        workers = min(cores(), len(items)) if len(items) >= MANY else 1
+    if workers <= 1:
+        yield from ((item, call(item)) for item in items)
+        return
     left = list(items)
     while left:
         try:

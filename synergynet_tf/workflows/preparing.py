@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 
 def prepare(config: Config, own: Namespace) -> None:
+    """Fill the cache with a cohort, list its cases, and draw the augmentation where `own.preview` asks for it.
+
+    Raises:
+        InputError: a case cannot be used, or a place to write is an input.
+    """
     from rich.console import Console
 
     from synergynet_tf.data import cache

@@ -4,12 +4,12 @@ import json
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from synergynet_tf.errors import InputError, of_case, print_error, printable
 from synergynet_tf.runtime import progress
-from synergynet_tf.runtime.processes import cores, each
+from synergynet_tf.runtime.processes import each
 from synergynet_tf.storage.files import replace_file
 from synergynet_tf.workflows.pairs import Pair
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from synergynet_tf.metrics.scores import CaseScores
 
 SCORES = ("scores.csv", "sizes.csv", "scores.md", "scores.json")
-MANY_CASES = 4      # from here on processes are started: each needs a second or two to begin
 
 
 def score_files(reference: str | os.PathLike, prediction: str | os.PathLike | None,
@@ -85,14 +84,10 @@ def score_usable(pairs: Sequence[Pair], rule: "LesionRule", workers: int | None 
 def _outcomes(pairs: Sequence[Pair], rule: "LesionRule | None",
               workers: int | None) -> "Iterator[tuple[Pair, CaseScores | InputError]]":
     """Each pair, in their order, and its scores or why there are none, behind a bar."""
-    if workers is None:
-        workers = min(cores(), len(pairs)) if len(pairs) >= MANY_CASES else 1
-    score = functools.partial(_try_pair, rule=rule)
-    if workers == 1:
-        yield from zip(pairs, _with_progress(map(score, pairs), len(pairs)))
-        return
-    for pair, done in _with_progress(each(score, pairs, workers, "scoring"), len(pairs)):
-        yield pair, of_case(pair.case, done) if isinstance(done, InputError) else done
+    with progress.bar("scoring", len(pairs)) as advance:
+        for pair, done in each(functools.partial(_try_pair, rule=rule), pairs, workers, "scoring"):
+            advance()
+            yield pair, of_case(pair.case, done) if isinstance(done, InputError) else done
 
 
 def _try_pair(pair: Pair, rule: "LesionRule | None") -> "CaseScores | InputError":
@@ -133,14 +128,6 @@ def _make_scorer(rule: "LesionRule", threads: int) -> "Callable[[Pair], CaseScor
 def _score_pair(pair: Pair, rule: "LesionRule | None") -> "CaseScores":
     return score_files(pair.reference, pair.prediction, pair.probability, rule=rule, case=pair.case, patient=pair.patient,
                        reference2=pair.reference2, combine=pair.combine)
-
-
-def _with_progress(scores: "Iterable[CaseScores]", total: int) -> "Iterable[CaseScores]":
-    """Pass the scores on behind a bar."""
-    with progress.bar("scoring", total) as advance:
-        for score in scores:
-            advance()
-            yield score
 
 
 def write_scores(scores: "list[CaseScores]", rule: "LesionRule", out: pathlib.Path) -> None:

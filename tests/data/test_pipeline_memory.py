@@ -10,7 +10,7 @@ import pytest
 
 from synergynet_tf.data import pipeline
 from tests.conftest import ROOT
-from tests.data.test_pipeline import batches, config, make_case, watched
+from tests.data.small_cases import batches, config, make_case, watched
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 pytestmark = pytest.mark.skipif(not pathlib.Path("/proc/self/status").exists(), reason="looks for processes in /proc")
 
 POOL = """import sys, time
-from synergynet_tf.errors import command
+from synergynet_tf.runtime.entry import command
 from synergynet_tf.runtime.processes import pool
 
 def wait(seconds):
@@ -31,7 +31,7 @@ if __name__ == "__main__":
 """
 DEAF = """import hashlib, sys
 from synergynet_tf.runtime import signals
-from synergynet_tf.errors import command
+from synergynet_tf.runtime.entry import command
 signals.PATIENCE = 0.5
 
 @command
@@ -45,7 +45,7 @@ sys.exit(main())
 
 RAY = """import sys, time
 from synergynet_tf.runtime import cluster
-from synergynet_tf.errors import command
+from synergynet_tf.runtime.entry import command
 
 def make(threads):
     return time.sleep

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 from synergynet_tf.config import Config
 from synergynet_tf.data import layouts, splits
-from synergynet_tf.data.cache import MANY_CASES
 from synergynet_tf.data.check.case import check_case
 from synergynet_tf.data.check.problem import ERROR, SECOND, WARNING, CaseCheck, Findings, Problem, files_of
 from synergynet_tf.data.identity import members
 from synergynet_tf.data.layouts import LESIONS, Case
 from synergynet_tf.errors import InputError, of_case
-from synergynet_tf.runtime.processes import cores, each
+from synergynet_tf.runtime.processes import each
 
 NAMED = 8       # cases in a row about all of them
 
@@ -61,15 +60,10 @@ def check_cases(cases: Sequence[Case], config: Config, workers: int | None = Non
     """Check the cases, in their order.
 
     Args:
-        workers: processes; none: one a core, or this one alone for fewer than `MANY_CASES` cases.
+        workers: processes, as of `processes.each`.
         on_case: called after each case.
     """
-    check = functools.partial(_check, config=config)
-    if workers is None:
-        workers = min(cores(), len(cases)) if len(cases) >= MANY_CASES else 1
-    if workers <= 1:
-        return [_counted(check(case), on_case) for case in cases]
-    done = each(check, cases, workers, "checking")
+    done = each(functools.partial(_check, config=config), cases, workers, "checking")
     return [_counted(_failed(case, config, found) if isinstance(found, InputError) else found, on_case) for case, found in done]
 
 

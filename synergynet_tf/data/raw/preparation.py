@@ -38,9 +38,6 @@ def prepare_cases(cases: Sequence[Case], out: Path, config: RawConfig,
                   workers: int = 1) -> Iterator[tuple[Case, Record | InputError]]:
     """Prepare cases in `out`/<case>/, in parallel; yields each, in their order, with its record or the error that stopped it."""
     prepare = functools.partial(_try, out=out, config=config, threads=max(1, cores() // workers))
-    if workers <= 1:
-        yield from ((case, prepare(case)) for case in cases)
-        return
     for case, done in each(prepare, cases, workers, "preparing"):
         yield case, done if isinstance(done, Record) else of_case(case.name, done)
 
