@@ -46,7 +46,7 @@ def wheel(source, tmp_path_factory):
 def test_a_wheel_installs_one_name(wheel):
     names = wheel.namelist()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"synergynet_tf"}
-    for expected in ("train.py", "tuning/__init__.py", "export/__init__.py",
+    for expected in ("py.typed", "train.py", "tuning/__init__.py", "export/__init__.py",
                      *(f"config/presets/{file.name}" for file in (PACKAGE / "config/presets").glob("*.yaml")),
                      *(f"report/templates/{file.name}" for file in (PACKAGE / "report/templates").iterdir())):
         assert f"synergynet_tf/{expected}" in names
