@@ -96,20 +96,21 @@ def _goal(model: Any, config: Config, batch: Any, stage: Any) -> dict[str, np.nd
     """A batch's loss, and the lesions that the anchors and RoIs of its one patch stand for, as a step of ours finds them."""
     import tensorflow as tf
 
-    from synergynet_tf.losses.total import total_loss
     from synergynet_tf.models import targets
-    from synergynet_tf.training.steps import stage_losses
+    from synergynet_tf.training.forward import Forward
+    from synergynet_tf.training.terms import stage_counts, stage_losses, total_loss
 
     @tf.function(autograph=False)
     def found() -> dict[str, tf.Tensor]:
-        made = {"loss": total_loss(stage_losses(model, batch, stage, config, training=True), config.loss)[0]}
+        forward = Forward(model, batch, stage, config, training=True)
+        made = {"loss": total_loss(stage_losses(forward, stage_counts(forward)), config.loss)[0]}
         if not stage.has_rpn:
             return made
         detector, instances = config.detector, batch.instances[0]
-        annotated = instances, batch.gt_boxes[0], batch.gt_valid[0], batch.gt_ignore[0]
-        anchors = targets.rpn_targets(*annotated, tuple(n // detector.stride for n in instances.shape), detector)
+        annotated = targets.Annotation(instances, batch.gt_boxes[0], batch.gt_valid[0], batch.gt_ignore[0])
+        anchors = targets.rpn_targets(annotated, tuple(n // detector.stride for n in instances.shape), detector)
         proposals = model.propose(*model.rpn(model.features(batch.image, True).d1), batch.image, detector.train_nms_iou)
-        rois = targets.roi_targets(proposals.boxes[0], proposals.valid[0], *annotated, batch.seed[0], detector)
+        rois = targets.roi_targets(proposals.boxes[0], proposals.valid[0], batch.seed[0], annotated, detector)
         return made | {f"{kind} {name}": value for kind, values in (("anchors", anchors), ("rois", rois))
                        for name, value in values._asdict().items()}
 

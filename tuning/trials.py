@@ -16,7 +16,7 @@ from synergynet_tf.inference.validation import make_scorer
 from synergynet_tf.storage.files import replace_file
 from synergynet_tf.training import checkpoint
 from synergynet_tf.training.history import LOG, read_log
-from synergynet_tf.training.trainer import Trainer
+from synergynet_tf.training.trainer import Cases, Trainer
 
 LAST, BEST = "last.npz", "best.npz"
 NETWORK = ("unet", "detector", "mask")      # what two networks must share for one to start from the other
@@ -65,7 +65,7 @@ class StagedTraining:
 def fit(config: Config, split: Split, folder: Path, console: Console) -> None:
     """Train what is left of a run in its folder."""
     train, validation = (build_cache(cases, config) for cases in (split.train, split.validation))
-    Trainer(config, train, validation, folder, make_scorer(validation, config), (folder / LAST).exists(), console).fit()
+    Trainer(config, Cases(train, validation), folder, make_scorer(validation, config), (folder / LAST).exists(), console).fit()
 
 
 def best_scores(folder: Path) -> dict[str, float]:

@@ -1,15 +1,34 @@
 """Settings of the augmentation beyond the paper's jitter and rotation: with every probability at 0 it is the paper's."""
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from synergynet_tf.config.settings import Settings
 
+
+class Strength(NamedTuple):
+    """How strong a transform may be: the widest range that its setting takes, and the value that changes nothing."""
+
+    low: float
+    high: float
+    neutral: float
+
+
 UNFOLDED = 0.4      # of the spacing: below it a cubic B-spline field cannot fold (Choi and Lee 2000, "Injectivity conditions")
-LIMITS = {          # the widest range that each transform takes
-    "scale": (0.5, 2.0), "elastic": (0.0, 20.0), "gamma": (0.2, 5.0), "contrast": (0.1, 5.0), "brightness": (-5.0, 5.0),
-    "bias_field": (0.0, 2.0), "noise": (0.0, 5.0), "blur": (0.0, 4.0), "thick_slices": (1.0, 10.0),
+# All transforms; none where there is no strength. To add one, write its probability and its `_range` below and its row here, and
+# what it does in data/intensity.py. The order numbers the random streams, hence is part of every run's result: add new ones last.
+TRANSFORMS = {
+    "flip": None, "scale": Strength(0.5, 2.0, neutral=1.0), "elastic": Strength(0.0, 20.0, neutral=0.0),
+    "gamma": Strength(0.2, 5.0, neutral=1.0), "contrast": Strength(0.1, 5.0, neutral=1.0),
+    "brightness": Strength(-5.0, 5.0, neutral=0.0), "bias_field": Strength(0.0, 2.0, neutral=0.0),
+    "noise": Strength(0.0, 5.0, neutral=0.0), "blur": Strength(0.0, 4.0, neutral=0.0),
+    "thick_slices": Strength(1.0, 10.0, neutral=1.0), "modality_dropout": None, "paste": None,
 }
-SWITCHES = ("flip", "paste", *LIMITS, "modality_dropout")      # all transforms
 MOST_PASTED = 8     # lesions
+
+
+def strengths() -> dict[str, Strength]:
+    """The transforms that have a strength."""
+    return {name: strength for name, strength in TRANSFORMS.items() if strength}
 
 
 @dataclass(frozen=True)
@@ -41,11 +60,11 @@ class AugmentConfig(Settings):
     paste_range: tuple[int, int] = (1, 4)                   # how many
     paste_border: tuple[float, float] = (1.0, 3.0)          # voxels over which a lesion's edge blends in; 1 is a hard edge
 
-    GROUP, LIMITS = "augment", dict.fromkeys(SWITCHES, (0, 1)) | {"elastic_spacing": (4, 128)}
+    GROUP, LIMITS = "augment", dict.fromkeys(TRANSFORMS, (0, 1)) | {"elastic_spacing": (4, 128)}
 
     def check(self) -> None:
         """Each range is one, within its limits, and space does not fold."""
-        ranges = {f"{name}_range": limits for name, limits in LIMITS.items()}
+        ranges = {f"{name}_range": (strength.low, strength.high) for name, strength in strengths().items()}
         for name, (low, high) in (ranges | {"paste_range": (1, MOST_PASTED), "paste_border": (1.0, 4.0)}).items():
             span = getattr(self, name)
             self.require(low <= span[0] <= span[1] <= high, name,

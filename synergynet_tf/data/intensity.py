@@ -30,21 +30,9 @@ class Statistics(NamedTuple):
 def alter(image: tf.Tensor, draws: Draws, config: AugmentConfig) -> tf.Tensor:
     """Apply what `draws` (of one patch) holds, float32 [X, Y, Z, C]; transforms of probability 0 leave no trace in the graph."""
     inside = image != 0
-    steps = {
-        "bias_field": lambda x: bias(x, inside, draws.bias_field, draws.bias_terms),
-        "gamma": lambda x: gamma(x, inside, draws.gamma),
-        "contrast": lambda x: contrast(x, inside, draws.contrast),
-        "brightness": lambda x: _by_plane(draws.brightness != 0, lambda plane, _: plane + draws.brightness, x, inside),
-        "thick_slices": lambda x: _at_once(
-            draws.thick_slices > 1, lambda: thick_slices(x, draws.thick_slices, draws.thick_axis), x, inside),
-        "blur": lambda x: _at_once(draws.blur > 0, lambda: blur(x, draws.blur, config.blur_range[1]), x, inside),
-        "noise": lambda x: noise(x, inside, draws.noise, draws.noise_seed),
-        "modality_dropout": lambda x: _by_plane(
-            tf.reduce_any(draws.dropped), lambda plane, _: tf.where(draws.dropped, 0.0, plane), x, inside),
-    }
-    for name, change in steps.items():
+    for name, change in CHANGES.items():
         if getattr(config, name):
-            image = tf.ensure_shape(change(image), image.shape)
+            image = tf.ensure_shape(change(image, inside, draws, config), image.shape)
     return image
 
 
@@ -184,3 +172,21 @@ def _slab_matrix(n: int, thickness: tf.Tensor) -> tf.Tensor:
     place = tf.clip_by_value((tf.range(n, dtype=tf.float32) + 0.5) / thickness - 0.5, 0.0, last)
     between = tf.maximum(1 - tf.abs(place[:, None] - tf.range(n, dtype=tf.float32)[None, :]), 0.0)
     return tf.linalg.matmul(between, mean)
+
+
+# By transform, in the order in which they are applied: image, where it was measured (bool, as image), draws of the patch and
+# settings -> image. To add one, see config/augment.py.
+CHANGES: dict[str, Callable[[tf.Tensor, tf.Tensor, Draws, AugmentConfig], tf.Tensor]] = {
+    "bias_field": lambda image, inside, draws, _: bias(image, inside, draws["bias_field"], draws["bias_terms"]),
+    "gamma": lambda image, inside, draws, _: gamma(image, inside, draws["gamma"]),
+    "contrast": lambda image, inside, draws, _: contrast(image, inside, draws["contrast"]),
+    "brightness": lambda image, inside, draws, _: _by_plane(
+        draws["brightness"] != 0, lambda plane, _: plane + draws["brightness"], image, inside),
+    "thick_slices": lambda image, inside, draws, _: _at_once(
+        draws["thick_slices"] > 1, lambda: thick_slices(image, draws["thick_slices"], draws["thick_axis"]), image, inside),
+    "blur": lambda image, inside, draws, config: _at_once(
+        draws["blur"] > 0, lambda: blur(image, draws["blur"], config.blur_range[1]), image, inside),
+    "noise": lambda image, inside, draws, _: noise(image, inside, draws["noise"], draws["noise_seed"]),
+    "modality_dropout": lambda image, inside, draws, _: _by_plane(
+        tf.reduce_any(draws["dropped"]), lambda plane, _: tf.where(draws["dropped"], 0.0, plane), image, inside),
+}

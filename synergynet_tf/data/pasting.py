@@ -29,12 +29,12 @@ def paste(image: tf.Tensor, instances: tf.Tensor, donors: Donors, draws: Draws, 
     low = tf.cast(tf.floor(centre - (tf.constant(size, tf.float32) - 1) / 2), tf.int32) - SIDE // 2
     voxels, labels = tf.reshape(image, [-1, channels]), tf.reshape(instances, [-1])
     for k in range(donors.label.shape[0]):
-        corners = low + tf.cast(draws.paste_places[k] * tf.constant(size, tf.float32), tf.int32)
+        corners = low + tf.cast(draws["paste_places"][k] * tf.constant(size, tf.float32), tf.int32)
         donor = Donors(tf.cast(donors.contrast[k], tf.float32), tf.cast(donors.depth[k], tf.float32), donors.level[k],
                        donors.label[k])
-        index, fits = _best_place(voxels, labels, donor, draws.paste_border, corners, block)
+        index, fits = _best_place(voxels, labels, donor, draws["paste_border"], corners, block)
         pasted = fits & (donor.label > 0)
-        blend = tf.where(pasted, tf.clip_by_value(0.5 + donor.depth / draws.paste_border, 0.0, 1.0), 0.0)
+        blend = tf.where(pasted, tf.clip_by_value(0.5 + donor.depth / draws["paste_border"], 0.0, 1.0), 0.0)
         added = tf.where(tf.gather(voxels, index) != 0, blend[..., None] * donor.contrast, 0.0)
         written = tf.where(pasted & (donor.depth > 0), donor.label, 0)
         # Voxels beyond the block stand for one of its border here; nothing is added to them.

@@ -123,9 +123,10 @@ def _dataset(
     prepare = transforms.compiled(config.augment, config.patch.size)
 
     def make(visit: crops.Visits, read: Sequence[tf.Tensor]) -> Batch:
-        image, instances, centre, is_small, *given = read
+        image, instances, centre, is_small, *donated = read
         if reader.augmented:
-            image, instances = prepare(image, instances, centre, visit.angle, visit.draws, donors.Donors(*given))
+            block = warp.Block(image, instances, centre)
+            image, instances = prepare(block, visit.angle, visit.draws, donors.Donors(*donated))
         else:
             image, instances = tf.cast(image, tf.float32), tf.cast(instances, tf.int32)
         annotation = transforms.annotate(instances, is_small, config.lesions.min_voxels)
@@ -134,7 +135,7 @@ def _dataset(
 
     def sample(visit: crops.Visits) -> Batch:
         # Reading gives the same whenever it runs, hence stateful=False: under op determinism a stateful map would run serially.
-        read = tf.numpy_function(reader, [visit.case, visit.start, visit.draws.paste], reader.types, stateful=False)
+        read = tf.numpy_function(reader, [visit.case, visit.start, visit.draws["paste"]], reader.types, stateful=False)
         return make(visit, [tf.ensure_shape(value, shape) for value, shape in zip(read, reader.shapes)])
 
     settings = (config.augment, config.patch.size, config.lesions.min_voxels, reader.shapes)

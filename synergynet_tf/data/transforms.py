@@ -24,23 +24,17 @@ def compiled(config: AugmentConfig, size: tuple[int, int, int]) -> Callable[...,
     compilation. `annotate` is better left outside: inside, the labels are looked up anew for each of its passes.
     """
     @tf.function(jit_compile=True, autograph=False)
-    def prepare(block: tf.Tensor, instances: tf.Tensor, centre: tf.Tensor, angle: tf.Tensor, draws: Draws,
-                donors: Donors) -> tuple[tf.Tensor, tf.Tensor]:
-        return augment_patch(block, instances, centre, angle, draws, donors, config, size)
+    def prepare(block: warp.Block, angle: tf.Tensor, draws: Draws, donors: Donors) -> tuple[tf.Tensor, tf.Tensor]:
+        return augment_patch(block, angle, draws, donors, config, size)
 
     return prepare
 
 
-def augment_patch(
-    block: tf.Tensor, instances: tf.Tensor, centre: tf.Tensor, angle: tf.Tensor, draws: Draws, donors: Donors,
-    config: AugmentConfig, size: tuple[int, int, int],
-) -> tuple[tf.Tensor, tf.Tensor]:
+def augment_patch(block: warp.Block, angle: tf.Tensor, draws: Draws, donors: Donors, config: AugmentConfig,
+                  size: warp.Size) -> tuple[tf.Tensor, tf.Tensor]:
     """Make a patch of `size` from a block: lesions pasted, resampled once, then changed in its intensities.
 
     Args:
-        block: [X, Y, Z, C], any float type, static shape: the patch with `warp.margins` around it.
-        instances: int [X, Y, Z], its lesion labels.
-        centre: float32 [3], the voxel index of the patch's centre in the block; between two voxels for an even side.
         angle: scalar float32, radians about X; positive turns +Y towards +Z.
         draws: of this one patch.
         donors: of this one patch; no rows where nothing is pasted.
@@ -51,11 +45,12 @@ def augment_patch(
         image float32 [*size, C] and instances int32 [*size].
     """
     if config.paste:
-        block, instances = pasting.paste(block, instances, donors, draws, centre, size)
+        block = warp.Block(*pasting.paste(block.image, block.instances, donors, draws, block.centre, size), block.centre)
     control = None
     if config.elastic:
-        control = warp.control_points(draws.elastic_seed, draws.elastic, draws.flip, size, config.elastic_spacing)
-    image, labels = warp.warp(block, instances, centre, angle, draws.scale, draws.flip, control, config.elastic_spacing, size)
+        control = warp.control_points(draws["elastic_seed"], draws["elastic"], draws["flip"], size, config.elastic_spacing)
+    pose = warp.Pose(angle, draws["scale"], draws["flip"])
+    image, labels = warp.warp(block, pose, control, config.elastic_spacing, size)
     return intensity.alter(image, draws, config), labels
 
 

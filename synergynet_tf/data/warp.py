@@ -7,6 +7,7 @@ X, so that of the field no more than a plane is ever stored.
 """
 import itertools
 import math
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +15,22 @@ import tensorflow as tf
 from synergynet_tf.config.augment import AugmentConfig
 
 Size = tuple[int, int, int]
+
+
+class Block(NamedTuple):
+    """What is read of a case for one patch: the patch with `margins` around it."""
+
+    image: tf.Tensor        # any float type [X, Y, Z, C], static shape
+    instances: tf.Tensor    # int [X, Y, Z], its lesion labels
+    centre: tf.Tensor       # float32 [3], the voxel index of the patch's centre in the block; between two voxels for an even side
+
+
+class Pose(NamedTuple):
+    """How a patch lies in its block, scalars."""
+
+    angle: tf.Tensor        # float32, radians about X; positive turns +Y towards +Z
+    scale: tf.Tensor        # float32; above 1 the content grows
+    flip: tf.Tensor         # bool, left-right
 
 
 def margins(size: Size, rotation: float, config: AugmentConfig) -> Size:
@@ -52,25 +69,17 @@ def displacement(control: tf.Tensor, size: Size, spacing: float) -> tf.Tensor:
     return tf.einsum("ayk,zk->ayz", tf.einsum("ajk,yj->ayk", control, along_y), along_z)
 
 
-def warp(
-    image: tf.Tensor, instances: tf.Tensor, centre: tf.Tensor, angle: tf.Tensor, scale: tf.Tensor, flip: tf.Tensor,
-    control: tf.Tensor | None, spacing: float, size: Size,
-) -> tuple[tf.Tensor, tf.Tensor]:
+def warp(block: Block, pose: Pose, control: tf.Tensor | None, spacing: float, size: Size) -> tuple[tf.Tensor, tf.Tensor]:
     """Make a patch of a block: image trilinearly, labels of the nearest voxel, 0 outside. Whole shifts give voxels exactly.
 
     Args:
-        image: the block, [X, Y, Z, C], any float type, static shape.
-        instances: int [X, Y, Z].
-        centre: float32 [3], the voxel index of the patch's centre in the block.
-        angle: scalar float32, radians about X; positive turns +Y towards +Z.
-        scale: scalar float32; above 1 the content grows.
-        flip: scalar bool, left-right; `control` must have been made with the same.
-        control: `control_points` of the displacement with `spacing`, or none.
+        control: `control_points` of the displacement with `spacing` and the same flip, or none.
         size: (X, Y, Z) of the patch.
 
     Returns:
         image float32 [*size, C] and instances int32 [*size].
     """
+    (image, instances, centre), (angle, scale, flip) = block, pose
     x, y, z = ((tf.range(n, dtype=tf.float32) - (n - 1) / 2) / scale for n in size)
     x = tf.where(flip, -x, x) + centre[0]
     cos, sin, y, z = tf.cos(angle), tf.sin(angle), y[:, None], z[None, :]

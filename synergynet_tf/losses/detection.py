@@ -7,11 +7,11 @@ from typing import Literal
 
 import tensorflow as tf
 
-from synergynet_tf.losses.segmentation import Count, counted, mean_over_valid
+from synergynet_tf.losses.segmentation import mean_over_valid, number_of
 
 
 def focal_loss(logits: tf.Tensor, targets: tf.Tensor, beta: float, valid: tf.Tensor,
-               normaliser: Literal["positives", "none"] = "positives", count: Count | None = None) -> tf.Tensor:
+               normaliser: Literal["positives", "none"] = "positives", count: tf.Tensor | None = None) -> tf.Tensor:
     """Sum over the valid anchors of -(1 - p)^beta log(p), p the probability given to the truth (Lin et al. 2017; L_RPN of eq. 2).
 
     Both terms count: the paper prints the positive one, and without the other nothing would ever be background. No class is
@@ -33,10 +33,10 @@ def focal_loss(logits: tf.Tensor, targets: tf.Tensor, beta: float, valid: tf.Ten
     total = tf.reduce_sum(tf.where(valid, values, 0.0))
     if normaliser == "none":
         return total
-    return total / tf.maximum(counted(truth & valid, count), 1.0)
+    return total / tf.maximum(number_of(truth & valid) if count is None else count, 1.0)
 
 
-def binary_cross_entropy(logits: tf.Tensor, targets: tf.Tensor, valid: tf.Tensor, count: Count | None = None) -> tf.Tensor:
+def binary_cross_entropy(logits: tf.Tensor, targets: tf.Tensor, valid: tf.Tensor, count: tf.Tensor | None = None) -> tf.Tensor:
     """Mean over the valid RoIs of the cross-entropy of lesion against background (L_R-CNN of eq. 2).
 
     Args:
@@ -60,7 +60,7 @@ def smooth_l1(pred: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     return inside * (distance - 0.5 * inside)
 
 
-def box_loss(pred: tf.Tensor, target: tf.Tensor, valid: tf.Tensor, count: Count | None = None) -> tf.Tensor:
+def box_loss(pred: tf.Tensor, target: tf.Tensor, valid: tf.Tensor, count: tf.Tensor | None = None) -> tf.Tensor:
     """Smooth L1 of the deltas (1/J sum_j z_j and 1/D sum_d z_d of eq. 2): six coordinates are summed, the boxes averaged.
 
     Args:

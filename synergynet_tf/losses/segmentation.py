@@ -1,15 +1,10 @@
 """The Dice terms of eq. 2: of the mask patches, and of the whole volume after fusion."""
-from collections.abc import Callable
-
 import tensorflow as tf
 
 EPSILON = 1e-6      # voxels: nothing beside any real lesion
 
-# From how many values count in a part of a batch, float32 scalar, to how many do in all of it.
-Count = Callable[[tf.Tensor], tf.Tensor]
 
-
-def dice_loss(logits: tf.Tensor, target: tf.Tensor, valid: tf.Tensor | None = None, count: Count | None = None) -> tf.Tensor:
+def dice_loss(logits: tf.Tensor, target: tf.Tensor, valid: tf.Tensor | None = None, count: tf.Tensor | None = None) -> tf.Tensor:
     """Mean over the valid patches of 1 - 2 sum(a t) / (sum a^2 + sum t^2), a the sigmoid of the logits (eq. 2).
 
     It is L_MASK over patches, and L_U-Net over whole volumes after fusion.
@@ -34,16 +29,16 @@ def dice_loss(logits: tf.Tensor, target: tf.Tensor, valid: tf.Tensor | None = No
     return mean_over_valid(1.0 - fraction, rows, count)
 
 
-def mean_over_valid(values: tf.Tensor, valid: tf.Tensor, count: Count | None = None) -> tf.Tensor:
+def mean_over_valid(values: tf.Tensor, valid: tf.Tensor, count: tf.Tensor | None = None) -> tf.Tensor:
     """Mean of the float32 values whose `valid` (bool, same shape) holds; 0 with a zero gradient where none does.
 
-    Where the values are a part of a larger batch, `count` says how many are valid in the whole of it, and the parts' means add up
-    to the whole's.
+    Args:
+        count: float32 scalar. Where the values are a part of a larger batch, how many are valid in the whole of it: the results
+            of the parts then add up to the mean of the whole. None: as many as are valid here.
     """
-    return tf.reduce_sum(tf.where(valid, values, 0.0)) / tf.maximum(counted(valid, count), 1.0)
+    return tf.reduce_sum(tf.where(valid, values, 0.0)) / tf.maximum(number_of(valid) if count is None else count, 1.0)
 
 
-def counted(valid: tf.Tensor, count: Count | None) -> tf.Tensor:
-    """How many of `valid` (bool) hold, float32 scalar; where they are a part of a larger batch, in the whole of it."""
-    here = tf.reduce_sum(tf.cast(valid, tf.float32))
-    return here if count is None else count(here)
+def number_of(valid: tf.Tensor) -> tf.Tensor:
+    """How many of `valid` (bool, any shape) hold: float32 scalar."""
+    return tf.reduce_sum(tf.cast(valid, tf.float32))

@@ -37,6 +37,18 @@ class Proposals(NamedTuple):
     valid: tf.Tensor    # bool [B, P]
 
 
+class Layers(NamedTuple):
+    """The parts of the network, each of which can be another that takes and gives the same."""
+
+    encoder: Encoder
+    decoder: Decoder
+    rpn: RPNHead
+    box_head: BoxHead
+    projections: MaskProjections
+    mask_head: MaskHead
+    global_head: keras.layers.Layer     # (d1, e0) -> float32 logits [B, X, Y, Z, 1]
+
+
 class SynergyNet(BuiltByCalling, keras.Model):
     """The paper's network (figure 1) from parts that are handed in; `build_synergynet` makes them from a configuration.
 
@@ -44,12 +56,11 @@ class SynergyNet(BuiltByCalling, keras.Model):
     by one, since each stage needs only some of them.
     """
 
-    def __init__(self, encoder: Encoder, decoder: Decoder, rpn: RPNHead, box_head: BoxHead, projections: MaskProjections,
-                 mask_head: MaskHead, global_head: GlobalHead, detector: DetectorConfig, mask: MaskConfig,
+    def __init__(self, layers: Layers, detector: DetectorConfig, mask: MaskConfig,
                  recompute: Recomputation = NO_RECOMPUTATION):
         super().__init__(name="synergynet")
-        self.encoder, self.decoder, self.rpn, self.box_head = encoder, decoder, rpn, box_head
-        self.projections, self.mask_head, self.global_head = projections, mask_head, global_head
+        self.encoder, self.decoder, self.rpn, self.box_head = layers.encoder, layers.decoder, layers.rpn, layers.box_head
+        self.projections, self.mask_head, self.global_head = layers.projections, layers.mask_head, layers.global_head
         self._detector, self._mask, self._recompute = detector, mask, recompute
 
     def call(self, image: tf.Tensor) -> Prediction:
@@ -148,11 +159,12 @@ def build_synergynet(config: Config, global_head: keras.layers.Layer | None = No
         global_head: stands in the place of the U-Net's, (d1, e0) -> float32 logits [B, X, Y, Z, 1].
     """
     detector, recompute = config.detector, Recomputation(config.train.recompute)
-    model = SynergyNet(
+    layers = Layers(
         Encoder(config.unet, recompute), Decoder(config.unet, recompute),
         RPNHead(detector.rpn_width, len(detector.anchor_sizes), detector.stride),
         BoxHead(detector.box_width), MaskProjections(config.mask.width), MaskHead(config.mask.width),
-        global_head or GlobalHead(config.unet, recompute), detector, config.mask, recompute)
+        global_head or GlobalHead(config.unet, recompute))
+    model = SynergyNet(layers, detector, config.mask, recompute)
     _make_weights(model, least_image(config))
     return model
 

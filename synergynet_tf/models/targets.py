@@ -12,6 +12,15 @@ from synergynet_tf.ops import anchors, boxes, matching, roi, sampling
 MAX_POSITIVE_ANCHORS = 8192     # a row of box targets for each; 300 lesions have about 20 positive anchors each
 
 
+class Annotation(NamedTuple):
+    """What is known of a patch's lesions, as in structures.Batch."""
+
+    instances: tf.Tensor    # int32 [X, Y, Z], lesion labels
+    gt_boxes: tf.Tensor     # float32 [L, 6]
+    gt_valid: tf.Tensor     # bool [L]
+    gt_ignore: tf.Tensor    # bool [L]
+
+
 class RPNTargets(NamedTuple):
     """For the RPN's two losses."""
 
@@ -44,42 +53,40 @@ def ignored_voxels(instances: tf.Tensor, gt_ignore: tf.Tensor) -> tf.Tensor:
     return tf.gather(tf.concat([[False], gt_ignore], 0), instances)
 
 
-def rpn_targets(instances: tf.Tensor, gt_boxes: tf.Tensor, gt_valid: tf.Tensor, gt_ignore: tf.Tensor,
-                grid_shape: tuple[int, int, int], config: DetectorConfig) -> RPNTargets:
+def rpn_targets(annotation: Annotation, grid_shape: tuple[int, int, int], config: DetectorConfig) -> RPNTargets:
     """Label every anchor of a patch.
 
     Positive: IoU of at least `positive_iou` with a small lesion's box and margin, or that lesion's best anchor. Background:
     IoU below `negative_iou` with all of them and off every ignored lesion. The rest is undecided and takes no part.
 
     Args:
-        instances: int32 [X, Y, Z] lesion labels.
-        gt_boxes, gt_valid, gt_ignore: [L, 6], [L], [L], as in Batch.
         grid_shape: cells of the anchor grid (X / stride, ...), static.
     """
-    enlarged = boxes.expand(gt_boxes, config.box_margin)
-    match = matching.match_anchors(grid_shape, config.stride, config.anchor_sizes, enlarged, gt_valid,
+    enlarged = boxes.expand(annotation.gt_boxes, config.box_margin)
+    match = matching.match_anchors(grid_shape, config.stride, config.anchor_sizes, enlarged, annotation.gt_valid,
                                    config.positive_iou, config.negative_iou)
-    on_ignored = matching.touches(ignored_voxels(instances, gt_ignore), config.stride, config.anchor_sizes)
+    ignored = ignored_voxels(annotation.instances, annotation.gt_ignore)
+    on_ignored = matching.touches(ignored, config.stride, config.anchor_sizes)
     count = min(MAX_POSITIVE_ANCHORS, match.positive.shape[0])
     flag, indices = tf.math.top_k(tf.cast(match.positive, tf.float32), count)
     reference = anchors.anchors_at(indices, grid_shape, config.stride, config.anchor_sizes)
     lesion = tf.gather(match.lesion, indices)
-    found = flag > 0
-    target = tf.where(found[:, None], tf.gather(enlarged, lesion), reference)
+    is_positive = flag > 0
+    target = tf.where(is_positive[:, None], tf.gather(enlarged, lesion), reference)
     return RPNTargets(objectness=tf.cast(match.positive, tf.float32),
                       valid=match.positive | (match.background & ~on_ignored),
-                      indices=indices, indices_valid=found, deltas=boxes.encode(target, reference))
+                      indices=indices, indices_valid=is_positive, deltas=boxes.encode(target, reference))
 
 
-def roi_targets(proposal_boxes: tf.Tensor, proposal_valid: tf.Tensor, instances: tf.Tensor, gt_boxes: tf.Tensor,
-                gt_valid: tf.Tensor, gt_ignore: tf.Tensor, seed: tf.Tensor, config: DetectorConfig) -> RoITargets:
+def roi_targets(proposal_boxes: tf.Tensor, proposal_valid: tf.Tensor, seed: tf.Tensor, annotation: Annotation,
+                config: DetectorConfig) -> RoITargets:
     """Sample RoIs from the proposals and the ground truth, half of them positive as far as there are any.
 
     Args:
         proposal_boxes, proposal_valid: [P, 6], [P].
-        instances, gt_boxes, gt_valid, gt_ignore: as for `rpn_targets`.
         seed: int32 [2].
     """
+    instances, gt_boxes, gt_valid, gt_ignore = annotation
     enlarged = boxes.expand(gt_boxes, config.box_margin)
     candidates = tf.concat([proposal_boxes, enlarged], 0)
     candidate_valid = tf.concat([proposal_valid, gt_valid], 0)

@@ -11,8 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from synergynet_tf.config import Config
-from synergynet_tf.config.augment import LIMITS, SWITCHES
-from synergynet_tf.data import crops, donors, draws, pipeline, transforms
+from synergynet_tf.config.augment import TRANSFORMS, strengths
+from synergynet_tf.data import crops, donors, draws, pipeline, transforms, warp
 from synergynet_tf.report.figures import REFERENCE, viewpoint
 from synergynet_tf.report.png import save_png
 
@@ -63,12 +63,11 @@ def augmentation_sheet(path: Path, cases: "Sequence[CachedCase]", config: Config
 
 def _alone(config: Config) -> list[tuple[str, dict]]:
     """Titles and draws: nothing, the largest turn, then each transform at both ends of its range, or at the one that acts."""
-    neutral = draws.neutral(1, 1)
     shown = [("original", {}), (f"rotation {config.patch.rotation:g}°", {"angle": np.radians(config.patch.rotation)}),
              ("flip", {"flip": True})]
-    for name in LIMITS:
+    for name, strength in strengths().items():
         low, high = getattr(config.augment, f"{name}_range")
-        off = getattr(neutral, name)[0]
+        off = strength.neutral
         ends = (low, high) if low < off < high else (max(low, high, key=lambda end: abs(end - off)),)
         shown += [(f"{name.replace('_', ' ')} {end:g}", {name: end}) for end in ends]
     return shown
@@ -78,7 +77,7 @@ class _Studio:
     """Makes the pictures of one sheet, all of the same place of the same case, by one compiled function."""
 
     def __init__(self, cases: "Sequence[CachedCase]", config: Config):
-        switched = replace(config, augment=replace(config.augment, **dict.fromkeys(SWITCHES, 1.0)))
+        switched = replace(config, augment=replace(config.augment, **dict.fromkeys(TRANSFORMS, 1.0)))
         self._config, self._most = config, config.augment.paste_range[1]
         self._shown = next((n for n, case in enumerate(cases) if len(case.table.voxels)), 0)
         self._case = cases[self._shown]
@@ -94,7 +93,7 @@ class _Studio:
 
     def pasted(self) -> Patch:
         """As many pasted lesions as there may be, seen where the largest is."""
-        chosen = np.random.default_rng(self._config.train.seed).random((1, *self._seeds.paste.shape[1:]), np.float32)
+        chosen = np.random.default_rng(self._config.train.seed).random((1, *self._seeds["paste"].shape[1:]), np.float32)
         chosen[:, self._most:] = -1
         patch = self.patch(f"paste {self._most}", paste=chosen)
         new = np.where(patch.instances > len(self._case.table.voxels), patch.instances, 0)
@@ -114,21 +113,20 @@ class _Studio:
         settings = replace(self._config, train=replace(self._config.train, batch=1, steps_per_epoch=RANDOM))
         plan = crops.plan_training([self._case], settings, 0)
         flair = self._config.data.channels.index("flair")
-        made = [self._made(plan.angle[k], draws.Draws(*(values[k:k + 1] for values in plan.draws))) for k in range(RANDOM)]
+        made = [self._made(plan.angle[k], {name: values[k:k + 1] for name, values in plan.draws.items()}) for k in range(RANDOM)]
         return [Patch(f"random {k}", image[..., flair], instances) for k, (image, instances) in enumerate(made, 1)]
 
     def _row(self, **changes) -> draws.Draws:
         neutral = draws.neutral(1, len(self._config.data.channels))
-        given = {name: np.asarray(value, getattr(neutral, name).dtype).reshape(getattr(neutral, name).shape)
-                 for name, value in changes.items()}
-        needed = {name: getattr(self._seeds, name) for name in DRAWN}
-        return neutral._replace(**needed, thick_axis=np.array([1], np.int32), **given)
+        needed = {name: self._seeds[name] for name in DRAWN} | {"thick_axis": np.array([1], np.int32)}
+        chosen = {name: np.asarray(value, neutral[name].dtype).reshape(neutral[name].shape) for name, value in changes.items()}
+        return neutral | needed | chosen
 
     def _made(self, angle: float, row: draws.Draws) -> tuple[np.ndarray, np.ndarray]:
-        image, instances, centre, _, *given = map(tf.constant, self._reader(self._shown, self._start, row.paste[0]))
-        strengths = draws.Draws(*(tf.constant(values[0]) for values in row))
-        image, instances = self._augment(image, instances, centre, tf.constant(angle, tf.float32), strengths,
-                                         donors.Donors(*given))
+        image, instances, centre, _, *donated = map(tf.constant, self._reader(self._shown, self._start, row["paste"][0]))
+        drawn = {name: tf.constant(values[0]) for name, values in row.items()}
+        image, instances = self._augment(warp.Block(image, instances, centre), tf.constant(angle, tf.float32), drawn,
+                                         donors.Donors(*donated))
         return image.numpy(), instances.numpy()
 
 

@@ -8,17 +8,16 @@ from typing import Any
 
 import tensorflow as tf
 
-from synergynet_tf.losses.segmentation import Count
 from synergynet_tf.runtime.replicas import all_sum
 from synergynet_tf.structures import Batch
 from synergynet_tf.training.determinism import gradients
 from synergynet_tf.training.precision import scaled
+from synergynet_tf.training.terms import Counts, Parts
 
-Parts = dict[str, tf.Tensor]
-Losses = Callable[[Batch, Callable[[str], Count]], tuple[tf.Tensor, Parts]]
+Losses = Callable[[Batch, Counts], tuple[tf.Tensor, Parts]]
 
 
-def accumulated(losses: Losses, count: Callable[[Batch], Parts], batch: Batch, splits: int, variables: Sequence[Any],
+def accumulated(losses: Losses, count: Callable[[Batch], Counts], batch: Batch, splits: int, variables: Sequence[Any],
                 optimizer: Any) -> tuple[tf.Tensor, Parts, list[tf.Tensor]]:
     """The loss of a batch, its parts, and the gradients for `optimizer`, from `splits` equal parts of the batch in turn.
 
@@ -35,16 +34,13 @@ def accumulated(losses: Losses, count: Callable[[Batch], Parts], batch: Batch, s
     def part(i: tf.Tensor) -> Batch:
         return Batch(*(tf.reshape(value, [splits, rows, *value.shape[1:]])[i] for value in batch))
 
-    whole = all_sum(_sum(splits, lambda i: count(part(i))))
+    counts = all_sum(_sum(splits, lambda i: count(part(i))))
 
-    def counts(name: str) -> Count:
-        return lambda here: whole[name]
-
-    def one(i: tf.Tensor) -> tuple[tf.Tensor, Parts, list[tf.Tensor]]:
+    def descent(i: tf.Tensor) -> tuple[tf.Tensor, Parts, list[tf.Tensor]]:
         total, parts = losses(part(i), counts)
         return total, parts, gradients(scaled(total, optimizer), variables)
 
-    return _sum(splits, one)
+    return _sum(splits, descent)
 
 
 def _sum(splits: int, term: Callable[[tf.Tensor], Any]) -> Any:

@@ -16,14 +16,6 @@ class Stage(NamedTuple):
         return "rpn" in self.parts
 
     @property
-    def has_rcnn(self) -> bool:
-        return "box_head" in self.parts
-
-    @property
-    def has_mask(self) -> bool:
-        return "mask_head" in self.parts
-
-    @property
     def has_global(self) -> bool:
         return "global_head" in self.parts
 

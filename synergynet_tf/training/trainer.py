@@ -5,7 +5,7 @@ import math
 import pathlib
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -34,12 +34,18 @@ Scorer = Callable[[keras.Model], dict[str, float]]
 RECORDS_AN_EPOCH = 10       # points of a learning curve between two validations
 
 
+class Cases(NamedTuple):
+    """The cached cases of a run."""
+
+    train: list[CachedCase]
+    validation: list[CachedCase]        # may be empty, then the last checkpoint is the best
+
+
 class Trainer:
     """Trains a network stage by stage and leaves `last.npz` and `best.npz` in the run folder.
 
     Args:
         config: the run's configuration.
-        train, validation: cached cases; `validation` may be empty, then the last checkpoint is the best.
         run: an existing folder.
         score: given the network, returns validation scores by name; called in the last stage. "dsc" picks the best, unless the
             system's best is that of the lowest loss.
@@ -51,9 +57,10 @@ class Trainer:
         InputError: the replicas cannot do what the configuration asks for, or the run was begun with another number of them.
     """
 
-    def __init__(self, config: Config, train: list[CachedCase], validation: list[CachedCase], run: pathlib.Path, score: Scorer,
-                 resume: bool, console: Console, replicas: Replicas | None = None):
-        self._config, self._train, self._validation, self._run, self._score = config, train, validation, run, score
+    def __init__(self, config: Config, cases: Cases, run: pathlib.Path, score: Scorer, resume: bool, console: Console,
+                 replicas: Replicas | None = None):
+        self._config, self._run, self._score = config, run, score
+        self._train, self._validation = cases
         self._console, self._replicas = console, replicas or Replicas()
         require_possible(config, self._replicas)
         keras.utils.set_random_seed(config.train.seed)
@@ -63,7 +70,7 @@ class Trainer:
         with layers_in(config.train.precision), self._replicas.scope():
             self.model = self._system.build(config)
         self._saved = checkpoint.load(run / "last.npz") if resume else None
-        self._steps = crops.steps_of_epoch(len(train), config, self._replicas.count)
+        self._steps = crops.steps_of_epoch(len(cases.train), config, self._replicas.count)
         self._progress = Progress(replicas=self._replicas.count)
         if self._saved:
             self._saved.restore_weights(self.model)

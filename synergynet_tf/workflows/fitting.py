@@ -119,11 +119,11 @@ def _fit(config: Config, cases: "dict[str, list[CachedCase]]", run: pathlib.Path
     from synergynet_tf.inference.validation import make_scorer
     from synergynet_tf.report.figures import loss_curves
     from synergynet_tf.training.history import LOG, read_log
-    from synergynet_tf.training.trainer import Trainer
+    from synergynet_tf.training.trainer import Cases, Trainer
 
     scorer = make_scorer(cases["validation"], config, replicas)
     try:
-        trainer = Trainer(config, cases["training"], cases["validation"], run, scorer, resume, console, replicas)
+        trainer = Trainer(config, Cases(cases["training"], cases["validation"]), run, scorer, resume, console, replicas)
         if init:
             trainer.begin_with(best_weights(init))
         trainer.fit()

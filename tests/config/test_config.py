@@ -19,7 +19,7 @@ from synergynet_tf.config import (
     arguments,
     command_line,
 )
-from synergynet_tf.config.augment import SWITCHES, AugmentConfig
+from synergynet_tf.config.augment import TRANSFORMS, AugmentConfig
 from synergynet_tf.errors import InputError
 
 
@@ -109,7 +109,7 @@ def test_presets_are_combined():
     config, _ = command_line.parse(["--preset", "paper", "--preset=strong"], "test")
     paper, _ = command_line.parse(["--preset", "paper"], "test")
     assert dataclasses.replace(config, augment=paper.augment) == paper
-    assert paper.augment == AugmentConfig() and all(getattr(config.augment, name) > 0 for name in SWITCHES)
+    assert paper.augment == AugmentConfig() and all(getattr(config.augment, name) > 0 for name in TRANSFORMS)
     swapped, _ = command_line.parse(["--preset", "quickstart", "--preset", "paper"], "test")
     assert swapped.patch.size == (128, 160, 128) and swapped.phantoms.patients == 15
     assert Config.from_dict(config.asdict()) == config

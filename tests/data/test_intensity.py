@@ -4,11 +4,11 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage, stats
 
-from synergynet_tf.config.augment import LIMITS, AugmentConfig
+from synergynet_tf.config.augment import AugmentConfig, strengths
 from synergynet_tf.data import draws, intensity
 
 SPATIAL = ("scale", "elastic")
-NAMES = [name for name in LIMITS if name not in SPATIAL]
+NAMES = [name for name in strengths() if name not in SPATIAL]
 EVERYTHING = AugmentConfig(**dict.fromkeys((*NAMES, "modality_dropout"), 1.0))
 STRONG = {"gamma": 1.5, "contrast": 0.7, "brightness": 0.4, "bias_field": 0.4, "noise": 0.2, "blur": 1.0, "thick_slices": 3.5}
 
@@ -25,9 +25,9 @@ def image():
 def one(**changes):
     """The draws of one patch: nothing but `changes`."""
     rng = np.random.default_rng(3)
-    neutral = draws.neutral(1, 2)._replace(bias_terms=rng.uniform(-1, 1, (1, 4, 4, 4)).astype(np.float32))
-    values = neutral._replace(**{k: np.array([v], getattr(neutral, k).dtype) for k, v in changes.items()})
-    return draws.Draws(*(tf.constant(v[0]) for v in values))
+    neutral = draws.neutral(1, 2) | {"bias_terms": rng.uniform(-1, 1, (1, 4, 4, 4)).astype(np.float32)}
+    values = neutral | {k: np.array([v], neutral[k].dtype) for k, v in changes.items()}
+    return {name: tf.constant(v[0]) for name, v in values.items()}
 
 
 def altered(image, **changes):
@@ -92,7 +92,7 @@ def test_normal_numbers_are_normal_and_independent_of_their_neighbours_and_of_ot
 
 
 def test_the_bias_field_is_its_polynomial_with_the_given_peak(image):
-    terms = one().bias_terms.numpy().astype(np.float64)
+    terms = one()["bias_terms"].numpy().astype(np.float64)
     axes = [np.linspace(-1, 1, n) for n in image.shape[:3]]
     log = np.polynomial.polynomial.polygrid3d(*axes, terms)
     log *= 0.4 / np.abs(log).max()

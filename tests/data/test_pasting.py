@@ -138,8 +138,8 @@ def test_without_probability_it_is_exactly_off_and_without_draws_too(cases):
         for x, y in zip(a, b):
             np.testing.assert_array_equal(x, y)
     reader = pipeline.Reader(cases, config(PASTE))
-    image, labels, centre, _, *given = map(tf.constant, reader(0, np.array([3, 3, 3]), draws.neutral(1, 2).paste[0]))
-    row = draws.Draws(*(tf.constant(values[0]) for values in draws.neutral(1, 2)))
+    image, labels, centre, _, *given = map(tf.constant, reader(0, np.array([3, 3, 3]), draws.neutral(1, 2)["paste"][0]))
+    row = {name: tf.constant(values[0]) for name, values in draws.neutral(1, 2).items()}
     for made, was in zip(pasting.paste(image, labels, donors.Donors(*given), row, centre, SIZE), (image, labels)):
         np.testing.assert_array_equal(made, was)
 

@@ -7,15 +7,15 @@ import tensorflow as tf
 from scipy import ndimage
 
 from synergynet_tf.config import Config, DataConfig, LesionConfig, PatchConfig, TrainConfig
-from synergynet_tf.config.augment import SWITCHES, AugmentConfig
-from synergynet_tf.data import crops, donors, draws, pipeline, transforms
+from synergynet_tf.config.augment import TRANSFORMS, AugmentConfig
+from synergynet_tf.data import crops, donors, draws, pipeline, transforms, warp
 from synergynet_tf.data.cache import CachedCase
 from synergynet_tf.data.instances import lesion_table
 from synergynet_tf.data.layouts import Case
 
 SIZE, SLOTS = (16, 24, 16), 6
 SPATIAL = AugmentConfig(flip=0.5, scale=0.7, elastic=0.7, elastic_range=(1.0, 3.0), elastic_spacing=8.0)
-EVERYTHING = replace(SPATIAL, **dict.fromkeys(SWITCHES, 0.7))
+EVERYTHING = replace(SPATIAL, **dict.fromkeys(TRANSFORMS, 0.7))
 
 
 def make_case(folder, name, lesions):
@@ -130,10 +130,10 @@ def test_the_draws_of_a_run_are_those_of_earlier_versions(cases):
 
 def test_the_plain_graph_agrees_with_the_compiled_one(cases):
     settings = config(EVERYTHING)
-    row = draws.draw(config(replace(EVERYTHING, **dict.fromkeys(SWITCHES, 1.0))), 0, 1)
-    given = draws.Draws(*(tf.constant(values[0]) for values in row))
-    read = list(map(tf.constant, pipeline.Reader(cases, settings)(0, np.array([8, 8, 9]), row.paste[0])))
-    arguments = (*read[:3], tf.constant(0.2), given, donors.Donors(*read[4:]))
+    row = draws.draw(config(replace(EVERYTHING, **dict.fromkeys(TRANSFORMS, 1.0))), 0, 1)
+    given = {name: tf.constant(values[0]) for name, values in row.items()}
+    read = list(map(tf.constant, pipeline.Reader(cases, settings)(0, np.array([8, 8, 9]), row["paste"][0])))
+    arguments = (warp.Block(*read[:3]), tf.constant(0.2), given, donors.Donors(*read[4:]))
     plain = tf.function(lambda *a: transforms.augment_patch(*a, EVERYTHING, SIZE))(*arguments)
     compiled = transforms.compiled(EVERYTHING, SIZE)(*arguments)
     assert compiled[0].shape == (*SIZE, 2) and compiled[1].shape == SIZE

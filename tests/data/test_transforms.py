@@ -22,8 +22,8 @@ def block():
 
 def turn(image, instances, degrees, size):
     angle = tf.constant(math.radians(degrees), tf.float32)
-    made = warp.warp(tf.constant(image), tf.constant(instances), (np.float32(instances.shape) - 1) / 2, angle, tf.constant(1.0),
-                     tf.constant(False), None, 1.0, size)
+    made = warp.warp(warp.Block(tf.constant(image), tf.constant(instances), (np.float32(instances.shape) - 1) / 2),
+                     warp.Pose(angle, tf.constant(1.0), tf.constant(False)), None, 1.0, size)
     return [value.numpy() for value in made]
 
 

@@ -22,8 +22,8 @@ def block():
 
 def warped(block, degrees=0.0, scale=1.0, control=None, size=SIZE, flip=False):
     image, instances = map(tf.constant, block)
-    made = warp.warp(image, instances, (np.float32(block[1].shape) - 1) / 2, tf.constant(math.radians(degrees), tf.float32),
-                     tf.constant(scale, tf.float32), tf.constant(flip), control, SPACING, size)
+    pose = warp.Pose(tf.constant(math.radians(degrees), tf.float32), tf.constant(scale, tf.float32), tf.constant(flip))
+    made = warp.warp(warp.Block(image, instances, (np.float32(block[1].shape) - 1) / 2), pose, control, SPACING, size)
     return [x.numpy() for x in made]
 
 

@@ -18,7 +18,7 @@ DETECTOR = CONFIG.detector
 def sample():
     """instances, gt_boxes, gt_valid, gt_ignore of one patch: slots 0 and 4 small, 1 large, 2 a speck."""
     batch = make_batch(1)
-    return batch.instances[0], batch.gt_boxes[0], batch.gt_valid[0], batch.gt_ignore[0]
+    return targets.Annotation(batch.instances[0], batch.gt_boxes[0], batch.gt_valid[0], batch.gt_ignore[0])
 
 
 def dense_iou(sample):
@@ -28,7 +28,7 @@ def dense_iou(sample):
 
 
 def test_rpn_targets_follow_the_dense_matching(sample):
-    goal = targets.rpn_targets(*sample, (16, 16, 16), DETECTOR)
+    goal = targets.rpn_targets(sample, (16, 16, 16), DETECTOR)
     grid, iou, small = dense_iou(sample)
     positive = iou.max(1) >= 0.5
     positive |= (iou == iou.max(0)).any(1)
@@ -42,7 +42,7 @@ def test_rpn_targets_follow_the_dense_matching(sample):
 
 
 def test_anchors_on_a_large_lesion_or_a_speck_take_no_part(sample):
-    goal = targets.rpn_targets(*sample, (16, 16, 16), DETECTOR)
+    goal = targets.rpn_targets(sample, (16, 16, 16), DETECTOR)
     grid, iou, _ = dense_iou(sample)
     for low, high in (((14, 14, 14), (29, 28, 27)), ((28, 2, 2), (29, 3, 3))):
         overlap = np.all((grid[:, :3] < high) & (grid[:, 3:] > low), axis=1)
@@ -54,7 +54,7 @@ def test_anchors_on_a_large_lesion_or_a_speck_take_no_part(sample):
 def test_rois_are_labelled_by_their_overlap(sample):
     small = boxes.expand(tf.boolean_mask(sample[1], sample[2]), DETECTOR.box_margin)
     proposals = tf.concat([small + 0.3, [[14.0, 14, 14, 25, 25, 25], [0, 24, 0, 8, 32, 8], [20, 0, 20, 28, 8, 28]]], 0)
-    goal = targets.roi_targets(proposals, tf.constant([True] * 5), *sample, tf.constant([1, 2]), DETECTOR)
+    goal = targets.roi_targets(proposals, tf.constant([True] * 5), tf.constant([1, 2]), sample, DETECTOR)
     found, positive = goal.boxes.numpy()[goal.valid.numpy()], goal.positive.numpy()[goal.valid.numpy()]
     expected = np.concatenate([small, small + 0.3])     # the ground truth is added
     np.testing.assert_allclose(found[positive][np.lexsort(found[positive].T)], expected[np.lexsort(expected.T)], atol=1e-4)
@@ -79,11 +79,11 @@ def test_mask_patches_hold_every_lesion_in_them(sample):
 @pytest.mark.parametrize("proposals_valid", [True, False])
 def test_without_lesions_nothing_is_positive_and_all_is_finite(proposals_valid):
     batch = make_batch(1, lesions=False)
-    sample = batch.instances[0], batch.gt_boxes[0], batch.gt_valid[0], batch.gt_ignore[0]
-    rpn = targets.rpn_targets(*sample, (16, 16, 16), DETECTOR)
+    sample = targets.Annotation(batch.instances[0], batch.gt_boxes[0], batch.gt_valid[0], batch.gt_ignore[0])
+    rpn = targets.rpn_targets(sample, (16, 16, 16), DETECTOR)
     assert not rpn.objectness.numpy().any() and not rpn.indices_valid.numpy().any() and rpn.valid.numpy().all()
     proposals = tf.tile([[2.0, 2, 2, 10, 10, 10]], [4, 1])
-    rois = targets.roi_targets(proposals, tf.fill([4], proposals_valid), *sample, tf.constant([1, 2]), DETECTOR)
+    rois = targets.roi_targets(proposals, tf.fill([4], proposals_valid), tf.constant([1, 2]), sample, DETECTOR)
     assert not rois.positive.numpy().any() and rois.valid.numpy().sum() == 4 * proposals_valid
     masks = targets.mask_targets(rois.boxes, rois.positive, sample[0], CONFIG.mask)
     assert not masks.valid.numpy().any()

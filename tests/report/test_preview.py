@@ -6,7 +6,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from synergynet_tf import prepare
-from synergynet_tf.config.augment import LIMITS, SWITCHES, AugmentConfig
+from synergynet_tf.config.augment import TRANSFORMS, AugmentConfig, strengths
 from synergynet_tf.data.cache import build_cache
 from synergynet_tf.data.instances import LesionTable
 from synergynet_tf.data.layouts import discover
@@ -19,7 +19,7 @@ def outlined(path):
 
 def test_the_sheet_shows_lesions_where_there_are_some(tiny_config, tmp_path):
     cases = build_cache(discover(tiny_config.data.path), tiny_config)
-    every = dataclasses.replace(tiny_config, augment=AugmentConfig(**dict.fromkeys(SWITCHES, 0.5)))
+    every = dataclasses.replace(tiny_config, augment=AugmentConfig(**dict.fromkeys(TRANSFORMS, 0.5)))
     preview.augmentation_sheet(tmp_path / "sheet.png", cases, every)
     assert outlined(tmp_path / "sheet.png") > 1000
     bare = dataclasses.replace(cases[0], table=LesionTable(np.zeros((0, 6), int), np.zeros(0, int), np.zeros(0, bool)))
@@ -31,7 +31,7 @@ def test_the_sheet_shows_lesions_where_there_are_some(tiny_config, tmp_path):
 
 def test_every_transform_is_shown_at_its_strongest(tiny_config):
     shown = dict(preview._alone(tiny_config))
-    assert {name for changes in shown.values() for name in changes} == {"angle", "flip", *LIMITS}
+    assert {name for changes in shown.values() for name in changes} == {"angle", "flip", *strengths()}
     assert "scale 0.85" in shown and "scale 1.15" in shown and "thick slices 4" in shown and "noise 0.2" in shown
 
 

@@ -9,10 +9,12 @@ import tensorflow as tf
 from synergynet_tf.config import Config
 from synergynet_tf.structures import Batch
 from synergynet_tf.training.accumulate import accumulated
+from synergynet_tf.training.forward import Forward
 from synergynet_tf.training.precision import ScaledOptimizer
 from synergynet_tf.training.stages import STAGES
-from synergynet_tf.training.steps import make_train_step, stage_counts
+from synergynet_tf.training.steps import make_train_step
 from synergynet_tf.training.systems import SYSTEMS
+from synergynet_tf.training.terms import stage_counts
 from tests.cohort import TINY, make_batch
 
 
@@ -54,7 +56,7 @@ def test_counts_of_parts_add_up_to_those_of_the_whole():
     config, batch = config_of("synergynet", 1), unlike_patches()
     keras.utils.set_random_seed(4)
     model = SYSTEMS["synergynet"].build(config)
-    whole, first, second = (stage_counts(model, part, STAGES[3], config) for part in (
+    whole, first, second = (stage_counts(Forward(model, part, STAGES[3], config, False)) for part in (
         batch, Batch(*(value[:1] for value in batch)), Batch(*(value[1:] for value in batch))))
     assert set(whole) == {"rpn_objectness", "rpn_boxes", "rcnn_class", "rcnn_boxes", "mask", "global"}
     for name, value in whole.items():
@@ -72,8 +74,7 @@ def test_the_sum_is_divided_by_what_all_parts_count_together():
     @tf.function(autograph=False)
     def run():
         def losses(part, counts):
-            here = tf.reduce_sum(tf.cast(part.image > 0, tf.float32))
-            total = weight * tf.reduce_sum(part.image) / counts("marked")(here)
+            total = weight * tf.reduce_sum(part.image) / counts["marked"]
             return total, {"one": total}
         return accumulated(losses, lambda part: {"marked": tf.reduce_sum(tf.cast(part.image > 0, tf.float32))}, batch, 2,
                            [weight], optimizer)

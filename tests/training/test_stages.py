@@ -8,9 +8,11 @@ import tensorflow as tf
 
 from synergynet_tf.config import Config
 from synergynet_tf.models.synergynet import build_synergynet
+from synergynet_tf.training.forward import Forward
 from synergynet_tf.training.optimizer import make_optimizer
 from synergynet_tf.training.stages import PARTS, STAGES, trainable_variables
-from synergynet_tf.training.steps import make_loss_step, make_train_step, stage_losses
+from synergynet_tf.training.steps import make_loss_step, make_train_step
+from synergynet_tf.training.terms import stage_counts, stage_losses
 from tests.cohort import TINY, make_batch
 
 # Section 2.3: the RPN with the features; then the R-CNN; then Mask; then the remaining decoder layers.
@@ -88,8 +90,11 @@ def test_no_lesion_at_all_is_fine(config, model):
 
 def test_early_stages_compute_neither_mask_nor_full_resolution_decoder(config, model):
     def operations(stage):
-        graph = tf.function(lambda batch: stage_losses(model, batch, stage, config, training=True), autograph=False)
-        return graph.get_concrete_function(make_batch(1)).graph.get_operations()
+        def losses(batch):
+            forward = Forward(model, batch, stage, config, training=True)
+            return stage_losses(forward, stage_counts(forward))
+
+        return tf.function(losses, autograph=False).get_concrete_function(make_batch(1)).graph.get_operations()
 
     used = {stage.number: {op.inputs[0].op.name for op in operations(stage) if op.type == "ReadVariableOp"} for stage in STAGES}
     assert len(used[1]) < len(used[2]) < len(used[3]) < len(used[4])

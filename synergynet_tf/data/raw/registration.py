@@ -6,7 +6,7 @@ as bright as the brain would else take all bins of the histogram.
 """
 import functools
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -25,7 +25,20 @@ COARSE_MM = 6           # of the search for the place
 START_SCALE = 0.9       # a living brain is shorter than the template by about a tenth
 START_TILTS = (-25, 0, 25)          # degrees, chin up or down
 START_HEIGHTS = (-20, 0, 20, 40)    # mm, from the head's middle: fields of view end at the skull base or at the neck
-LEVELS = ((3, 3.0, 0.5), (2, 1.5, 0.3))     # shrink factor, smoothing in mm, share of the voxels that are compared
+Level = tuple[int, float, float]            # shrink factor, smoothing in mm, share of the voxels that are compared
+
+
+class Descent(NamedTuple):
+    """How the best place is searched for."""
+
+    levels: tuple[Level, ...]                   # from coarse to fine
+    step_mm: float = 1.0                        # the first one
+    iterations: int = 100                       # of each level, at most
+    weights: tuple[int, ...] | None = None      # of the transform's parameters: 0 holds one; none: all are free
+
+
+COARSE = Descent(((1, 0.0, 1.0),), 4.0, 60, (1, 1, 1, 1, 1, 1, 0))      # the size held
+FINE = Descent(((3, 3.0, 0.5), (2, 1.5, 0.3)))
 SCALP_MM = 9            # of skin, fat and bone about a brain
 SIZES = (0.35, 1.25)    # of a brain, in template brains: beyond it something else was taken for one
 MIN_INFORMATION = 0.1   # nats: below it nothing was recognised; heads reach 0.3 to 0.5
@@ -64,7 +77,7 @@ def _fit(ranked: np.ndarray, scan: Volume) -> tuple[np.ndarray, float]:
     transform.SetCenter(start.GetCenter())
     transform.SetMatrix(start.GetMatrix())
     transform.SetTranslation(start.GetTranslation())
-    information = _optimise(template, moving, near, transform, LEVELS)
+    information = _optimise(template, moving, near, transform, FINE)
     return tools.to_matrix(transform), information
 
 
@@ -96,7 +109,7 @@ def to_flair(flair: Volume, other: Volume) -> np.ndarray:
     transform = sitk.Euler3DTransform()
     transform.SetCenter(fixed.TransformContinuousIndexToPhysicalPoint([n / 2 for n in fixed.GetSize()]))
     try:
-        _optimise(fixed, moving, None, transform, ((4, 4.0, 0.5), (2, 2.0, 0.2), (1, 0.0, 0.05)))
+        _optimise(fixed, moving, None, transform, Descent(((4, 4.0, 0.5), (2, 2.0, 0.2), (1, 0.0, 0.05))))
     except RuntimeError as error:
         raise InputError(f"{other.path}: cannot be aligned with {flair.path} ({_reason(error)}): do both show one head, "
                          "scanned in one session?") from None
@@ -168,7 +181,7 @@ def _place(template: "sitk.Image", moving: "sitk.Image", near: "sitk.Image") -> 
         start.SetMatrix([START_SCALE * value for value in turn.GetMatrix()])
         start.SetTranslation((head - middle + [0, 0, height]).tolist())
         try:
-            information = _optimise(fixed, moving, near, start, ((1, 0.0, 1.0),), 4.0, 60, (1, 1, 1, 1, 1, 1, 0))
+            information = _optimise(fixed, moving, near, start, COARSE)
         except RuntimeError:        # this start has no overlap
             continue
         if information > best:
@@ -179,11 +192,10 @@ def _place(template: "sitk.Image", moving: "sitk.Image", near: "sitk.Image") -> 
 
 
 def _optimise(fixed: "sitk.Image", moving: "sitk.Image", mask: "sitk.Image | None", transform: "sitk.Transform",
-              levels: tuple[tuple[int, float, float], ...], step_mm: float = 1.0, iterations: int = 100,
-              weights: tuple[int, ...] | None = None) -> float:
+              descent: Descent) -> float:
     """Move `transform`, in place, to the most mutual information; returns it in nats. Points are drawn by a fixed seed."""
     sitk = tools.load("SimpleITK")
-    shrink, smoothing, shares = zip(*levels)
+    shrink, smoothing, shares = zip(*descent.levels)
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(32)
     method.SetInterpolator(sitk.sitkLinear)
@@ -192,11 +204,11 @@ def _optimise(fixed: "sitk.Image", moving: "sitk.Image", mask: "sitk.Image | Non
     if min(shares) < 1:
         method.SetMetricSamplingStrategy(method.RANDOM)
         method.SetMetricSamplingPercentagePerLevel(shares, seed=1)
-    method.SetOptimizerAsRegularStepGradientDescent(step_mm, 1e-3, iterations, relaxationFactor=0.6,
+    method.SetOptimizerAsRegularStepGradientDescent(descent.step_mm, 1e-3, descent.iterations, relaxationFactor=0.6,
                                                     gradientMagnitudeTolerance=1e-8)
     method.SetOptimizerScalesFromPhysicalShift()
-    if weights:
-        method.SetOptimizerWeights(weights)
+    if descent.weights:
+        method.SetOptimizerWeights(descent.weights)
     method.SetShrinkFactorsPerLevel(shrink)
     method.SetSmoothingSigmasPerLevel(smoothing)
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from synergynet_tf.config import LossConfig
-from synergynet_tf.losses.total import WEIGHTS, total_loss
+from synergynet_tf.training.terms import TERMS, total_loss
 
 PARTS = {"rpn_objectness": 2.0, "rpn_boxes": 3.0, "rcnn_class": 10.0, "rcnn_boxes": 7.0, "mask": 0.5, "global": 0.25}
 
@@ -35,7 +35,7 @@ def test_alpha_n_weights_part_n(number, name):
 
 
 def test_gradient_of_a_part_is_its_weight():
-    parts = scalars(WEIGHTS)
+    parts = scalars(TERMS)
     with tf.GradientTape() as tape:
         tape.watch(parts)
         total, _ = total_loss(parts, LossConfig())
