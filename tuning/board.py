@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from .objective import METRICS
+from synergynet_tf.metrics import PAPER_METRICS
+
 from .tuner import failure
 
 ROWS = 24       # of the live table: as many trials as a small terminal shows
@@ -82,7 +83,7 @@ def write_hparams(folder: Path, trial: Trial, objective: str) -> None:
     values = {hp.name: trial.hyperparameters.values[hp.name] for hp in trial.hyperparameters.space}
     with contextlib.closing(tf.summary.create_file_writer(str(folder))) as writer, writer.as_default(step=0):
         api.hparams(values, trial_id=trial.trial_id)
-        for name in dict.fromkeys((objective, *METRICS)):
+        for name in dict.fromkeys((objective, *PAPER_METRICS)):
             if trial.metrics.exists(name):
                 tf.summary.scalar(name, trial.metrics.get_best_value(name))
 

@@ -25,13 +25,14 @@ from synergynet_tf.data.layouts import Case
 from synergynet_tf.errors import InputError
 from synergynet_tf.inference.merge import sigmoid
 from synergynet_tf.inference.predictor import CasePrediction, Predictor
+from synergynet_tf.metrics import PAPER_METRICS
 from synergynet_tf.metrics.lesion import LesionRule
 from synergynet_tf.metrics.scores import score_case, statistic
 from synergynet_tf.models.fusion import fuse
 from synergynet_tf.storage.files import replace_file
 from synergynet_tf.storage.readers import Stored, read_npz, reading
 
-from .objective import METRICS, Objective
+from .objective import Objective
 
 GAMMAS = tuple(i / 100 for i in range(101))
 THRESHOLDS = tuple(i / 100 for i in range(1, 100))
@@ -184,7 +185,7 @@ def _scored(branches: Branches, gamma: float, threshold: float, connectivity: in
     probability[branches.inside] = probabilities(branches, gamma)
     scores = score_case(branches.reference, probability > threshold, probability if with_ap else None,
                         spacing=branches.spacing.tolist(), rule=LesionRule(connectivity))
-    return {name: getattr(scores, name) for name in METRICS if with_ap or name != "ap"}
+    return {name: getattr(scores, name) for name in PAPER_METRICS if with_ap or name != "ap"}
 
 
 def _fused(branches: Branches, gamma: float) -> np.ndarray:

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from synergynet_tf.config.settings import Settings
 from synergynet_tf.errors import InputError
+from synergynet_tf.metrics import PAPER_METRICS
 
-METRICS = ("dsc", "ap", "ltpr", "lfpr", "sn")       # the paper's five (paper, 3)
 OBJECTIVES = ("dsc", "ltpr-lfpr", "weighted")
 
 
@@ -19,7 +19,7 @@ class Weights(Settings):
     lfpr: float = 1.0
     sn: float = 1.0
 
-    GROUP, LIMITS = "weights", dict.fromkeys(METRICS, (0, 1e6))
+    GROUP, LIMITS = "weights", dict.fromkeys(PAPER_METRICS, (0, 1e6))
 
     def check(self) -> None:
         """There is something to weigh."""

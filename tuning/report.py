@@ -15,11 +15,12 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from synergynet_tf.config import Config, command_line
+from synergynet_tf.metrics import PAPER_METRICS
 from synergynet_tf.report.png import save_png
 from synergynet_tf.storage.files import replace_file
 
 from .gamma_scan import Scan
-from .objective import METRICS, Objective
+from .objective import Objective
 from .space import Parameter, Space, apply, searched
 
 FEWEST = 8          # trials from which a surrogate is fitted
@@ -121,7 +122,7 @@ def summary(trials: Sequence[Trial], space: Space, objective: Objective, found: 
 
 def _trial_table(trials: Sequence[Trial], space: Space, objective: Objective) -> list[str]:
     keys = [parameter.key for parameter in searched(space)]
-    metrics = [name for name in METRICS if name != objective.name]
+    metrics = [name for name in PAPER_METRICS if name != objective.name]
     rows = ["| trial | " + " | ".join([objective.name, *metrics, *(key.split(".")[1] for key in keys), "epochs"]) + " |",
             "|" + "---|" * (3 + len(metrics) + len(keys))]
     order = sorted(trials, key=lambda trial: (trial.score is None, -(trial.score or 0)))

@@ -8,11 +8,10 @@ import numpy as np
 from synergynet_tf.config import Config
 from synergynet_tf.data.cache import CachedCase
 from synergynet_tf.inference.predictor import Predictor
+from synergynet_tf.metrics import PAPER_METRICS
 from synergynet_tf.metrics.lesion import LesionRule
 from synergynet_tf.metrics.scores import score_case, statistic
 from synergynet_tf.runtime.replicas import Replicas
-
-METRICS = ("dsc", "ap", "ltpr", "lfpr", "sn")       # the paper's five (paper, 3)
 
 
 def make_scorer(cases: Sequence[CachedCase], config: Config,
@@ -30,16 +29,16 @@ def make_scorer(cases: Sequence[CachedCase], config: Config,
             last[:] = model, Predictor(model, config)
         predictor = last[1]
         rows = [_score(predictor, case, config) for case in replicas.share(cases)]
-        table = replicas.gather(np.reshape(rows, (-1, len(METRICS))), len(cases))
-        means = {name: statistic(values).mean for name, values in zip(METRICS, table.T)}
+        table = replicas.gather(np.reshape(rows, (-1, len(PAPER_METRICS))), len(cases))
+        means = {name: statistic(values).mean for name, values in zip(PAPER_METRICS, table.T)}
         return {name: mean for name, mean in means.items() if not np.isnan(mean)}
 
     return score
 
 
 def _score(predictor: Predictor, case: CachedCase, config: Config) -> list[float]:
-    """METRICS of a case."""
+    """PAPER_METRICS of a case."""
     segmentation = predictor.predict_volume(np.asarray(case.image(), np.float32), voxel_mm3=math.prod(case.spacing))
     scores = score_case(np.asarray(case.instances()) > 0, segmentation.mask, segmentation.probability,
                         spacing=case.spacing, rule=LesionRule(config.lesions.connectivity), case=case.name)
-    return [getattr(scores, name) for name in METRICS]
+    return [getattr(scores, name) for name in PAPER_METRICS]

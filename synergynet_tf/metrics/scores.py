@@ -1,14 +1,19 @@
-"""The scores of one case, and what a cohort's come to."""
+"""The scores of one case, and what a cohort's come to.
+
+To add a metric, write its function in metrics/ and its field in `CaseScores`: the tables, CSV and JSON take it from there.
+"""
 import dataclasses
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from synergynet_tf.errors import InputError
 from synergynet_tf.metrics.lesion import SIZE_CLASSES, LesionMatch, LesionRule, Lesions, bounding_box, match_lesions
-from synergynet_tf.metrics.surface import surface_distances
+from synergynet_tf.metrics.surface import SurfaceDistances, surface_distances
 from synergynet_tf.metrics.voxel import (
     absolute_volume_difference,
     as_mask,
@@ -48,6 +53,57 @@ class SizeScores:
         return f"{self.low:g}-{self.high:g} mm3" if math.isfinite(self.high) else f"{self.low:g} mm3 and more"
 
 
+class Comparison:
+    """A case's two masks, and what several metrics need of them; each is computed when it is first asked for.
+
+    Attributes:
+        reference, prediction: bool [X, Y, Z].
+        probability: [X, Y, Z], or none.
+        near_reference, near_prediction: the same within the box about all that is marked, where every metric but AP is the same.
+    """
+
+    def __init__(self, reference: np.ndarray, prediction: np.ndarray, probability: np.ndarray | None, spacing: Sequence[float],
+                 rule: LesionRule):
+        self.reference, self.prediction, self.probability = reference, prediction, probability
+        self._spacing, self._rule = spacing, rule
+        box = bounding_box(reference | prediction)
+        self.near_reference, self.near_prediction = reference[box], prediction[box]
+
+    @functools.cached_property
+    def lesions(self) -> LesionMatch:
+        """Which lesions are found, and which are false."""
+        return match_lesions(self.near_reference, self.near_prediction, self._spacing, self._rule)
+
+    @functools.cached_property
+    def distances(self) -> SurfaceDistances:
+        """Between the surfaces, mm."""
+        return surface_distances(self.near_reference, self.near_prediction, self._spacing)
+
+    @functools.cached_property
+    def ap_mask(self) -> float:
+        """Average precision of the binary mask."""
+        return mask_average_precision(self.reference, self.prediction)
+
+    @property
+    def ap(self) -> float:
+        """Average precision of the probability map; without one, of the mask."""
+        return self.ap_mask if self.probability is None else average_precision(self.reference, self.probability)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number for one case: how a table heads and rounds it, and how it is computed; nan where it is undefined."""
+
+    heading: str
+    decimals: int
+    value: Callable[[Comparison], float]
+
+
+def metric(heading: str, decimals: int, value: Callable[[Comparison], float]) -> Any:
+    """A field of `CaseScores` that holds a metric."""
+    return dataclasses.field(metadata={"metric": Metric(heading, decimals, value)})
+
+
 @dataclass(frozen=True)
 class CaseScores:
     """What one predicted mask is worth. Rates are 0 to 1, higher is better but for lfpr; avd, hd95 and assd: lower is better.
@@ -59,17 +115,24 @@ class CaseScores:
 
     case: str
     patient: str
-    dsc: float                      # Dice
-    ap: float                       # average precision of the probability map; without one, of the mask (equal to ap_mask)
-    ap_mask: float                  # average precision of the binary mask
-    ltpr: float                     # lesion true positive rate
-    lfpr: float                     # lesion false positive rate
-    sn: float                       # voxel sensitivity
-    ppv: float                      # voxel positive predictive value
-    lesion_f1: float
-    avd: float                      # absolute volume difference, a share of the reference's volume
-    hd95: float                     # mm
-    assd: float                     # average symmetric surface distance, mm
+    # Dice
+    dsc: float = metric("DSC", 4, lambda pair: dice(pair.near_reference, pair.near_prediction))
+    # average precision of the probability map; without one, of the mask (equal to ap_mask)
+    ap: float = metric("AP", 4, lambda pair: pair.ap)
+    # average precision of the binary mask
+    ap_mask: float = metric("AP of mask", 4, lambda pair: pair.ap_mask)
+    # lesion true and false positive rate
+    ltpr: float = metric("LTPR", 4, lambda pair: pair.lesions.counts.ltpr)
+    lfpr: float = metric("LFPR", 4, lambda pair: pair.lesions.counts.lfpr)
+    # voxel sensitivity and positive predictive value
+    sn: float = metric("Sn", 4, lambda pair: sensitivity(pair.near_reference, pair.near_prediction))
+    ppv: float = metric("PPV", 4, lambda pair: positive_predictive_value(pair.near_reference, pair.near_prediction))
+    lesion_f1: float = metric("Lesion F1", 4, lambda pair: pair.lesions.counts.f1)
+    # absolute volume difference, a share of the reference's volume
+    avd: float = metric("AVD", 4, lambda pair: absolute_volume_difference(pair.near_reference, pair.near_prediction))
+    # 95th percentile and mean of the distances between the surfaces, mm
+    hd95: float = metric("HD95, mm", 2, lambda pair: pair.distances.hd95)
+    assd: float = metric("ASSD, mm", 2, lambda pair: pair.distances.assd)
     n_reference: int                # lesions
     n_detected: int                 # reference lesions found by the prediction
     n_predicted: int
@@ -80,6 +143,11 @@ class CaseScores:
     volume_predicted_ml: float
     has_probability: bool           # whether ap is of a probability map
     sizes: tuple[SizeScores, ...]   # of each of lesion.SIZE_CLASSES
+
+
+def metrics_of(kind: type[CaseScores]) -> dict[str, Metric]:
+    """The metrics of `CaseScores` by name, in order."""
+    return {field.name: field.metadata["metric"] for field in dataclasses.fields(kind) if "metric" in field.metadata}
 
 
 @dataclass(frozen=True)
@@ -106,7 +174,6 @@ class IsbiScore:
 
 ISBI_FORMULA = "100 (DSC/8 + PPV/8 + LTPR/4 + (1 - LFPR)/4 + Corr/4)"
 RATERS_RAW = 65.0           # inferred: the raw score that the challenge counts as a human rater's, to whom it gives 90
-SUMMARISED = tuple(f.name for f in dataclasses.fields(CaseScores) if f.type in (float, int))
 
 
 def score_case(reference: np.ndarray, prediction: np.ndarray, probability: np.ndarray | None = None, *,
@@ -129,24 +196,18 @@ def score_case(reference: np.ndarray, prediction: np.ndarray, probability: np.nd
         raise InputError(f"spacing is {tuple(spacing)}, but three positive numbers (mm) are needed")
     check_same_shape(reference, prediction, "prediction")
     reference, prediction = as_mask(reference, "reference"), as_mask(prediction, "prediction")
-    box = bounding_box(reference | prediction)      # what follows but AP is the same inside it
-    inside, predicted = reference[box], prediction[box]
-    lesions = match_lesions(inside, predicted, spacing, rule)
-    distances = surface_distances(inside, predicted, spacing)
-    ap_mask = mask_average_precision(reference, prediction)
-    voxels = int(np.count_nonzero(inside)), int(np.count_nonzero(predicted))
+    pair = Comparison(reference, prediction, probability, spacing, rule)
+    voxels = int(np.count_nonzero(pair.near_reference)), int(np.count_nonzero(pair.near_prediction))
     voxel_ml = math.prod(float(side) for side in spacing) / 1000
-    n_reference, n_detected, n_predicted, n_false = counts = lesions.counts
+    n_reference, n_detected, n_predicted, n_false = pair.lesions.counts
     return CaseScores(
-        case=case, patient=case if patient is None else patient, dsc=dice(inside, predicted),
-        ap=ap_mask if probability is None else average_precision(reference, probability), ap_mask=ap_mask,
-        ltpr=counts.ltpr, lfpr=counts.lfpr, sn=sensitivity(inside, predicted), ppv=positive_predictive_value(inside, predicted),
-        lesion_f1=counts.f1, avd=absolute_volume_difference(inside, predicted), hd95=distances.hd95, assd=distances.assd,
+        case=case, patient=case if patient is None else patient,
+        **{name: metric.value(pair) for name, metric in metrics_of(CaseScores).items()},
         n_reference=n_reference, n_detected=n_detected, n_predicted=n_predicted, n_false=n_false,
         voxels_reference=voxels[0], voxels_predicted=voxels[1],
         volume_reference_ml=voxels[0] * voxel_ml, volume_predicted_ml=voxels[1] * voxel_ml,
         has_probability=probability is not None,
-        sizes=tuple(_size_scores(lesions.of_size(*size), *size) for size in SIZE_CLASSES))
+        sizes=tuple(_size_scores(pair.lesions.of_size(*size), *size) for size in SIZE_CLASSES))
 
 
 def _size_scores(lesions: LesionMatch, low: float, high: float) -> SizeScores:
@@ -170,7 +231,17 @@ def statistic(values: Sequence[float]) -> Statistic:
 
 def summarise(scores: Sequence[CaseScores]) -> dict[str, Statistic]:
     """A `Statistic` for each plain number of `CaseScores`, by its name. Every case counts alike, whatever its load."""
-    return {name: statistic([getattr(case, name) for case in scores]) for name in SUMMARISED}
+    return {name: statistic([getattr(case, name) for case in scores]) for name in numbers_of(kind_of(scores))}
+
+
+def numbers_of(kind: type[CaseScores]) -> tuple[str, ...]:
+    """The names of the plain numbers of `CaseScores`."""
+    return tuple(field.name for field in dataclasses.fields(kind) if field.type in (float, int))
+
+
+def kind_of(scores: Sequence[CaseScores]) -> type[CaseScores]:
+    """Their class, whose fields say what there is of each case."""
+    return type(scores[0]) if scores else CaseScores
 
 
 def summarise_sizes(scores: Sequence[CaseScores]) -> dict[str, dict[str, Statistic]]:

@@ -9,24 +9,24 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from synergynet_tf.metrics import PAPER_METRICS
 from synergynet_tf.metrics.lesion import LesionRule
 from synergynet_tf.metrics.scores import (
     ISBI_FORMULA,
     CaseScores,
     isbi_score,
+    metrics_of,
     statistic,
     strata,
     summarise_sizes,
     volume_correlation,
 )
 from synergynet_tf.metrics.statistics import LEVEL, RESAMPLES, bootstrap_interval, compare, relative_change
-from synergynet_tf.report.tables import COLUMNS, UNDEFINED, ap_source, markdown_table
+from synergynet_tf.report.tables import UNDEFINED, ap_source, markdown_table
 
 Cell = str | int | float
 Systems = Mapping[str, Sequence[CaseScores]]        # each system's scores, the cases in one order
-METRICS = {name: (heading, decimals) for name, heading, decimals in COLUMNS
-           if not name.startswith(("n_", "volume")) and name != "ap_mask"}
-PAPER = ("dsc", "ap", "ltpr", "lfpr", "sn")
+METRICS = {name: (metric.heading, metric.decimals) for name, metric in metrics_of(CaseScores).items() if name != "ap_mask"}
 LATEX_SPECIAL = {"%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "±": r"$\pm$", "<": r"$<$", ">": r"$>$", "^": r"\^{}",
                  "$": r"\$", "{": r"\{", "}": r"\}", "~": r"\~{}", "\\": r"\textbackslash{}"}
 
@@ -58,13 +58,13 @@ def comparison_tables(systems: Systems, rule: LesionRule, baseline: str) -> list
 
 def paper_table(systems: Systems, rule: LesionRule) -> Table:
     """The paper's tables 1 and 2: the mean of its five metrics for each system."""
-    rows = [(name, *(_mean(scores, metric) for metric in PAPER)) for name, scores in systems.items()]
+    rows = [(name, *(_mean(scores, metric) for metric in PAPER_METRICS)) for name, scores in systems.items()]
     sources = {name: ap_source(scores) for name, scores in systems.items()}
     same = set(sources.values())
     ap = f"of {same.pop()}" if len(same) == 1 else "; ".join(f"{name}: of {source}" for name, source in sources.items())
     cases = len(next(iter(systems.values())))
     note = f"{cases} cases; {rule}. AP is {ap}. A metric that a case does not define is left out of its mean: see the statistics."
-    return Table("table", "Means over the test cases", ("System", *(METRICS[metric][0] for metric in PAPER)), rows, note)
+    return Table("table", "Means over the test cases", ("System", *(METRICS[metric][0] for metric in PAPER_METRICS)), rows, note)
 
 
 def statistics_table(systems: Systems) -> Table:

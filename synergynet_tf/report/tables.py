@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from synergynet_tf.errors import printable
+from synergynet_tf.metrics import PAPER_METRICS
 from synergynet_tf.metrics.lesion import LesionRule
 from synergynet_tf.metrics.scores import (
     ISBI_FORMULA,
@@ -18,6 +19,8 @@ from synergynet_tf.metrics.scores import (
     SizeScores,
     Statistic,
     isbi_score,
+    kind_of,
+    metrics_of,
     strata,
     summarise,
     summarise_sizes,
@@ -27,25 +30,15 @@ from synergynet_tf.metrics.scores import (
 if TYPE_CHECKING:
     from rich.table import Table
 
-COLUMNS = (     # score, heading, decimals
-    ("dsc", "DSC", 4),
-    ("ap", "AP", 4),
-    ("ap_mask", "AP of mask", 4),
-    ("ltpr", "LTPR", 4),
-    ("lfpr", "LFPR", 4),
-    ("sn", "Sn", 4),
-    ("ppv", "PPV", 4),
-    ("lesion_f1", "Lesion F1", 4),
-    ("avd", "AVD", 4),
-    ("hd95", "HD95, mm", 2),
-    ("assd", "ASSD, mm", 2),
+Column = tuple[str, str, int]       # score, heading, decimals
+LOADS: tuple[Column, ...] = (
     ("n_reference", "Lesions", 0),
     ("n_predicted", "Predicted", 0),
     ("volume_reference_ml", "Volume, ml", 2),
     ("volume_predicted_ml", "Predicted, ml", 2),
 )
-TERMINAL_COLUMNS = (        # narrower: a terminal may have 80 columns
-    *((name, heading, 3) for name, heading, _ in COLUMNS if name in ("dsc", "ap", "ltpr", "lfpr", "sn")),
+TERMINAL_COLUMNS: tuple[Column, ...] = (        # narrower: a terminal may have 80 columns
+    *((name, metrics_of(CaseScores)[name].heading, 3) for name in PAPER_METRICS),
     ("n_reference", "Lesions", 0),
     ("n_predicted", "pred.", 0),
     ("volume_reference_ml", "ml", 2),
@@ -55,9 +48,14 @@ SIZE_COUNTS, SIZE_RATES = ("n_reference", "n_detected", "n_predicted", "n_false"
 UNDEFINED = "-"
 
 
+def columns(scores: Sequence[CaseScores]) -> tuple[Column, ...]:
+    """All metrics of the scores, then the lesions' number and volume."""
+    return (*((name, metric.heading, metric.decimals) for name, metric in metrics_of(kind_of(scores)).items()), *LOADS)
+
+
 def caption(scores: Sequence[CaseScores], rule: LesionRule) -> str:
     """One sentence for below a table: how lesions were counted, what AP is of, which scores some cases do not have."""
-    missing = [f"{heading} in {count}" for name, heading, _ in COLUMNS      # ap_mask is undefined where ap is
+    missing = [f"{heading} in {count}" for name, heading, _ in columns(scores)      # ap_mask is undefined where ap is
                if name != "ap_mask" and (count := sum(math.isnan(getattr(case, name)) for case in scores))]
     undefined = f" Undefined, shown as {UNDEFINED} and left out of the mean: {', '.join(missing)} of {len(scores)} cases." \
         if missing else ""
@@ -83,13 +81,14 @@ def groups(scores: Sequence[CaseScores]) -> dict[str, Sequence[CaseScores]]:
 
 def markdown(scores: Sequence[CaseScores], rule: LesionRule) -> str:
     """The cases, one a row, then mean ± SD of all and of each stratum, and the caption; a Markdown document."""
-    rows = [[_cell_text(printable(case.case)), *(_number(getattr(case, name), decimals) for name, _, decimals in COLUMNS)]
+    shown = columns(scores)
+    rows = [[_cell_text(printable(case.case)), *(_number(getattr(case, name), decimals) for name, _, decimals in shown)]
             for case in scores]
     for heading, members in groups(scores).items():
         summary = summarise(members)
         rows.append([f"**{heading} (n = {len(members)})**",
-                     *(_mean_sd(summary[name], decimals) for name, _, decimals in COLUMNS)])
-    head = ["Case", *(heading for _, heading, _ in COLUMNS)]
+                     *(_mean_sd(summary[name], decimals) for name, _, decimals in shown)])
+    head = ["Case", *(heading for _, heading, _ in shown)]
     return "\n".join(["# Scores", "", *markdown_table([head, *rows]), "", "Bold rows: mean ± SD. " + caption(scores, rule), "",
                       "## The cohort", "", *cohort_lines(scores), "",
                       "## By lesion size", "", *_size_rows(scores), "",
@@ -126,7 +125,7 @@ def comma_separated(scores: Sequence[CaseScores], rule: LesionRule) -> str:
     The column `row` is "case" there; below, the rows "mean", "sd", "median" and "defined" (cases in the mean) hold the cohort's,
     with the cases' group in place of their name.
     """
-    names, rules = [f.name for f in dataclasses.fields(CaseScores) if f.name != "sizes"], dataclasses.asdict(rule)
+    names, rules = [f.name for f in dataclasses.fields(kind_of(scores)) if f.name != "sizes"], dataclasses.asdict(rule)
     text = io.StringIO()
     writer = csv.DictWriter(text, ["row", *names, *rules], lineterminator="\n")
     writer.writeheader()

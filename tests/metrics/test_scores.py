@@ -12,9 +12,9 @@ from sklearn.metrics import average_precision_score
 from synergynet_tf.errors import InputError
 from synergynet_tf.metrics.lesion import LesionRule
 from synergynet_tf.metrics.scores import (
-    SUMMARISED,
     CaseScores,
     isbi_score,
+    numbers_of,
     score_case,
     statistic,
     strata,
@@ -139,7 +139,7 @@ def with_load(voxels: int, dsc: float) -> CaseScores:
 
 def test_summary_is_of_each_number():
     summary = summarise([with_load(10, .5), with_load(30, .7)])
-    assert set(summary) == set(SUMMARISED)
+    assert set(summary) == set(numbers_of(CaseScores))
     assert summary["dsc"].mean == pytest.approx(.6)
     assert summary["voxels_reference"].mean == 20
     assert summary["voxels_reference"].sd == pytest.approx(math.sqrt(200))
@@ -155,7 +155,7 @@ def test_strata_part_at_2048_voxels():
 
 def cohort(**columns: list[float]) -> list[CaseScores]:
     """Cases with these numbers, and 0 for the others."""
-    zero = dict.fromkeys(SUMMARISED, 0) | {"case": "", "patient": "", "sizes": (), "has_probability": False}
+    zero = dict.fromkeys(numbers_of(CaseScores), 0) | {"case": "", "patient": "", "sizes": (), "has_probability": False}
     return [CaseScores(**{**zero, **dict(zip(columns, row))}) for row in zip(*columns.values())]
 
 

@@ -9,12 +9,12 @@ import pytest
 from rich.console import Console
 
 from synergynet_tf.metrics.lesion import LesionRule
-from synergynet_tf.metrics.scores import SUMMARISED, CaseScores, SizeScores
+from synergynet_tf.metrics.scores import CaseScores, SizeScores, numbers_of
 from synergynet_tf.report.tables import (
-    COLUMNS,
     ap_source,
     as_json,
     caption,
+    columns,
     comma_separated,
     markdown,
     sizes_comma_separated,
@@ -30,7 +30,7 @@ SIZES = (SizeScores(3.0, 10.0, 4, 1, 3, 2, .25, 2 / 3, .5, NAN), SizeScores(250.
 def case(name: str, dsc: float, ltpr: float = .5, load: int = 100, probability: bool = True) -> CaseScores:
     values = {"dsc": dsc, "ap": .25, "ap_mask": .125, "ltpr": ltpr, "lfpr": .75, "sn": .375, "n_reference": 12,
               "voxels_reference": load, "volume_reference_ml": load / 1000, "volume_predicted_ml": 2.5}
-    values = dict.fromkeys(SUMMARISED, 1) | values
+    values = dict.fromkeys(numbers_of(CaseScores), 1) | values
     return CaseScores(case=name, patient=name, sizes=SIZES, has_probability=probability, **values)
 
 
@@ -45,7 +45,7 @@ def markdown_rows(text: str) -> list[list[str]]:
 
 def test_markdown_rows():
     head, rule, *rows = markdown_rows(markdown(CASES, LesionRule()))
-    assert head == ["Case", *(heading for _, heading, _ in COLUMNS)]
+    assert head == ["Case", *(heading for _, heading, _ in columns(CASES))]
     assert all(len(row) == len(head) for row in (rule, *rows))
     assert rows[0][:7] == ["a", "0.5000", "0.2500", "0.1250", "0.5000", "0.7500", "0.3750"]
     assert rows[1][0] == "b|[red]" and rows[1][4] == "-"

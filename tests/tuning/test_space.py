@@ -6,7 +6,7 @@ import pytest
 
 from synergynet_tf.config import Config, command_line
 from synergynet_tf.errors import InputError
-from tuning.objective import METRICS, Objective, Weights
+from tuning.objective import Objective, Weights
 from tuning.space import PARAMETERS, Space, apply, hyperparameters, searched
 
 ALL = Space(learning_rate=(1e-4, 1e-2), small_box_voxels=(500, 4000), anchor_sets=((7, 9), (5, 7, 11)),
@@ -97,9 +97,3 @@ def test_unknown_objectives_and_weights_are_refused():
         Weights(ap=-1)
     with pytest.raises(InputError, match="all weights are 0"):
         Weights(0, 0, 0, 0, 0)
-
-
-def test_the_metrics_are_those_of_the_validation():
-    from synergynet_tf.inference import validation
-
-    assert METRICS == validation.METRICS
