@@ -1,4 +1,4 @@
-"""The exported module and its three signatures.
+"""The exported module and its signatures.
 
     serving_default   z-scored volumes               -> probability, mask, detections
     segment_raw       scans in canonical orientation -> the same; brain mask and z-score are in the graph
@@ -12,7 +12,7 @@ suppressed together. Where no header tells a voxel's size, it is 1 mm3 to `infer
 """
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -64,18 +64,12 @@ class Segmenter:
         self._answers = tf.function(self._ask_members, [image], autograph=False)      # traced once for all signatures
 
     def signatures(self) -> dict[str, Any]:
-        """The traced signatures by name, as `tf.saved_model.save` takes them."""
-        channels = self._config.data.channels
-        volumes = [None, None, None, None, len(channels)]
-        z_scored, raw = (tf.TensorSpec(volumes, tf.float32, name) for name in ("z_scored_volume", "raw_volume"))
-        files = {f"{channel}_bytes": tf.TensorSpec([None], tf.string, f"{channel}_bytes") for channel in channels}
+        """The traced `SIGNATURES` by name, as `tf.saved_model.save` takes them."""
+        def traced(signature: Signature) -> Any:
+            answer = tf.function(lambda **inputs: signature.answer(self, inputs), autograph=False)
+            return answer.get_concrete_function(**signature.inputs(self._config.data.channels))
 
-        def traced(function: Callable[..., dict[str, Tensor]], inputs: dict[str, tf.TensorSpec]) -> Any:
-            return tf.function(function, autograph=False).get_concrete_function(**inputs)
-
-        return {"serving_default": traced(self._z_scored_batch, {"z_scored_volume": z_scored}),
-                "segment_raw": traced(self._raw_batch, {"raw_volume": raw}),
-                "segment_nifti": traced(lambda **given: self._nifti_batch(given), files)}
+        return {name: traced(signature) for name, signature in SIGNATURES.items()}
 
     def _z_scored_batch(self, z_scored_volume: Tensor) -> dict[str, Tensor]:
         def one(image: Tensor) -> dict[str, Tensor]:
@@ -173,6 +167,31 @@ class Segmenter:
         mask = tf.cast(self._mask(answer.probability, tf.constant(1.0, tf.float64)), tf.uint8)
         return {"probability": answer.probability, "mask": mask, "detection_boxes": answer.found.boxes,
                 "detection_scores": answer.found.scores, "detection_valid": answer.found.valid}
+
+
+class Signature(NamedTuple):
+    """What the server can be asked: inputs of these names and types, and the answer to them, both by name."""
+
+    inputs: Callable[[Sequence[str]], dict[str, tf.TensorSpec]]     # of the channels
+    answer: Callable[[Segmenter, dict[str, Tensor]], dict[str, Tensor]]
+
+
+def _volumes(name: str) -> Callable[[Sequence[str]], dict[str, tf.TensorSpec]]:
+    """Float32 [B, X, Y, Z, C]."""
+    return lambda channels: {name: tf.TensorSpec([None, None, None, None, len(channels)], tf.float32, name)}
+
+
+def _files(channels: Sequence[str]) -> dict[str, tf.TensorSpec]:
+    """The bytes of files, strings [B] for each channel."""
+    return {f"{channel}_bytes": tf.TensorSpec([None], tf.string, f"{channel}_bytes") for channel in channels}
+
+
+# To add a signature, write its answer as a method of `Segmenter` and its row here.
+SIGNATURES = {
+    "serving_default": Signature(_volumes("z_scored_volume"), lambda s, inputs: s._z_scored_batch(**inputs)),
+    "segment_raw": Signature(_volumes("raw_volume"), lambda s, inputs: s._raw_batch(**inputs)),
+    "segment_nifti": Signature(_files, lambda s, inputs: s._nifti_batch(inputs)),
+}
 
 
 def _volume_outputs() -> dict[str, tf.TensorSpec]:
