@@ -89,9 +89,9 @@ BATCH = (
     Step("augment", "paste, turn, deform, intensities;\none function, compiled",
          "data/transforms.py\ndata/warp.py, data/intensity.py"),
     Step("annotate", "boxes of the lesions in the patch:\na structures.Batch", "data/transforms.py\nstructures.py"),
-    Step("network", "features, proposals, logits:\nthe parts of this stage", "models/synergynet.py\ntraining/stages.py", SHARED),
+    Step("network", "features, proposals, logits:\nthe parts of this stage", "training/forward.py\nmodels/synergynet.py", SHARED),
     Step("targets", "lesions matched to anchors,\nRoIs sampled, masks cut", "models/targets.py\nops/matching.py", LOCAL),
-    Step("losses", "the terms of the stage,\nweighted and added: eq. 2", "training/steps.py\nlosses/total.py", FUSED),
+    Step("losses", "the terms of the stage,\nweighted and added: eq. 2", "training/terms.py\nlosses/", FUSED),
     Step("update", "gradients added, clipped;\none step of Adam", "training/optimizer.py"),
     Step("epoch", "validate, keep the best,\nwrite last.npz", "training/trainer.py\ntraining/checkpoint.py"),
 )
