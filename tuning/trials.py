@@ -70,8 +70,7 @@ def fit(config: Config, split: Split, folder: Path, console: Console) -> None:
 
 def best_scores(folder: Path) -> dict[str, float]:
     """The validation scores of a run's best checkpoint: those of the first of the highest Dice in the last stage."""
-    scored = [record["validation"] for record in read_log(folder / LOG)
-              if record["stage"] == 4 and "dsc" in record.get("validation", {})]
+    scored = [record["validation"] for record in read_log(folder / LOG) if "dsc" in record.get("validation", {})]
     if not scored:
         raise InputError(f"{folder}: no epoch of stage 4 was validated; train.epochs must end with 1 or more")
     best = max(scored, key=lambda scores: scores["dsc"])

@@ -62,6 +62,11 @@ class AugmentConfig(Settings):
 
     GROUP, LIMITS = "augment", dict.fromkeys(TRANSFORMS, (0, 1)) | {"elastic_spacing": (4, 128)}
 
+    @property
+    def active(self) -> bool:
+        """Whether there is any transform at all."""
+        return any(getattr(self, name) for name in TRANSFORMS)
+
     def check(self) -> None:
         """Each range is one, within its limits, and space does not fold."""
         ranges = {f"{name}_range": (strength.low, strength.high) for name, strength in strengths().items()}

@@ -83,7 +83,7 @@ class Reader:
     def __init__(self, cases: Sequence[CachedCase], config: Config):
         self._cases, self._slots = cases, config.lesions.max_lesions
         self._margin = np.array(warp.margins(config.patch.size, config.patch.rotation, config.augment))
-        self.augmented = bool(config.patch.rotation) or config.augment != AugmentConfig()
+        self.augmented = bool(config.patch.rotation) or config.augment.active
         block = config.patch.size + 2 * self._margin
         self._block = tuple(map(int, np.minimum(block, np.max([case.shape for case in cases], 0)) if self.augmented else block))
         self._half = (np.array(config.patch.size) - 1) / 2

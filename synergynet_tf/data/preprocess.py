@@ -13,6 +13,7 @@ from synergynet_tf.data.judgement import Note
 from synergynet_tf.data.layouts import LESIONS, Case
 from synergynet_tf.data.nifti import Volume
 from synergynet_tf.errors import InputError
+from synergynet_tf.metrics.extent import bounding_box
 
 SPECK = 0.01                # components below this share of the largest are dirt outside the brain
 
@@ -174,12 +175,8 @@ def fill_holes(mask: np.ndarray) -> np.ndarray:
 
 def _bounds(mask: np.ndarray) -> Box:
     """The half-open box of a mask that is not empty."""
-    low, high = [], []
-    for axis in range(3):
-        hit = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        low.append(int(hit[0]))
-        high.append(int(hit[-1]) + 1)
-    return (*low, *high)
+    box = bounding_box(mask)
+    return (*(part.start for part in box), *(part.stop for part in box))
 
 
 def _slices(box: Box) -> tuple[slice, slice, slice]:

@@ -12,6 +12,7 @@ import cc3d
 import numpy as np
 
 from synergynet_tf.errors import InputError
+from synergynet_tf.metrics.extent import bounding_box
 from synergynet_tf.metrics.voxel import as_mask, check_same_shape
 
 CONNECTIVITIES = (6, 18, 26)
@@ -150,18 +151,6 @@ def match_lesions(reference: np.ndarray, prediction: np.ndarray, spacing: Sequen
 def count_lesions(reference: np.ndarray, prediction: np.ndarray, connectivity: int = 18) -> LesionCounts:
     """Count which lesions touch the other mask by one voxel or more. Raises InputError as `match_lesions`."""
     return match_lesions(reference, prediction, rule=LesionRule(connectivity)).counts
-
-
-def bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
-    """The slices that hold all of a mask; all of the grid for an empty one. Lesions fill a small part of a scan."""
-    box: list[slice] = [slice(None)] * mask.ndim
-    for axis in reversed(range(mask.ndim)):     # each axis within what the ones before have left
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        inside = np.flatnonzero(mask[tuple(box)].any(axis=others))
-        if not len(inside):
-            return (slice(None),) * mask.ndim
-        box[axis] = slice(int(inside[0]), int(inside[-1]) + 1)
-    return tuple(box)
 
 
 def central_voxels(places: np.ndarray, owner: np.ndarray, n: int) -> np.ndarray:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from synergynet_tf.errors import InputError
-from synergynet_tf.metrics.lesion import SIZE_CLASSES, LesionMatch, LesionRule, Lesions, bounding_box, match_lesions
+from synergynet_tf.metrics.extent import bounding_box
+from synergynet_tf.metrics.lesion import SIZE_CLASSES, LesionMatch, LesionRule, Lesions, match_lesions
 from synergynet_tf.metrics.surface import SurfaceDistances, surface_distances
 from synergynet_tf.metrics.voxel import (
     absolute_volume_difference,

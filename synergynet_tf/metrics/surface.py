@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
-from synergynet_tf.metrics.lesion import bounding_box
+from synergynet_tf.metrics.extent import bounding_box
 from synergynet_tf.metrics.voxel import as_mask, check_same_shape
 
 

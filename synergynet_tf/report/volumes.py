@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from synergynet_tf.data.nifti import Volume
-from synergynet_tf.metrics.lesion import bounding_box
+from synergynet_tf.metrics.extent import bounding_box
 
 LEVELS = 255                # grey levels of an embedded FLAIR; 0 is the background's, 1 to 255 the brain's
 PERCENTILES = (1.0, 99.9)   # of the brain, between which they lie
@@ -76,8 +76,8 @@ def masks_text(masks: Sequence[np.ndarray], flair: Volume) -> str:
 
 
 def brain_box(array: np.ndarray) -> tuple[slice, ...]:
-    """The slices, with both ends, that hold all that is not 0; the whole grid where all is."""
-    return tuple(slice(*part.indices(n)[:2]) for part, n in zip(bounding_box(array != 0), array.shape))
+    """The slices that hold all that is not 0; the whole grid where all is."""
+    return bounding_box(array != 0)
 
 
 def shifted(affine: np.ndarray, box: Sequence[slice]) -> np.ndarray:

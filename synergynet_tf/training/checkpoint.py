@@ -35,9 +35,9 @@ class Progress:
     best: float | None = None       # validation score of the best checkpoint so far
     replicas: int = 1               # that shared each step
 
-    def __post_init__(self):
-        typed.require(vars(self), Progress, "progress")
-        for name, low, high in (("stage", 1, 4), ("epochs", 0, 10 ** 6), ("replicas", 1, 10 ** 6)):
+    def require_possible(self, config: Config) -> None:
+        """Raise InputError where no run of the configuration can stand here."""
+        for name, low, high in (("stage", 1, len(config.train.epochs)), ("epochs", 0, 10 ** 6), ("replicas", 1, 10 ** 6)):
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"progress.{name} is {getattr(self, name)}, but it must be {low} to {high}")
 
@@ -150,8 +150,9 @@ def load(path: pathlib.Path) -> Checkpoint:
         if meta["format"] != FORMAT:
             raise InputError(f"its format is {meta['format']}, this version reads {FORMAT}: use the version that wrote it")
         typed.require(meta["progress"], Progress, "progress")
-        config = Config.from_dict(meta["config"], complete=True)
-        return Checkpoint(path, meta["keras"], config, Progress(**meta["progress"]), arrays)
+        config, progress = Config.from_dict(meta["config"], complete=True), Progress(**meta["progress"])
+        progress.require_possible(config)
+        return Checkpoint(path, meta["keras"], config, progress, arrays)
 
 
 def load_run(run: pathlib.Path, which: str = "best") -> tuple[keras.Model, Config]:

@@ -5,6 +5,7 @@ from scipy import ndimage
 
 from synergynet_tf.data.check.problem import Views
 from synergynet_tf.data.nifti import Volume
+from synergynet_tf.metrics.extent import bounding_box
 
 GAP, MARGIN = 6, 3      # mm between the slices and around the head
 WINDOW = (1, 99.7)      # percentiles of what is not 0: black and white
@@ -28,12 +29,8 @@ def slices_of(flair: Volume, mask: np.ndarray | None) -> Views:
 
 def _bounds(inside: np.ndarray, spacing: tuple[float, float, float]) -> tuple[slice, ...]:
     """The box of a mask, a margin around it."""
-    found = []
-    for axis, mm in enumerate(spacing):
-        hit = np.flatnonzero(inside.any(axis=tuple(other for other in range(3) if other != axis)))
-        margin = round(MARGIN / mm)
-        found.append(slice(max(int(hit[0]) - margin, 0), int(hit[-1]) + 1 + margin))
-    return tuple(found)
+    margins = [round(MARGIN / mm) for mm in spacing]
+    return tuple(slice(max(part.start - margin, 0), part.stop + margin) for part, margin in zip(bounding_box(inside), margins))
 
 
 def _point(lesions: np.ndarray) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ from scipy import ndimage
 
 from synergynet_tf.data.phantom.atlas import AFFINE, GRID, OTHER_VENTRICLE, VENTRICLE, WHITE, Atlas
 from synergynet_tf.data.phantom.fields import enlarge, lattice_shape, random_field, spline
+from synergynet_tf.metrics.extent import bounding_box
 
 _SPACING = 6                                # mm between the nodes of the deformation
 _CENTRE = np.array([0.0, -18.0, 8.0])       # mm, about which brains are scaled and turned
@@ -70,12 +71,8 @@ def _node_positions(atlas: Atlas, volume: float, rng: np.random.Generator) -> np
 def _box(atlas: Atlas, nodes: np.ndarray) -> tuple[slice, ...]:
     """The part of the grid that holds the brain, with a border of a node or two."""
     inside = ndimage.map_coordinates(atlas.brain, nodes, order=1, output=np.float32) > 1
-    box = []
-    for axis in range(3):
-        at = np.flatnonzero(inside.any(axis=tuple(i for i in range(3) if i != axis)))
-        low, high = (at[0] - 2) * _SPACING, (at[-1] + 0) * _SPACING
-        box.append(slice(max(int(low), 0), min(int(high) + 1, GRID[axis])))
-    return tuple(box)
+    return tuple(slice(max(int((part.start - 2) * _SPACING), 0), min(int((part.stop - 1) * _SPACING) + 1, side))
+                 for part, side in zip(bounding_box(inside), GRID))
 
 
 def _shares(atlas: Atlas, at: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from synergynet_tf.data.phantom.anatomy import Anatomy
 from synergynet_tf.data.phantom.atlas import Atlas
+from synergynet_tf.metrics.extent import bounding_box
 
 _STEP = 4       # voxels between the places that are searched
 _BORDER = 6     # voxels about what was found
@@ -36,11 +37,8 @@ class Places:
             inside &= (self._coarse[axis] > low[axis] - _STEP) & (self._coarse[axis] < high[axis] + _STEP)
         if not inside.any():
             return None
-        window = []
-        for axis, n in enumerate(self.mm.shape[1:]):
-            at = np.flatnonzero(inside.any(axis=tuple(i for i in range(3) if i != axis))) * _STEP
-            window.append(slice(max(int(at[0]) - _BORDER, 0), min(int(at[-1]) + _BORDER + 1, n)))
-        return tuple(window)
+        return tuple(slice(max(part.start * _STEP - _BORDER, 0), min((part.stop - 1) * _STEP + _BORDER + 1, n))
+                     for part, n in zip(bounding_box(inside), self.mm.shape[1:]))
 
     def tubes(self, points: Points, radius: float, both: bool = True) -> list[tuple[Window, np.ndarray]]:
         """A bent tube through points in MNI mm, on both sides or one: its windows, and in each the nearness, float32.
