@@ -16,7 +16,7 @@ from benchmarks import torch_ops
 from benchmarks.torch_unet import MIRROR, NAMES, Decoder, Encoder, GlobalHead, dice_loss
 from synergynet_tf.config import Config, DetectorConfig
 
-STRIDES = (2, 4, 8)         # of d1, d2, d3
+DECODER_STRIDES = (2, 4, 8)         # of d1, d2, d3
 MAX_LOG_RATIO = 5.0         # as ops/boxes.py
 
 Tensor = torch.Tensor
@@ -39,7 +39,7 @@ class RPNHead(nn.Module):
 
     def __init__(self, inputs: int, config: DetectorConfig):
         super().__init__()
-        self.count, width, stride = len(config.anchor_sizes), config.rpn_width, config.stride // STRIDES[0]
+        self.count, width, stride = len(config.anchor_sizes), config.rpn_width, config.stride // DECODER_STRIDES[0]
         self.shared = nn.Conv3d(inputs, width, 3, stride, padding=1)
         self.objectness, self.deltas = nn.Conv3d(width, self.count, 1), nn.Linear(width, 6 * self.count)
 
@@ -142,7 +142,7 @@ class SynergyNet(nn.Module):
         return decoded[_suppress(decoded, scores, _at_least_a_voxel(decoded), iou, config.proposals)]
 
     def _refine(self, d1: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
-        return self.box_head(_crop(d1, rois, self.config.detector.roi_size, STRIDES[0]))
+        return self.box_head(_crop(d1, rois, self.config.detector.roi_size, DECODER_STRIDES[0]))
 
     def _detect(self, proposals: Tensor, logits: Tensor, deltas: Tensor, shape: torch.Size, most: int) -> Tensor:
         config, refined, scores = self.config.detector, _clip(_decode(deltas, proposals), shape), logits.sigmoid()
@@ -152,7 +152,7 @@ class SynergyNet(nn.Module):
     def _patches(self, maps: list[Tensor], boxes: Tensor) -> Tensor:
         cells = self.config.mask.size
         projected = [project(level) for project, level in zip(self.mask_projections.values(), maps)]
-        return self.mask_head(sum(_crop(level, boxes, cells, stride) for level, stride in zip(projected, STRIDES)))
+        return self.mask_head(sum(_crop(level, boxes, cells, stride) for level, stride in zip(projected, DECODER_STRIDES)))
 
     def _fuse(self, logits: Tensor, patches: Tensor, boxes: Tensor) -> Tensor:
         """Eq. 1."""

@@ -12,6 +12,7 @@ from synergynet_tf.errors import InputError, of_case, print_error, printable, re
 from synergynet_tf.runtime import progress
 from synergynet_tf.runtime.entry import command
 from synergynet_tf.storage.files import claim, replace_file
+from synergynet_tf.storage.names import NIFTI_ENDINGS, stem
 
 from .answers import Answer, check, grid_of
 from .batch import Patience, aside, at_once
@@ -24,7 +25,6 @@ is away or busy a request is tried again, ever more slowly, until --patience is 
 answers wrongly, is named on stderr, and the others are still segmented: a mask is written once it is known to be one of
 the scan. The exit status is 0 if all were, 2 if any was not. docs/serving.md says what travels, and to whom."""
 COMPRESSION = 4                             # of gzip, as `predict` writes
-SUFFIXES = (".nii.gz", ".nii")
 LARGEST = 2 ** 30                           # bytes of a scan's file: a request in base64 is near what a server takes then
 LONGEST = 7 * 24 * 3600                     # seconds that may be asked for
 MOST_PARALLEL = 64                          # the server's queue holds 128
@@ -135,7 +135,7 @@ def _jobs(given: argparse.Namespace) -> dict[pathlib.Path, pathlib.Path]:
         if not path.is_file():
             raise InputError(f"{path}: no such file; check the path")
     if given.mask:
-        if not given.mask.name.endswith(SUFFIXES):
+        if not given.mask.name.endswith(NIFTI_ENDINGS):
             raise InputError(f"{given.mask}: a mask is written as .nii.gz or .nii; change the name")
         return {given.scan[0]: given.mask}
     jobs = {scan: given.out / f"{_case(scan)}_mask.nii.gz" for scan in given.scan}
@@ -152,8 +152,8 @@ def _jobs(given: argparse.Namespace) -> dict[pathlib.Path, pathlib.Path]:
 
 def _case(scan: pathlib.Path) -> str:
     """As `predict` names a case: after the file, or after its folder where the file is only called flair."""
-    stem = scan.name.removesuffix(".gz").removesuffix(".nii")
-    return (scan.resolve().parent.name if stem.lower() == "flair" else stem) or stem
+    name = stem(scan)
+    return (scan.resolve().parent.name if name.lower() == "flair" else name) or name
 
 
 def _require_available(server: Transport, model: str) -> dict[str, str]:

@@ -16,10 +16,10 @@ from synergynet_tf.data.container import read_contents
 from synergynet_tf.data.judgement import Note
 from synergynet_tf.errors import InputError
 from synergynet_tf.storage.files import replace_file
+from synergynet_tf.storage.names import NIFTI_ENDINGS
 
 log = logging.getLogger(__name__)
 
-SUFFIXES = (".nii.gz", ".nii")
 CANONICAL = np.array([[0, 1], [1, 1], [2, 1]])
 TOLERANCE_MM = 1e-3         # between the corners of two grids: what float32 affines lose by rounding
 TOLERANCE_VOXELS = 0.05     # or this share of a voxel: quaternions lose hundredths of a mm at the corners of a tilted grid
@@ -146,7 +146,7 @@ def write_like(path: str | Path, array: np.ndarray, like: Volume, dtype: np.dtyp
     Raises InputError when it cannot be written; ValueError when the array is not on `like`'s grid or does not fit `dtype`.
     """
     path, dtype = Path(path), np.dtype(dtype)
-    if not path.name.endswith(SUFFIXES):
+    if not path.name.endswith(NIFTI_ENDINGS):
         raise InputError(f"{path}: a result is written as .nii.gz or .nii; change the name")
     if array.shape != like.array.shape:
         raise ValueError(f"the array is {array.shape}, but the grid of {like.path} is {like.array.shape}")

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from synergynet_tf.models.blocks import build_layer
-from synergynet_tf.models.unet import LOGIT_SPREAD, STRIDES, logit_layer
+from synergynet_tf.models.unet import LEVEL_STRIDES, LOGIT_SPREAD, logit_layer
 
 OBJECTNESS_PRIOR = 0.01     # of the focal loss (Lin et al. 2017, 4.1): a million background anchors do not swamp the first steps
 
@@ -28,7 +28,7 @@ class RPNHead(keras.Model):
     def __init__(self, width: int, anchors_per_cell: int, stride: int, name: str = "rpn"):
         super().__init__(name=name)
         self.shared = keras.layers.Conv3D(
-            width, 3, strides=stride // STRIDES[1], padding="same", activation="relu", kernel_initializer="he_normal",
+            width, 3, strides=stride // LEVEL_STRIDES[1], padding="same", activation="relu", kernel_initializer="he_normal",
             name="shared")
         self.objectness = logit_layer(anchors_per_cell, OBJECTNESS_PRIOR, "objectness")
         self.deltas = keras.layers.Conv3D(

@@ -12,12 +12,12 @@ from synergynet_tf.models.fusion import fuse
 from synergynet_tf.models.mask_head import MaskHead, MaskProjections
 from synergynet_tf.models.recompute import NO_RECOMPUTATION, Recomputation
 from synergynet_tf.models.rpn import RPNHead
-from synergynet_tf.models.unet import Decoder, Encoder, GlobalHead, Maps3, least_image
+from synergynet_tf.models.unet import LEVEL_STRIDES, Decoder, Encoder, GlobalHead, Maps3, least_image
 from synergynet_tf.ops import anchors, boxes, nms, roi
 from synergynet_tf.ops.interpolation import over_rows
 from synergynet_tf.structures import Detections, Prediction
 
-STRIDES = (2, 4, 8)     # of d1, d2, d3
+DECODER_STRIDES = LEVEL_STRIDES[1:]     # of d1, d2, d3
 CHUNK = 16              # patches that inference segments at a time
 
 
@@ -96,7 +96,7 @@ class SynergyNet(BuiltByCalling, keras.Model):
 
     def refine(self, d1: tf.Tensor, rois: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The R-CNN sub-network on RoIs [B, R, 6] of d1 -> logits [B, R] and deltas [B, R, 6]."""
-        crops = crop_rois(d1, rois, STRIDES[0], self._detector.roi_size, max(self._detector.anchor_sizes))
+        crops = crop_rois(d1, rois, DECODER_STRIDES[0], self._detector.roi_size, max(self._detector.anchor_sizes))
         logits, deltas = self.box_head(crops)
         lead = tf.shape(rois)[:2]
         return tf.reshape(logits, lead), tf.reshape(deltas, tf.concat([lead, [6]], 0))
@@ -149,7 +149,7 @@ class SynergyNet(BuiltByCalling, keras.Model):
         """Patches [N, 6] of the volumes `indices` [N] -> logits [N, S, S, S, 1]."""
         largest = self._mask.context * max(self._detector.anchor_sizes)
         return self.mask_head(tuple(_crop(level, patch_boxes, indices, stride, self._mask.size, largest)
-                                    for level, stride in zip(projected, STRIDES)))
+                                    for level, stride in zip(projected, DECODER_STRIDES)))
 
 
 def build_synergynet(config: Config, global_head: keras.layers.Layer | None = None) -> SynergyNet:

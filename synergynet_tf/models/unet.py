@@ -23,7 +23,7 @@ from synergynet_tf.models.convolution import Conv3D
 from synergynet_tf.models.recompute import NO_RECOMPUTATION, Recomputation
 from synergynet_tf.structures import Detections, Prediction
 
-STRIDES = (1, 2, 4, 8)
+LEVEL_STRIDES = (1, 2, 4, 8)     # of the encoder's maps e0, e1, e2, e3
 GLOBAL_PRIOR = 0.03     # first probability of a lesion voxel: near its share of the brain, so that training starts from "nothing"
 LOGIT_SPREAD = 0.01     # standard deviation of a logit layer's first weights: the prior holds wherever the features stand
 
@@ -64,8 +64,9 @@ class Encoder(_Part):
     def call(self, image: tf.Tensor, training: bool | None = None) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         """Raises InputError if a side that is known when the graph is made is no multiple of 8."""
         sides = tuple(image.shape[1:4])
-        if any(n is not None and n % STRIDES[-1] for n in sides):
-            raise InputError(f"image: sides are {sides} voxels, but the U-Net needs multiples of {STRIDES[-1]}; crop or pad it")
+        if any(n is not None and n % LEVEL_STRIDES[-1] for n in sides):
+            raise InputError(f"image: sides are {sides} voxels, but the U-Net needs multiples of {LEVEL_STRIDES[-1]}; "
+                             "crop or pad it")
         maps = []
         x = image
         for level, block in enumerate(self.blocks):
@@ -138,7 +139,7 @@ class UNetSystem(UNet):
 
 def least_image(config: Config) -> tf.Tensor:
     """The smallest image a network takes: each layer that is called on it has its weights made, in no time and no memory."""
-    return tf.zeros((1, *(STRIDES[-1],) * 3, len(config.data.channels)))
+    return tf.zeros((1, *(LEVEL_STRIDES[-1],) * 3, len(config.data.channels)))
 
 
 def build_unet(config: Config) -> UNetSystem:

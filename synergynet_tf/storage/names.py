@@ -1,10 +1,28 @@
-"""Names that become names of files: of cases, patients, sessions, channels and other tools."""
+"""Names of files, and what becomes one: names of cases, patients, sessions, channels and other tools."""
+import os
 import re
 import unicodedata
 
 from synergynet_tf.errors import InputError, printable
 
+NIFTI_ENDINGS = (".nii.gz", ".nii")
 LONGEST = 200       # bytes: with what is added to it, a file's name has 255 at most
+
+
+def key(name: str) -> str:
+    """A name as all file systems tell names apart: without case, accents and letters in one."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def is_nifti(path: str | os.PathLike) -> bool:
+    """Whether a file is called as NIfTI files are, in whatever case."""
+    return key(os.path.basename(path)).endswith(NIFTI_ENDINGS)
+
+
+def stem(path: str | os.PathLike) -> str:
+    """A file's name without its NIfTI ending, in whatever case that is written."""
+    name = os.path.basename(path)
+    return next((name[:-len(ending)] for ending in NIFTI_ENDINGS if key(name).endswith(ending)), name)
 
 
 def name_fault(what: str, name: str, also: str = "") -> str | None:

@@ -9,6 +9,7 @@ from synergynet_tf.data.foreign import absent
 from synergynet_tf.data.layouts import LESIONS, RESULTS, Case, key, only, scans, stem
 from synergynet_tf.data.layouts.leftovers import HIDDEN, RESULT, Left, summary
 from synergynet_tf.errors import InputError, printable
+from synergynet_tf.storage.names import is_nifti
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ def scan_case(flair: pathlib.Path, t2: pathlib.Path | None, channels: Sequence[s
 
 def names_scan(path: pathlib.Path) -> bool:
     """Whether an input is named as one scan."""
-    return key(path.name).endswith(layouts.SUFFIXES) and not path.is_dir()
+    return is_nifti(path) and not path.is_dir()
 
 
 def names_result(path: pathlib.Path) -> bool:

@@ -178,3 +178,14 @@ def test_a_disk_that_is_full_is_the_error_of_each(server, flair, tmp_path, monke
     said = capsys.readouterr().err
     assert said.count("the disk is full") == 2
     assert not list(tmp_path.glob("out/*.nii*"))
+
+
+def test_the_client_names_a_case_as_predict_does(tmp_path):
+    from export.client import _case
+    from synergynet_tf.workflows.inputs import scan_case
+
+    (tmp_path / "P7").mkdir()
+    for name in ("FLAIR.NII.GZ", "P8_T1.Nii"):
+        path = tmp_path / "P7" / name
+        path.touch()
+        assert _case(path) == scan_case(path, None, ["flair"]).name

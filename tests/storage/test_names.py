@@ -6,7 +6,17 @@ from synergynet_tf.data.layouts.case import Case
 from synergynet_tf.data.raw import preparation
 from synergynet_tf.data.raw.config import RawConfig
 from synergynet_tf.errors import InputError
-from synergynet_tf.storage.names import name_fault, require_name
+from synergynet_tf.storage.names import is_nifti, name_fault, require_name, stem
+
+
+@pytest.mark.parametrize(("path", "name"), [("a/P1.nii.gz", "P1"), ("P1.nii", "P1"), ("P1.NII.GZ", "P1"), ("P1.v2.Nii", "P1.v2")])
+def test_a_stem_is_the_name_without_the_nifti_ending(path, name):
+    assert is_nifti(path) and stem(path) == name
+
+
+@pytest.mark.parametrize("path", ["P1.gz", "P1.nii.gz.part", "nii", "P1.nii/notes.txt"])
+def test_other_files_keep_their_name(path):
+    assert not is_nifti(path) and stem(path) == path.split("/")[-1]
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "a\\b", "/etc", ".a", "-a", "a b", "a\n", "a\0", "~", "a" * 201,

@@ -4,7 +4,6 @@ from synergynet_tf.data.layouts.case import (
     LESIONS,
     RESULTS,
     SPLITS,
-    SUFFIXES,
     Case,
     first_file,
     is_scan,
@@ -16,5 +15,5 @@ from synergynet_tf.data.layouts.case import (
 from synergynet_tf.data.layouts.raters import RATERS, choose_raters
 from synergynet_tf.data.layouts.registry import chosen, describe, discover, faults, find, usable
 
-__all__ = ["COMBINATIONS", "LESIONS", "RATERS", "RESULTS", "SPLITS", "SUFFIXES", "Case", "choose_raters", "chosen", "describe",
+__all__ = ["COMBINATIONS", "LESIONS", "RATERS", "RESULTS", "SPLITS", "Case", "choose_raters", "chosen", "describe",
            "discover", "faults", "find", "first_file", "is_scan", "key", "only", "scans", "stem", "usable"]

@@ -2,15 +2,14 @@
 import dataclasses
 import os
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from synergynet_tf.errors import InputError
+from synergynet_tf.storage.names import is_nifti, key, stem
 
 SPLITS = ("train", "validation", "test")
-SUFFIXES = (".nii.gz", ".nii")
 LESIONS, SECOND = "lesions", "lesions2"
 RESULTS = ("_mask", "_probability", "_mask_native")     # what `predict` adds to the name of a case: never scans
 COMBINATIONS = ("union", "intersection")
@@ -41,19 +40,9 @@ class Case:
         return dataclasses.replace(self, images=images, lesions=lesions, lesions2=lesions2)
 
 
-def key(name: str) -> str:
-    """A name as all file systems tell names apart: without case, accents and letters in one."""
-    return unicodedata.normalize("NFC", name).casefold()
-
-
-def stem(path: Path) -> str:
-    """A file's name without its NIfTI suffix, in whatever case that is written."""
-    return next((path.name[:-len(suffix)] for suffix in SUFFIXES if key(path.name).endswith(suffix)), path.name)
-
-
 def is_scan(path: Path) -> bool:
     """Whether a name is a NIfTI file's, and not one that the system hides (._flair.nii.gz); a link to nowhere may be one too."""
-    return (not path.name.startswith(".") and key(path.name).endswith(SUFFIXES)
+    return (not path.name.startswith(".") and is_nifti(path)
             and (path.is_file() or path.is_symlink() and not path.exists()))
 
 

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from synergynet_tf.data.layouts.case import COMBINATIONS, LESIONS, SECOND, SUFFIXES, SUSPECTS, Case, key
+from synergynet_tf.data.layouts.case import COMBINATIONS, LESIONS, SECOND, SUSPECTS, Case, key
 from synergynet_tf.data.layouts.dates import iso_date
 from synergynet_tf.errors import InputError, printable
+from synergynet_tf.storage.names import is_nifti
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ def _columns(path: Path, head: Sequence[str], lines: Sequence[Line]) -> dict[str
     columns, ignored = {}, []
     for place, name in enumerate(head):
         values = [cells[place] for _, cells in lines if place < len(cells) and cells[place]]
-        if name in (*WORDS, *CHANNELS, LESIONS, SECOND) or name and any(key(value).endswith(SUFFIXES) for value in values):
+        if name in (*WORDS, *CHANNELS, LESIONS, SECOND) or name and any(map(is_nifti, values)):
             if name in columns:
                 raise InputError(f"{path}: two columns are named {name}, but each name only once is allowed; rename one")
             columns[name] = place

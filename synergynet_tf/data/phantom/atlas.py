@@ -11,6 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from synergynet_tf.errors import InputError
+from synergynet_tf.storage.names import NIFTI_ENDINGS
 
 GRID = (182, 218, 182)
 AFFINE = np.array([[-1, 0, 0, 90], [0, 1, 0, -126], [0, 0, 1, -72], [0, 0, 0, 1]], np.float64)
@@ -55,7 +56,7 @@ class Atlas(NamedTuple):
 
 def anatomy_files(folder: str | Path) -> list[Path]:
     """The label maps of a folder, by name. Raises InputError if there is none."""
-    files = sorted(p for p in Path(folder).glob("*") if p.name.endswith((".nii", ".nii.gz")))
+    files = sorted(p for p in Path(folder).glob("*") if p.name.endswith(NIFTI_ENDINGS))
     if not files:
         raise InputError(f"anatomy folder {folder} holds no .nii or .nii.gz file; give a folder of FreeSurfer-style label maps")
     return files
