@@ -13,11 +13,11 @@ OBJECTIVES = ("dsc", "ltpr-lfpr", "weighted")
 class Weights(Settings):
     """Of the five metrics in the objective `weighted`; LFPR, of which less is better, is subtracted."""
 
-    dsc: float = 1.0
-    ap: float = 1.0
-    ltpr: float = 1.0
-    lfpr: float = 1.0
-    sn: float = 1.0
+    dsc: float = 1.0            # mean Dice
+    ap: float = 1.0             # average precision
+    ltpr: float = 1.0           # lesions found
+    lfpr: float = 1.0           # false lesions: subtracted
+    sn: float = 1.0             # voxel sensitivity
 
     GROUP, LIMITS = "weights", dict.fromkeys(PAPER_METRICS, (0, 1e6))
 

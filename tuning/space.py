@@ -22,12 +22,12 @@ class Space(Settings):
     """
 
     gamma: tuple[float, float] | None = (0.0, 1.0)                  # fusion.gamma
-    alpha1: tuple[float, float] | None = (0.25, 4.0)                # loss.alpha1 ...
-    alpha2: tuple[float, float] | None = (0.25, 4.0)
-    alpha3: tuple[float, float] | None = (0.325, 5.2)
-    alpha4: tuple[float, float] | None = (0.25, 4.0)
-    alpha5: tuple[float, float] | None = (0.25, 4.0)
-    alpha6: tuple[float, float] | None = (1.25, 20.0)
+    alpha1: tuple[float, float] | None = (0.25, 4.0)                # loss.alpha1
+    alpha2: tuple[float, float] | None = (0.25, 4.0)                # loss.alpha2
+    alpha3: tuple[float, float] | None = (0.325, 5.2)               # loss.alpha3
+    alpha4: tuple[float, float] | None = (0.25, 4.0)                # loss.alpha4
+    alpha5: tuple[float, float] | None = (0.25, 4.0)                # loss.alpha5
+    alpha6: tuple[float, float] | None = (1.25, 20.0)               # loss.alpha6
     learning_rate: tuple[float, float] | None = None                # train.learning_rate, log-uniform
     small_box_voxels: tuple[int, int] | None = None                 # lesions.small_box_voxels, log-uniform
     anchor_sets: tuple[tuple[float, ...], ...] | None = None        # detector.anchor_sizes: one of these

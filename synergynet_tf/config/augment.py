@@ -36,24 +36,24 @@ class AugmentConfig(Settings):
     """For each transform the probability that a patch meets it, and the range from which its strength is drawn evenly."""
 
     flip: float = 0.0                           # left-right
-    scale: float = 0.0
+    scale: float = 0.0                                      # the content larger or smaller
     scale_range: tuple[float, float] = (0.85, 1.15)         # of the patch's content; 1 leaves it
-    elastic: float = 0.0
+    elastic: float = 0.0                                    # smooth random deformation
     elastic_range: tuple[float, float] = (2.0, 6.0)         # voxels, the control points' largest displacement per axis
     elastic_spacing: float = 24.0                           # voxels between control points
-    gamma: float = 0.0
+    gamma: float = 0.0                                      # greys bent by a power
     gamma_range: tuple[float, float] = (0.7, 1.5)           # exponent on the brain's greys brought to 0..1; 1 leaves them
-    contrast: float = 0.0
+    contrast: float = 0.0                                   # greys spread or pressed together
     contrast_range: tuple[float, float] = (0.75, 1.25)      # factor about the brain's mean; 1 leaves it
-    brightness: float = 0.0
+    brightness: float = 0.0                                 # all greys shifted
     brightness_range: tuple[float, float] = (-0.3, 0.3)     # shift, standard deviations of the brain
-    bias_field: float = 0.0
+    bias_field: float = 0.0                                 # a smooth factor over space
     bias_field_range: tuple[float, float] = (0.1, 0.4)      # largest |log| of the smooth factor
-    noise: float = 0.0
+    noise: float = 0.0                                      # normal numbers added
     noise_range: tuple[float, float] = (0.05, 0.2)          # its standard deviation, in those of the brain
-    blur: float = 0.0
+    blur: float = 0.0                                       # a Gaussian filter
     blur_range: tuple[float, float] = (0.4, 1.0)            # sigma, voxels
-    thick_slices: float = 0.0
+    thick_slices: float = 0.0                               # slices averaged along an axis
     thick_slices_range: tuple[float, float] = (2.0, 4.0)    # voxels in a slice, along one axis; 1 leaves it
     modality_dropout: float = 0.0                           # for each channel other than flair: set to 0
     paste: float = 0.0                                      # small lesions of other cases, set into free tissue

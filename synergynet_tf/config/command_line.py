@@ -3,11 +3,12 @@ import pathlib
 import re
 import sys
 import warnings
-from argparse import Namespace
+from argparse import Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from synergynet_tf.config import Config, nearest
+from synergynet_tf.config.explained import add_settings
 from synergynet_tf.config.settings import expanded
 from synergynet_tf.config.texts import Given, Groups, part
 from synergynet_tf.errors import InputError
@@ -16,6 +17,7 @@ from synergynet_tf.storage.files import replace_file
 from synergynet_tf.storage.readers import read_yaml
 
 PRESETS = pathlib.Path(__file__).with_name("presets")
+PRINT = "--print_config"
 KINDS = {"<class 'int'>": "whole number", "<class 'float'>": "number", "<class 'str'>": "text"}
 
 
@@ -43,13 +45,10 @@ def parse(argv: list[str] | None, description: str, add_arguments: Callable | No
     Raises:
         InputError: unknown preset, unreadable file, unknown field or a value that its field does not take.
     """
-    own, known = dict(groups or {}), Config.groups() | dict(groups or {})
+    known = Config.groups() | dict(groups or {})
     taken, rest = part(sys.argv[1:] if argv is None else argv, known)
-    shown = [argument for argument in rest if argument.startswith("--print_config")]
-    rest = [argument for argument in rest if argument not in shown]
-    asked = bool(shown) or not {"-h", "--help"}.isdisjoint(rest)     # else no parser of all settings: it is slow
-    parser = _parser(description, add_arguments, known if asked else {})
-    values = _own_arguments(parser, rest, known)
+    parser = _parser(description, add_arguments, {} if {"-h", "--help"}.isdisjoint(rest) else known)
+    values = _own_arguments(parser, [argument for argument in rest if argument != PRINT], known)
     names = [text for name, text in taken if name == "preset"] or ([] if preset is None else [preset])
     given = Given(known)
     for name in names:
@@ -59,11 +58,11 @@ def parse(argv: list[str] | None, description: str, add_arguments: Callable | No
             given.take_file(pathlib.Path(expanded(text, "--config")), "file of settings")
         elif name != "preset":
             given.take(name, text)
-    if shown:
-        parser.parse_args([*given.typed(), *shown])
-    built = given.build()
-    config = Config(**{name: built[name] for name in Config.groups()})
-    return config, Namespace(**values, **{name: built[name] for name in own})
+    config, others = given.build()
+    if PRINT in rest:
+        print(_yaml(config), end="")
+        raise SystemExit(0)
+    return config, Namespace(**values, **others)
 
 
 def with_preset(config: Config, name: str) -> Config:
@@ -76,23 +75,28 @@ def with_preset(config: Config, name: str) -> Config:
 
 def save(config: Config, path: pathlib.Path) -> None:
     """Write a configuration as a YAML file that --config reads."""
+    replace_file(path, _yaml(config).encode())
+
+
+def _yaml(config: Config) -> str:
     values = {group: {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
               for group, fields in config.asdict().items()}
-    replace_file(path, yamls.dump(values).encode())
+    return yamls.dump(values)
 
 
 def _parser(description: str, add_arguments: Callable | None, groups: Groups):
     from jsonargparse import ArgumentParser
 
     warnings.filterwarnings("ignore", module="jsonargparse")
-    parser = ArgumentParser(description=description, exit_on_error=False)
-    parser.add_argument("--preset", help="named settings to start from, of several the later wins: "
+    parser = ArgumentParser(description=description, exit_on_error=False, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", metavar="NAME", help="named settings to start from, of several the later wins: "
                         + ", ".join(preset_names()))
-    parser.add_argument("--config", action="config", help="YAML file of settings; a run's own config.yaml, for one")
+    parser.add_argument("--config", metavar="FILE", help="YAML file of settings; a run's own config.yaml, for one")
+    parser.add_argument(PRINT, action="store_true", help="print the settings as such a file, and end")
     if add_arguments:
         add_arguments(parser)
-    for name, group in groups.items():
-        parser.add_class_arguments(group, name)
+    if groups:
+        add_settings(parser, groups)
     return parser
 
 

@@ -18,9 +18,9 @@ class DataConfig(Settings):
     path: str | None = None                     # folder or CSV manifest; none: phantoms are made
     layout: str = "auto"                        # a name in data/layouts, or auto
     channels: tuple[str, ...] = ("flair",)      # in network order; the paper: flair, t2
-    raters: Literal["first", "second", "union", "intersection", "both"] = "first"   # where two have drawn the lesions
+    raters: Literal["first", "second", "union", "intersection", "both"] = "first"   # of two raters' masks
     split: tuple[float, float, float] = (0.6, 0.2, 0.2)     # train, validation, test, by patient (paper, 3)
-    split_seed: int = 0
+    split_seed: int = 0                         # another seed deals the patients out anew
     folds: int = 0                              # cross-validation: of as many folds; 0: the one split above
     fold: int = 0                               # the fold that is tested, from 0
     cache: str | None = None                    # none: a folder in the user's cache directory
@@ -46,9 +46,9 @@ class DataConfig(Settings):
 class PhantomConfig(Settings):
     """The embedded default data: see data/phantom."""
 
-    patients: int = 10
+    patients: int = 10                          # how many are made
     sessions: int = 1                           # at most; each patient has 1..sessions time points
-    seed: int = 0
+    seed: int = 0                               # another seed makes other patients
     anatomy: str | None = None                  # folder of FreeSurfer-style label maps; none: the MNI152 maps in nilearn
     variety: Literal["narrow", "wide"] = "narrow"   # one kind of scanner; or as scans of all clinics lie, see docs/phantoms.md
     shapes: str | None = None                   # of wide ones: an .npz file of real lesions on the MNI grid; none: none are real
@@ -66,7 +66,7 @@ class PhantomConfig(Settings):
 class LesionConfig(Settings):
     """What counts as a lesion, and as a small one."""
 
-    connectivity: Literal[6, 18, 26] = 18
+    connectivity: Literal[6, 18, 26] = 18       # which neighbours of a voxel belong to its lesion: by faces, edges, corners
     small_box_voxels: int = 1500                # small: ground-truth box below this many voxels (paper, 2.1)
     min_voxels: int = 3                         # smaller ones are ignored by the detector, not by the U-Net
     max_lesions: int = 512                      # label slots: the most lesions that one case may have
@@ -79,7 +79,7 @@ class LesionConfig(Settings):
 class PatchConfig(Settings):
     """The training crop, its jitter and its rotation (paper, 3)."""
 
-    size: tuple[int, int, int] = (128, 160, 128)
+    size: tuple[int, int, int] = (128, 160, 128)# voxels along X, Y, Z, multiples of 8
     jitter: tuple[int, int, int] | None = None  # largest shift from the centre, in voxels; none: as far as the brain reaches
     rotation: float = 15.0                      # degrees, about X: "along the sagittal coordinate axis"
     lesion_fraction: float = 0.0                # share of patches centred on a random lesion instead

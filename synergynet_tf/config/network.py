@@ -14,7 +14,7 @@ class UNetConfig(Settings):
 
     widths: tuple[int, int, int, int] = (16, 32, 64, 128)       # channels at strides 1, 2, 4, 8
     convolutions: int = 2                                       # in a residual block
-    norm: Literal["instance", "group", "batch"] = "instance"
+    norm: Literal["instance", "group", "batch"] = "instance"    # normalisation after each convolution
 
     GROUP, LIMITS = "unet", {"widths": WIDTHS, "convolutions": (1, 16)}
 
@@ -26,22 +26,22 @@ class DetectorConfig(Settings):
     stride: Literal[2, 4] = 2                   # of the anchor grid: 2 is d1's own, 4 the cheap setting
     anchor_sizes: tuple[float, ...] = (7.0, 9.0, 11.0, 15.0)    # cubes, voxels
     box_margin: float = 2.0                     # voxels around a ground-truth box
-    positive_iou: float = 0.5
-    negative_iou: float = 0.1
-    rpn_width: int = 32
-    pre_nms: int = 2000
-    proposals: int = 300
-    train_nms_iou: float = 0.5
-    infer_nms_iou: float = 0.3
+    positive_iou: float = 0.5                   # an anchor that overlaps a lesion's box so much, or more, stands for it
+    negative_iou: float = 0.1                   # an anchor that overlaps every one less is background
+    rpn_width: int = 32                         # channels of the RPN's convolution
+    pre_nms: int = 2000                         # best anchors that are decoded before suppression
+    proposals: int = 300                        # boxes that are kept after it
+    train_nms_iou: float = 0.5                  # suppression of proposals in training: boxes that overlap more are one
+    infer_nms_iou: float = 0.3                  # the same in inference
     rois: int = 128                             # sampled for the R-CNN loss
-    roi_positive_fraction: float = 0.5
-    roi_positive_iou: float = 0.5
-    roi_negative_iou: float = 0.3
+    roi_positive_fraction: float = 0.5          # share of them that hold a lesion, as far as there are any
+    roi_positive_iou: float = 0.5               # a RoI that overlaps a lesion's box so much, or more, holds it
+    roi_negative_iou: float = 0.3               # a RoI that overlaps every one less is background
     roi_size: int = 8                           # cells a side
-    box_width: int = 128
-    score_threshold: float = 0.3
-    final_nms_iou: float = 0.2
-    max_detections: int = 256
+    box_width: int = 128                        # units of the R-CNN sub-network's layers
+    score_threshold: float = 0.3                # detections of a lower score are dropped
+    final_nms_iou: float = 0.2                  # suppression of detections: boxes that overlap more are one
+    max_detections: int = 256                   # detections of a window, at most
     train_detections: int = 64                  # fused in a training patch
 
     GROUP = "detector"
@@ -71,7 +71,7 @@ class MaskConfig(Settings):
 
     size: int = 16                              # cells a side of a patch
     context: float = 1.5                        # the patch's box is the refined box scaled by this about its centre
-    width: int = 32
+    width: int = 32                             # channels of the Mask sub-network
     window: int = 40                            # voxels a side: the largest box that is pasted whole
     rois: int = 48                              # positive RoIs given to the mask loss, at most
 

@@ -3,7 +3,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from synergynet_tf.config import nearest, require_known
+from synergynet_tf.config import Config, nearest, require_known
 from synergynet_tf.config.settings import Settings, hints
 from synergynet_tf.errors import InputError
 from synergynet_tf.storage import readers, typed, yamls
@@ -72,17 +72,17 @@ class Given:
         except InputError as error:
             raise InputError(f"{path}: {error}; {remedy}") from None
 
-    def build(self) -> dict[str, Settings]:
-        """The groups, with defaults for what was not given. Raises InputError, which names the file that a value came from."""
+    def build(self) -> tuple[Config, dict[str, Settings]]:
+        """The configuration, and the other groups by name, with defaults for what was not given.
+
+        Raises InputError, which names the file that a value came from.
+        """
         try:
-            return {name: group(**self.values.get(name, {})) for name, group in self._groups.items()}
+            built = {name: group(**self.values.get(name, {})) for name, group in self._groups.items()}
+            config = Config(**{name: built.pop(name) for name in Config.groups()})
         except InputError as error:
             raise self._located(error) from None
-
-    def typed(self) -> list[str]:
-        """All of it as arguments of a command line."""
-        return [f"--{group}.{name}={'null' if value is None else value}" for group, fields in self.values.items()
-                for name, value in fields.items()]
+        return config, built
 
     def _set(self, group: str, field: str, value: Any) -> None:
         hint = hints(self._groups[group])[field]

@@ -18,8 +18,8 @@ class LossConfig(Settings):
     alpha4: float = 1.0                         # R-CNN smooth L1
     alpha5: float = 1.0                         # Mask dice
     alpha6: float = 5.0                         # global dice, after fusion
-    focal_beta: float = 2.0
-    focal_normaliser: Literal["positives", "none"] = "positives"
+    focal_beta: float = 2.0                     # exponent of the focal loss; 0 is cross-entropy
+    focal_normaliser: Literal["positives", "none"] = "positives"    # what divides the RPN's focal loss
 
     GROUP = "loss"
     LIMITS = {**{f"alpha{i}": (0, LARGEST) for i in range(1, 7)}, "focal_beta": (0, 100)}
@@ -34,13 +34,13 @@ class TrainConfig(Settings):
     steps_per_epoch: int | None = None          # none: every training case once
     batch: int = 1                              # patches that the network sees at a time
     accumulate: int = 1                         # such batches to a step; their gradients are those of one batch of all of them
-    learning_rate: float = 0.001
+    learning_rate: float = 0.001                # of Adam
     schedule: Literal["constant", "cosine", "poly"] = "constant"     # within each stage
-    clip_norm: float | None = None
+    clip_norm: float | None = None              # longest gradient; none: as it is
     average: float = 0.0                        # decay of the weights' moving average; 0: none
     validate_every: int = 1                     # epochs; validation runs in the last stage
-    seed: int = 0
-    deterministic: bool = True
+    seed: int = 0                               # another seed draws other patches and first weights
+    deterministic: bool = True                  # the same bits on every run
     jit_compile: bool = False                   # the step by XLA: for GPUs; on a CPU its convolutions are 20 to 50 times slower
     precision: Literal["float32", "bfloat16", "float16"] = "float32"     # of convolutions in training; float16 scales the loss
     recompute: int = 0                          # levels of the U-Net, from the finest, whose maps are made anew for the gradients
@@ -65,8 +65,8 @@ class TrainConfig(Settings):
 class InferConfig(Settings):
     """How a whole scan is segmented."""
 
-    coverage: Literal["whole", "windows", "centre"] = "whole"
-    window: tuple[int, int, int] = (128, 160, 128)
+    coverage: Literal["whole", "windows", "centre"] = "whole"   # the brain in one pass, in windows, or its centre (paper, 3)
+    window: tuple[int, int, int] = (128, 160, 128)     # voxels of a window, or of the centre, multiples of 8
     overlap: float = 0.5                        # share of a window's side; beyond 0.9 windows would be without number
     threshold: float = 0.5                      # on the fused probability
     mirror: bool = False                        # also look at the image mirrored left-right, and average: twice the time
