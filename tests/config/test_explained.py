@@ -1,5 +1,6 @@
 """--help says what each setting is, by its field's comment; a wrong value names the field, its file and what is allowed."""
 import dataclasses
+import importlib.util
 from dataclasses import dataclass
 
 import pytest
@@ -60,6 +61,16 @@ def test_printed_settings_are_a_file_of_settings(tmp_path, capsys):
     (tmp_path / "printed.yaml").write_text(capsys.readouterr().out)
     read, _ = command_line.parse(["--config", str(tmp_path / "printed.yaml")], "test")
     assert read == command_line.parse(["--preset", "paper", "--fusion.gamma", "0.5"], "test")[0]
+
+
+@pytest.mark.parametrize("name", command_line.preset_names())
+def test_a_preset_opens_with_its_command_its_time_and_its_score(name):
+    command, *others = (command_line.PRESETS / f"{name}.yaml").read_text().splitlines()
+    module, *words = command.removeprefix("# python -m ").split()
+    assert importlib.util.find_spec(module) and f"--preset {name}" in command
+    assert others[0].startswith("# Time: ") and any(line.startswith("# Score: ") for line in others[:3])
+    presets = [word for word in words if word == "--preset" or word in command_line.preset_names()]
+    assert isinstance(command_line.parse(presets, "test")[0], Config)
 
 
 @pytest.mark.parametrize(("text", "message"), [
