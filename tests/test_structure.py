@@ -81,3 +81,23 @@ def test_no_module_imports_a_command(folder):
     for file in sorted((ROOT / folder).rglob("*.py")):
         for module in filter(None, imports(file)):      # None: of the folder itself
             assert part_of(module) not in COMMANDS or not module.startswith("synergynet_tf."), f"{file} imports {module}"
+
+
+SOURCES = sorted(file for folder in ("synergynet_tf", "tuning", "export") for file in (ROOT / folder).rglob("*.py"))
+LONGEST_FILE, LONGEST_FUNCTION, MOST_PARAMETERS = 300, 45, 7
+OPTIONS_OF_A_CALL = {       # which every caller leaves at their defaults but for one or two
+    "crop_and_resize_3d",       # takes what tf.image.crop_and_resize takes
+    "score_files",              # the files of a case and how they are scored, for Python
+}
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=lambda f: str(f.relative_to(ROOT)))
+def test_files_and_functions_are_short_and_take_little(file):
+    text = file.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= LONGEST_FILE
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            taken = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+            parameters = [each.arg for each in taken if each.arg not in ("self", "cls")]
+            assert node.end_lineno - node.lineno < LONGEST_FUNCTION, node.name
+            assert len(parameters) <= MOST_PARAMETERS or node.name in OPTIONS_OF_A_CALL, (node.name, parameters)
