@@ -63,6 +63,7 @@ def boxes_of(model: Any, config: Any) -> "Callable[[np.ndarray], tuple[np.ndarra
     import numpy as np
     import tensorflow as tf
 
+    from synergynet_tf.config import InferConfig
     from synergynet_tf.inference import coverage
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((1, None, None, None, len(config.data.channels)), tf.float32)])
@@ -73,9 +74,9 @@ def boxes_of(model: Any, config: Any) -> "Callable[[np.ndarray], tuple[np.ndarra
         return proposals, model.detect(proposals, logits, deltas, image, config.detector.max_detections)
 
     def find(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        window = coverage.whole(image.shape[:3])
-        shift = np.tile(window.start, 2)
-        return tuple(kind.boxes[0].numpy()[kind.valid[0].numpy()] + shift for kind in run(coverage.extract(image, window)[None]))
+        window, front = coverage.padded(image, coverage.place(image.shape[:3], InferConfig(coverage="whole")))
+        shift = np.tile(-front.numpy(), 2)
+        return tuple(kind.boxes[0].numpy()[kind.valid[0].numpy()] + shift for kind in run(window[None]))
 
     return find
 

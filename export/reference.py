@@ -16,9 +16,9 @@ from synergynet_tf.data import nifti
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.preprocess import load_case
 from synergynet_tf.errors import InputError
+from synergynet_tf.inference import merge
 from synergynet_tf.inference.lesions import least_voxels, without_small
 from synergynet_tf.inference.predictor import Predictor, Segmentation
-from synergynet_tf.ops import nms
 
 from .signatures import DETECTIONS
 
@@ -68,17 +68,14 @@ def _notes_at_1mm(raw: np.ndarray, channels: Sequence[str]) -> tuple[str, ...]:
 
 def _volume_outputs(probability: np.ndarray, segmentations: Sequence[Segmentation], config: Config,
                     shift: np.ndarray | float = 0) -> dict[str, np.ndarray]:
-    found = [part.merged.detections for s in segmentations for part in s.parts]
-    boxes, scores = (np.concatenate([getattr(rows, name) for rows in found]) for name in ("boxes", "scores"))
+    detections = merge.united([part.merged.detections for s in segmentations for part in s.parts],
+                              config.detector.final_nms_iou, DETECTIONS)
+    boxes, scores = detections.boxes.numpy(), detections.scores.numpy()
     mask = without_small(probability > np.float32(config.infer.threshold), _least(config, 1.0), config.lesions.connectivity)
-    if len(found) > 1 and len(scores):
-        kept, valid = nms.nms_3d(boxes, scores, np.ones(len(scores), bool), config.detector.final_nms_iou, DETECTIONS)
-        rows = np.asarray(kept)[np.asarray(valid)]
-        boxes, scores = boxes[rows], scores[rows]
-    empty = DETECTIONS - len(scores[:DETECTIONS])
+    empty = DETECTIONS - len(scores)
     return {"probability": probability, "mask": mask.astype(np.uint8),
-            "detection_boxes": np.pad((boxes + shift)[:DETECTIONS], ((0, empty), (0, 0))).astype(np.float32),
-            "detection_scores": np.pad(scores[:DETECTIONS], (0, empty)),
+            "detection_boxes": np.pad(boxes + shift, ((0, empty), (0, 0))).astype(np.float32),
+            "detection_scores": np.pad(scores, (0, empty)),
             "detection_valid": np.arange(DETECTIONS) < len(scores)}
 
 

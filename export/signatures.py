@@ -17,17 +17,16 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from synergynet_tf.config import Config
-from synergynet_tf.inference.ensemble import require_agreement
-from synergynet_tf.inference.mirror import mirrored
-from synergynet_tf.ops import nms
-from synergynet_tf.structures import Prediction
+from synergynet_tf.inference import coverage, merge
+from synergynet_tf.inference.ensemble import Network, require_agreement
+from synergynet_tf.inference.merge import VolumeDetections
+from synergynet_tf.inference.mirror import sides
 
-from . import brain, nifti, preprocess, volumes, windows
+from . import brain, nifti, preprocess, volumes
 from .checks import checked
 from .components import count_components, without_small
 from .preprocess import Prepared
 from .settings import Limits
-from .windows import Answer, Found
 
 DETECTIONS = 256        # rows of a volume's detections
 
@@ -38,9 +37,17 @@ Tensor = tf.Tensor
 class Member:
     """A network of the ensemble, image float32 [1, X, Y, Z, C] -> Prediction, its weights, and the configuration of its run."""
 
-    model: Callable[[Tensor], Prediction]
+    model: Network
     weights: Sequence[Any]
     config: Config
+
+
+class Answer(NamedTuple):
+    """What the networks together predict for a volume."""
+
+    probability: Tensor             # float32 [X, Y, Z]
+    detections: VolumeDetections    # best first
+    finite: Tensor                  # bool, whether every logit was a number
 
 
 class Segmenter:
@@ -121,16 +128,14 @@ class Segmenter:
 
     def _on_grid(self, prepared: Prepared, shape: Tensor) -> Answer:
         """The answer on the whole grid, [X, Y, Z] of `shape`."""
-        found = prepared.brain
-        answer = self._segment(prepared.image, found.mask)
-        shift = tf.cast(tf.tile(found.begin, [2]), tf.float32)
-        boxes = tf.where(answer.found.valid[:, None], answer.found.boxes + shift, 0.0)
-        return answer._replace(probability=brain.uncrop(answer.probability, found, shape),
-                               found=answer.found._replace(boxes=boxes))
+        answer = self._segment(prepared.image, prepared.brain.mask)
+        shift = tf.cast(tf.tile(prepared.brain.begin, [2]), tf.float32)
+        return answer._replace(probability=brain.uncrop(answer.probability, prepared.brain, shape),
+                               detections=answer.detections._replace(boxes=answer.detections.boxes + shift))
 
     def _segment(self, image: Tensor, brain_mask: Tensor) -> Answer:
         """A z-scored volume, float32 [X, Y, Z, C], and its brain, bool [X, Y, Z]: what the members say together."""
-        answer = Answer(*self._answers(image))
+        answer = self._answers(image)
         probability = checked(answer.probability, answer.finite,
                               "the network's answer is not finite: the scan holds extreme values")
         return answer._replace(probability=tf.where(brain_mask, probability, 0.0))
@@ -138,22 +143,17 @@ class Segmenter:
     def _ask_members(self, image: Tensor) -> Answer:
         answers = []
         for member in self._members:
-            for model in (member.model, mirrored(member.model)) if member.config.infer.mirror else (member.model,):
+            config = member.config
+            windows = coverage.place(tf.shape(image)[:3], config.infer, self._limits.max_window_voxels)
+            for network in sides(member.model, config):
                 with tf.control_dependencies([answers[-1].probability] if answers else []):     # not at once: memory
                     image = tf.identity(image)
-                answers.append(windows.segment(model, member.config, image, self._limits.max_window_voxels))
-        mean = tf.add_n([answer.probability for answer in answers]) / len(answers)
-        return Answer(mean, self._united([answer.found for answer in answers]),
+                merged = merge.predict_volume(network, config, image, windows)
+                answers.append(Answer(merge.fused_probability(merged, config.fusion.gamma), merged.detections,
+                                      tf.math.is_finite(tf.reduce_sum(merged.global_logits))))
+        detections = merge.united([answer.detections for answer in answers], self._config.detector.final_nms_iou, DETECTIONS)
+        return Answer(tf.add_n([answer.probability for answer in answers]) / len(answers), detections,
                       tf.reduce_all(tf.stack([answer.finite for answer in answers])))
-
-    def _united(self, found: list[Found]) -> Found:
-        """The detections of all members, as rows of DETECTIONS; those of one network stay as they are."""
-        if len(found) > 1:
-            rows = Found(*(tf.concat(values, 0) for values in zip(*found)))
-            kept, valid = nms.nms_3d(rows.boxes, rows.scores, rows.valid, self._config.detector.final_nms_iou, DETECTIONS)
-            return windows.gathered(rows, kept, valid)
-        missing = max(DETECTIONS - found[0].scores.shape[0], 0)
-        return Found(*(tf.pad(values, [[0, missing]] + [[0, 0]] * (values.shape.rank - 1))[:DETECTIONS] for values in found[0]))
 
     def _mask(self, probability: Tensor, voxel_mm3: Tensor) -> Tensor:
         """Bool [X, Y, Z]: above the threshold, in lesions of at least `infer.min_lesion` mm3; voxel_mm3: float64."""
@@ -165,8 +165,11 @@ class Segmenter:
 
     def _outputs(self, answer: Answer) -> dict[str, Tensor]:
         mask = tf.cast(self._mask(answer.probability, tf.constant(1.0, tf.float64)), tf.uint8)
-        return {"probability": answer.probability, "mask": mask, "detection_boxes": answer.found.boxes,
-                "detection_scores": answer.found.scores, "detection_valid": answer.found.valid}
+        count = tf.shape(answer.detections.scores)[0]
+        boxes, scores = (tf.pad(rows, [[0, DETECTIONS - count]] + [[0, 0]] * (rows.shape.rank - 1))
+                         for rows in (answer.detections.boxes, answer.detections.scores))
+        return {"probability": answer.probability, "mask": mask, "detection_boxes": tf.ensure_shape(boxes, [DETECTIONS, 6]),
+                "detection_scores": tf.ensure_shape(scores, [DETECTIONS]), "detection_valid": tf.range(DETECTIONS) < count}
 
 
 class Signature(NamedTuple):

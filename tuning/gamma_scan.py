@@ -149,7 +149,7 @@ def probabilities(branches: Branches, gamma: float) -> np.ndarray:
     """The fused probability of the voxels inside: float32 [N], as `Segmentation.probability` has them."""
     logits = branches.global_logits.copy()
     logits[branches.covered] = _fused(branches, gamma)
-    return sigmoid(logits)
+    return sigmoid(logits).numpy()
 
 
 def case_scores(branches: Branches, objective: Objective, settings: Sequence[tuple[float, float]],
@@ -164,14 +164,14 @@ def _counted(branches: Branches, settings: Sequence[tuple[float, float]]) -> lis
     """Dice and sensitivity by counting voxels; where no patch lies nothing changes with gamma."""
     covered, truth = branches.covered, branches.reference[branches.inside]
     in_reference = int(np.count_nonzero(branches.reference))
-    free, free_truth, patch_truth = sigmoid(branches.global_logits[~covered]), truth[~covered], truth[covered]
+    free, free_truth, patch_truth = sigmoid(branches.global_logits[~covered]).numpy(), truth[~covered], truth[covered]
     free_counts, fused = {}, {}
     result = []
     for gamma, threshold in settings:
         if threshold not in free_counts:
             free_counts[threshold] = _hits(free > threshold, free_truth)
         if gamma not in fused:
-            fused = {gamma: sigmoid(_fused(branches, gamma))}       # the last one only
+            fused = {gamma: sigmoid(_fused(branches, gamma)).numpy()}       # the last one only
         overlap, predicted = np.add(free_counts[threshold], _hits(fused[gamma] > threshold, patch_truth))
         both = in_reference + predicted
         result.append({"dsc": float(2 * overlap / both) if both else 1.0,

@@ -7,13 +7,14 @@ what the windows leave for merging, and the U-Net's maps on one window.
 import dataclasses
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from synergynet_tf.config import Config, InferConfig
 from synergynet_tf.errors import InputError
 from synergynet_tf.inference import coverage
-from synergynet_tf.inference.coverage import STRIDE, Triple, Window
+from synergynet_tf.inference.coverage import STRIDE, Windows
 from synergynet_tf.models.synergynet import CHUNK
 
 GB = 2 ** 30
@@ -24,21 +25,30 @@ PATCHES = 8                 # maps of the CHUNK patches that are segmented at a 
 MAPS = 5                    # maps of full resolution, each of widths[0] channels
 FLOAT = 4
 
+Triple = tuple[int, int, int]
 
-def peak(config: Config, shape: Triple, placed: list[Window]) -> float:
-    """Bytes that a process takes at most to segment a volume [X, Y, Z] in these windows of one size."""
+
+class Coverage(NamedTuple):
+    """How a volume is covered, decided once a case."""
+
+    infer: InferConfig      # the settings, with the coverage that is used
+    windows: Windows
+
+
+def peak(config: Config, shape: Triple, windows: Windows) -> float:
+    """Bytes that a process takes at most to segment a volume [X, Y, Z] in these windows."""
     detector, mask = config.detector, config.mask
-    cells = mask.size ** 3
+    cells, count = mask.size ** 3, len(windows.starts)
     rpn = (len(detector.anchor_sizes) + detector.rpn_width) / detector.stride ** 3     # floats for a voxel
     scan = math.prod(shape) * (SCAN + 2 * FLOAT * len(config.data.channels))
-    window = math.prod(placed[0].size) * (MAPS * config.unet.widths[0] + rpn)
-    merged = 2 * len(placed) * detector.max_detections * cells if len(placed) > 1 else 0
+    window = math.prod(_size(windows)) * (MAPS * config.unet.widths[0] + rpn)
+    merged = 2 * count * detector.max_detections * cells if count > 1 else 0
     return PROCESS + scan + FLOAT * (PATCHES * CHUNK * cells * mask.width + merged + window)
 
 
 def sizes(shape: Triple) -> Iterator[Triple]:
     """Window sizes for a volume [X, Y, Z], from the whole of it down to SMALLEST a side, the longest side shortened each time."""
-    size = coverage.whole(shape).size
+    size = tuple(coverage.whole_size(shape).numpy().tolist())
     yield size
     while max(size) > SMALLEST:
         longest = int(np.argmax(size))
@@ -46,7 +56,12 @@ def sizes(shape: Triple) -> Iterator[Triple]:
         yield size
 
 
-def fitting(config: Config, shape: Triple, memory: float) -> InferConfig:
+def as_asked(config: Config, shape: Triple) -> Coverage:
+    """How the run's `infer` settings cover a volume [X, Y, Z], whatever memory that takes."""
+    return Coverage(config.infer, coverage.place(shape, config.infer))
+
+
+def fitting(config: Config, shape: Triple, memory: float) -> Coverage:
     """The run's `infer` settings with the coverage that fits: the whole volume at once, else the largest windows.
 
     Args:
@@ -57,14 +72,14 @@ def fitting(config: Config, shape: Triple, memory: float) -> InferConfig:
         InputError: no windows take so little; the message says what the most frugal ones take.
     """
     whole = dataclasses.replace(config, infer=dataclasses.replace(config.infer, coverage="whole"))
-    found, least = _first_fitting(whole, shape, memory)
-    if found is None:
+    chosen, least = _first_fitting(whole, shape, memory)
+    if chosen is None:
         raise InputError(f"--memory-budget is {memory / GB:g} GB, but a volume of {'x'.join(map(str, shape))} voxels takes "
                          f"{_rounded_up(least)} at least, in windows; give it that or more")
-    return found
+    return chosen
 
 
-def fitting_free(config: Config, shape: Triple, memory: float) -> InferConfig:
+def fitting_free(config: Config, shape: Triple, memory: float) -> Coverage:
     """The run's `infer` settings as they are where they fit, else with the largest windows that do.
 
     Args:
@@ -74,43 +89,46 @@ def fitting_free(config: Config, shape: Triple, memory: float) -> InferConfig:
     Raises:
         InputError: no windows take so little, or the coverage is the centre crop, for which there are no smaller ones.
     """
-    found, least = _first_fitting(config, shape, memory)
-    if found is None:
+    chosen, least = _first_fitting(config, shape, memory)
+    if chosen is None:
         raise InputError(f"a volume of {'x'.join(map(str, shape))} voxels takes {_rounded_up(least)} at least, but there are "
                          f"{max(memory, 0) / GB:.1f} GB for it; end other programs, or use a machine with more memory")
-    return found
+    return chosen
 
 
-def _first_fitting(config: Config, shape: Triple, memory: float) -> tuple[InferConfig | None, float]:
+def _first_fitting(config: Config, shape: Triple, memory: float) -> tuple[Coverage | None, float]:
     """The first coverage that fits, from the one that is asked for on; and what the most frugal one takes."""
-    infer, least = config.infer, math.inf
-    for size, placed in _coverages(infer, shape):
-        needed = peak(config, shape, placed)
+    least = math.inf
+    for chosen in _coverages(config, shape):
+        needed = peak(config, shape, chosen.windows)
         if needed <= memory:
-            return infer if size is None else dataclasses.replace(infer, coverage="windows", window=size), needed
+            return chosen, needed
         least = min(least, needed)
     return None, least
 
 
-def _coverages(infer: InferConfig, shape: Triple) -> Iterator[tuple[Triple | None, list[Window]]]:
-    """The coverage of the settings, with no size, then ever smaller windows and where they lie."""
+def _coverages(config: Config, shape: Triple) -> Iterator[Coverage]:
+    """The coverage of the settings, then ever smaller windows."""
+    infer, asked = config.infer, as_asked(config, shape)
+    yield asked
     if infer.coverage == "centre":
-        yield None, [coverage.centre(shape, infer.window)]
         return
-    if infer.coverage == "windows":
-        yield None, coverage.windows(shape, infer.window, infer.overlap)
-    for i, size in enumerate(sizes(shape)):
-        placed = coverage.windows(shape, size, infer.overlap)
-        if infer.coverage == "whole":
-            yield size if i else None, placed
-        elif math.prod(size) < math.prod(infer.window):
-            yield size, placed
+    largest = math.prod(_size(asked.windows))
+    for size in sizes(shape):
+        if math.prod(size) < largest:
+            smaller = dataclasses.replace(infer, coverage="windows", window=size)
+            yield Coverage(smaller, coverage.place(shape, smaller))
 
 
-def described(config: Config, shape: Triple, placed: list[Window]) -> str:
+def described(config: Config, shape: Triple, windows: Windows) -> str:
     """How a volume is covered and what it takes, in words."""
-    how = "in one pass" if len(placed) == 1 else f"in {len(placed)} windows of {'x'.join(map(str, placed[0].size))} voxels"
-    return f"{how}, {_rounded_up(peak(config, shape, placed))} at most"
+    count = len(windows.starts)
+    how = "in one pass" if count == 1 else f"in {count} windows of {'x'.join(map(str, _size(windows)))} voxels"
+    return f"{how}, {_rounded_up(peak(config, shape, windows))} at most"
+
+
+def _size(windows: Windows) -> list[int]:
+    return windows.size.numpy().tolist()
 
 
 def _rounded_up(memory: float) -> str:

@@ -2,88 +2,112 @@
 
 A window may reach past the volume on both sides; what lies outside is zero, as the background of a z-scored scan is. So every
 window has a size that the network takes (each side a multiple of 8) and no volume is too small.
+
+All of it is in TensorFlow, since the exported graph knows a volume's shape only when the volume comes.
 """
-import math
 from typing import NamedTuple
 
-import numpy as np
+import tensorflow as tf
+
+from synergynet_tf.config import InferConfig
 
 STRIDE = 8          # of the deepest feature map: the sides of what the network sees are multiples of it
 SIGMA = 1 / 8       # standard deviation of the window weights, as a share of the side
 FLOOR = 1e-3        # least window weight, so that a corner seen by a single window keeps its value
 
-Triple = tuple[int, int, int]
+
+class Windows(NamedTuple):
+    """Boxes of one size in a volume."""
+
+    starts: tf.Tensor       # int32 [W, 3], in the volume's voxels; negative where a window reaches past it
+    size: tf.Tensor         # int32 [3]
 
 
-class Window(NamedTuple):
-    """A box of voxels of the volume: `start` (negative: padding in front) and `size`."""
+def place(shape: tf.Tensor, infer: InferConfig, max_voxels: int | None = None) -> Windows:
+    """The windows in which a volume is seen.
 
-    start: Triple
-    size: Triple
-
-
-def whole(shape: Triple) -> Window:
-    """The one window that holds a volume [X, Y, Z], each side padded evenly to a multiple of 8: (10, 16, 20) gives
-    start (-3, 0, -2), size (16, 16, 24)."""
-    size = tuple(max(math.ceil(n / STRIDE), 1) * STRIDE for n in shape)
-    return centre(shape, size)
-
-
-def centre(shape: Triple, size: Triple) -> Window:
-    """The window of `size` in the middle of a volume [X, Y, Z] (paper, 3); axes on which the volume is shorter are padded."""
-    return Window(tuple((n - s) // 2 for n, s in zip(shape, size)), tuple(size))
-
-
-def axis_starts(length: int, size: int, overlap: float) -> list[int]:
-    """Starts of the windows along one axis: as few as the overlap allows, evenly spread, the last one ending at the border.
-
-    Length 10, size 4, overlap 0.5: a window may advance by 4 * (1 - 0.5) = 2 voxels, the starts span 0..6, so ceil(6 / 2) + 1 = 4
-    windows are needed: 0, 2, 4, 6. With length 9 the span is 5, again 4 windows: 0, 1, 3, 5. A length of 4 or less gives one.
+    Args:
+        shape: int32 [3], X, Y, Z of the volume.
+        infer: its `coverage`, `window` and `overlap` are read.
+        max_voxels: a volume that has more is seen in windows, though `coverage` is "whole"; None: no limit.
     """
-    span = length - size
-    if span <= 0:
-        return [span // 2]
-    step = max(math.floor(size * (1 - overlap)), 1)
-    gaps = math.ceil(span / step)
-    return [i * span // gaps for i in range(gaps + 1)]
+    shape, window = tf.convert_to_tensor(shape), tf.constant(infer.window)
+    if infer.coverage == "centre":      # paper, 3
+        return Windows(((shape - window) // 2)[None], window)
+    size = window
+    if infer.coverage == "whole":
+        whole = whole_size(shape)
+        fits = True if max_voxels is None else tf.reduce_prod(tf.cast(whole, tf.int64)) <= max_voxels
+        size = tf.where(fits, whole, window)
+    return covering(shape, size, infer.overlap)
 
 
-def windows(shape: Triple, size: Triple, overlap: float) -> list[Window]:
+def whole_size(shape: tf.Tensor) -> tf.Tensor:
+    """Int32 [3]: the sides of the one window that holds a volume [X, Y, Z], multiples of 8: (10, 16, 20) gives (16, 16, 24)."""
+    return tf.maximum(-(-tf.convert_to_tensor(shape) // STRIDE), 1) * STRIDE
+
+
+def covering(shape: tf.Tensor, size: tf.Tensor, overlap: float) -> Windows:
     """Windows of `size` that cover a volume [X, Y, Z]; neighbours share at least `overlap` (0 to below 1) of a side.
 
-    On each axis the starts are those of `axis_starts`; an axis shorter than the window gets one padded window.
+    On each axis the starts are those of `axis_starts`; X changes slowest.
     """
-    axes = [axis_starts(n, s, overlap) for n, s in zip(shape, size)]
-    return [Window((x, y, z), tuple(size)) for x in axes[0] for y in axes[1] for z in axes[2]]
+    shape, size = tf.convert_to_tensor(shape), tf.convert_to_tensor(size)
+    axes = [axis_starts(shape[axis], size[axis], overlap) for axis in range(3)]
+    return Windows(tf.reshape(tf.stack(tf.meshgrid(*axes, indexing="ij"), -1), [-1, 3]), size)
 
 
-def overlap_of(window: Window, shape: Triple) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """The voxels that a window and a volume [X, Y, Z] share: their slices in the volume, and in the window."""
-    low = [max(a, 0) for a in window.start]
-    high = [min(a + n, full) for a, n, full in zip(window.start, window.size, shape)]
-    inside = tuple(slice(a, b) for a, b in zip(low, high))
-    local = tuple(slice(a - start, b - start) for a, b, start in zip(low, high, window.start))
-    return inside, local
+def axis_starts(length: tf.Tensor, size: tf.Tensor, overlap: float) -> tf.Tensor:
+    """Starts of the windows along one axis, int32: as few as the overlap allows, evenly spread, the last one at the border.
+
+    Length 10, size 4, overlap 0.5: a window may advance by 4 * (1 - 0.5) = 2 voxels, the starts span 0..6, so ceil(6 / 2) + 1 = 4
+    windows are needed: 0, 2, 4, 6. With length 9 the span is 5, again 4 windows: 0, 1, 3, 5. An axis that is no longer than the
+    window gets one, padded evenly: length 5, size 8 gives -2.
+    """
+    span = tf.convert_to_tensor(length - size)
+    step = tf.maximum(tf.cast(tf.floor(tf.cast(size, tf.float64) * (1 - overlap)), tf.int32), 1)
+    gaps = tf.maximum(-(-span // step), 0)
+    spread = tf.range(gaps + 1) * span // tf.maximum(gaps, 1)
+    return tf.where(span > 0, spread, span // 2)
 
 
-def extract(volume: np.ndarray, window: Window) -> np.ndarray:
-    """The window's part of `volume` [X, Y, Z, ...], zero where the window reaches past it: [*window.size, ...]."""
-    inside, local = overlap_of(window, volume.shape[:3])
-    if all(s.start == 0 and s.stop == n for s, n in zip(local, window.size)):
-        return volume[inside]
-    out = np.zeros((*window.size, *volume.shape[3:]), volume.dtype)
-    out[local] = volume[inside]
-    return out
+def padded(volume: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]:
+    """A volume [X, Y, Z, C] with zeros around it, so that every window lies inside, and how many are in front, int32 [3]."""
+    front = tf.maximum(-tf.reduce_min(windows.starts, 0), 0)
+    back = tf.maximum(tf.reduce_max(windows.starts, 0) + windows.size - tf.shape(volume)[:3], 0)
+    return tf.pad(volume, tf.concat([tf.stack([front, back], 1), [[0, 0]]], 0)), front
 
 
-def gaussian_weights(size: Triple) -> np.ndarray:
+def gaussian_weights(size: tf.Tensor) -> tf.Tensor:
     """Float32 [*size], 1 in the middle and falling off to the border, where a window knows least about its surroundings.
 
     The product of one Gaussian an axis (sigma: an eighth of the side), never below FLOOR.
     """
     axes = []
-    for n in size:
-        position = (np.arange(n) - (n - 1) / 2) / (n * SIGMA)
-        axes.append(np.exp(-0.5 * position ** 2))
+    for axis in range(3):
+        n = tf.cast(size[axis], tf.float64)
+        position = (tf.range(n, dtype=tf.float64) - (n - 1) / 2) / (n * SIGMA)
+        axes.append(tf.exp(-0.5 * position ** 2))
     weights = axes[0][:, None, None] * axes[1][:, None] * axes[2]
-    return np.maximum(weights / weights.max(), FLOOR).astype(np.float32)
+    return tf.cast(tf.maximum(weights / tf.reduce_max(weights), FLOOR), tf.float32)
+
+
+def in_margin(boxes: tf.Tensor, windows: Windows, index: tf.Tensor, shape: tf.Tensor, overlap: float) -> tf.Tensor:
+    """Which boxes have their centre in the outer half of an overlap, where a neighbour window sees more around it.
+
+    Faces of the window on the volume's border have no neighbour and no margin.
+
+    Args:
+        boxes: float32 [K, 6], of the window with this `index`, in the volume's voxels.
+        shape: int32 [3], X, Y, Z of the volume.
+        overlap: as for `covering`.
+
+    Returns:
+        Bool [K].
+    """
+    middle = (boxes[:, :3] + boxes[:, 3:]) / 2
+    start, size, full = (tf.cast(v, tf.float32) for v in (windows.starts[index], windows.size, shape))
+    margin = overlap * size / 2
+    low = (start > 0) & (middle < start + margin)
+    high = (start + size < full) & (middle >= start + size - margin)
+    return tf.reduce_any(low | high, axis=1)

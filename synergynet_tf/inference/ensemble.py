@@ -29,10 +29,10 @@ def require_agreement(configs: Sequence[Config]) -> None:
     """Raises InputError where networks whose probabilities are to be averaged see or mark differently."""
     first = configs[0]
     for config in configs[1:]:
-        for name, own, other in (("data.channels", config.data.channels, first.data.channels),
+        for name, value, other in (("data.channels", config.data.channels, first.data.channels),
                                  ("infer.threshold", config.infer.threshold, first.infer.threshold),
                                  ("infer.mirror", config.infer.mirror, first.infer.mirror),
                                  ("infer.min_lesion", config.infer.min_lesion, first.infer.min_lesion),
                                  ("lesions.connectivity", config.lesions.connectivity, first.lesions.connectivity)):
-            if own != other:
-                raise InputError(f"{name} is {own} in one run, but {other} in another: only runs that agree make an ensemble")
+            if value != other:
+                raise InputError(f"{name} is {value} in one run, but {other} in another: only runs that agree make an ensemble")

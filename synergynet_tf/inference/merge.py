@@ -1,18 +1,18 @@
-"""From the network's word on each window to one word on the whole volume.
+"""The network on a whole volume: window by window, and the windows' predictions merged into one.
 
 Global logits are averaged voxel by voxel, each window weighted by how deep the voxel lies in it. Detections are moved to the
 volume's coordinates and suppressed once more over all windows. The patches of those that are left are pasted once, and eq. 1 is
 applied once, so a lesion that two windows saw does not count twice.
+
+It is one graph, in which `predict` and the exported SavedModel do the same.
 """
-import functools
-from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
-from synergynet_tf.inference import coverage
-from synergynet_tf.inference.coverage import Triple, Window
+from synergynet_tf.config import Config
+from synergynet_tf.inference.coverage import Windows, gaussian_weights, in_margin, padded
+from synergynet_tf.inference.ensemble import Network
 from synergynet_tf.models.fusion import fuse
 from synergynet_tf.ops import nms, roi
 from synergynet_tf.structures import Prediction
@@ -20,143 +20,139 @@ from synergynet_tf.structures import Prediction
 PROBABILITY_STEP = 1 / 4096     # probabilities are multiples of it: float32 files of them are several times smaller
 
 
-class Found(NamedTuple):
-    """Detections in NumPy, best first; only valid ones."""
+class VolumeDetections(NamedTuple):
+    """The detections in a volume, all of them valid."""
 
-    boxes: np.ndarray           # float32 [K, 6], voxels of the volume
-    scores: np.ndarray          # float32 [K]
-    patch_logits: np.ndarray    # float32 [K, S, S, S]
-    mask_boxes: np.ndarray      # float32 [K, 6], where each patch lies
+    boxes: tf.Tensor            # float32 [K, 6], voxels of the volume
+    scores: tf.Tensor           # float32 [K]
+    patch_logits: tf.Tensor     # float32 [K, S, S, S, 1]
+    mask_boxes: tf.Tensor       # float32 [K, 6], where each patch lies
 
 
 class Merged(NamedTuple):
-    """What the network says of a whole volume, before eq. 1."""
+    """What the network predicts for a whole volume, before eq. 1: tensors, or arrays of the same shapes."""
 
-    global_logits: np.ndarray   # float32 [X, Y, Z], Y_u; 0 where nothing was seen
-    seen: np.ndarray            # bool [X, Y, Z], inside a window
-    detections: Found
-    local_logits: np.ndarray    # float32 [X, Y, Z], Y_m; 0 where not covered
-    covered: np.ndarray         # bool [X, Y, Z], inside a patch
+    global_logits: tf.Tensor    # float32 [X, Y, Z], Y_u; 0 where nothing was seen
+    seen: tf.Tensor             # bool [X, Y, Z], inside a window
+    detections: VolumeDetections    # best first
+    local_logits: tf.Tensor     # float32 [X, Y, Z], Y_m; 0 where not covered
+    covered: tf.Tensor          # bool [X, Y, Z], inside a patch
 
 
-def merge(shape: Triple, parts: Iterable[tuple[Window, Prediction]], overlap: float, nms_iou: float, max_detections: int,
-          paste_window: int) -> Merged:
-    """Put the predictions of a volume's windows together.
+class _Sums(NamedTuple):
+    """What grows window by window, on the padded volume."""
+
+    logits: tf.Tensor           # float32 [X, Y, Z], weighted
+    weights: tf.Tensor          # float32 [X, Y, Z]
+    detections: VolumeDetections    # TensorArrays of rows
+    margins: tf.TensorArray     # of bool [K]
+
+
+def predict_volume(network: Network, config: Config, image: tf.Tensor, windows: Windows) -> Merged:
+    """Run a network on a volume's windows, one after the other, and merge what it predicts.
 
     Args:
-        shape: X, Y, Z of the volume.
-        parts: each window with the network's prediction on it (B = 1); consumed one at a time, so the windows may be predicted
-            on the way.
-        overlap: share of a side that neighbouring windows have in common at least (`coverage.windows`).
-        nms_iou: boxes of different windows above this IoU are one lesion.
-        max_detections: as many are kept at most, the best ones.
-        paste_window: `mask.window`, the largest box in voxels a side that is pasted whole.
+        network: image float32 [1, X, Y, Z, C] -> Prediction.
+        config: of its run; `infer.overlap`, `detector`, `mask` and `data.channels` are read.
+        image: float32 [X, Y, Z, C], z-scored.
+        windows: where it is applied (`coverage.place`).
     """
-    logits = LogitMean(shape)
-    found, margins = [], []
-    for window, prediction in parts:
-        logits.add(window, np.asarray(prediction.global_logits)[0, ..., 0])
-        found.append(detections_of(prediction, window))
-        margins.append(in_margin(found[-1].boxes, window, shape, overlap))
-    detections = found[0] if len(found) == 1 else unite(found, margins, nms_iou, max_detections)
-    return Merged(*logits.result(), detections, *paste(detections, shape, paste_window))
+    shape = tf.shape(image)[:3]
+    image, front = padded(image, windows)
+    sums = _over_windows(network, config, image, windows, front, shape)
+    logits, weights = (tf.slice(volume, front, shape) for volume in (sums.logits, sums.weights))
+    detections = VolumeDetections(*(rows.concat() for rows in sums.detections))
+    yielding = sums.margins.concat()
+    detections = tf.cond(tf.shape(windows.starts)[0] > 1,
+                         lambda: suppress(detections, yielding, config.detector.final_nms_iou), lambda: detections)
+    detections = best(detections, config.detector.max_detections)
+    return Merged(tf.math.divide_no_nan(logits, weights), weights > 0, detections,
+                  *paste(detections, shape, config.mask.window))
 
 
-class LogitMean:
-    """Weighted mean of the windows' logits, added one window at a time."""
+def _over_windows(network: Network, config: Config, image: tf.Tensor, windows: Windows, front: tf.Tensor,
+                  shape: tf.Tensor) -> _Sums:
+    """`image` is padded, `front` voxels in front, so that every window lies inside; `shape` is the volume's without it."""
+    full, count, channels = tf.shape(image)[:3], tf.shape(windows.starts)[0], len(config.data.channels)
+    window_weights = gaussian_weights(windows.size)
 
-    def __init__(self, shape: Triple):
-        self._total = np.zeros(shape, np.float32)
-        self._weight = np.zeros(shape, np.float32)
-        self._weights: dict[Triple, np.ndarray] = {}
+    def add(i: tf.Tensor, sums: _Sums) -> tuple[tf.Tensor, _Sums]:
+        begin = windows.starts[i] + front
+        part = tf.slice(image, tf.concat([begin, [0]], 0), tf.concat([windows.size, [channels]], 0))
+        prediction = network(tf.ensure_shape(part[None], [1, None, None, None, channels]))
+        around = tf.stack([begin, full - begin - windows.size], 1)
+        detections = moved(prediction, windows.starts[i])
+        margin = in_margin(detections.boxes, windows, i, shape, config.infer.overlap)
+        return i + 1, _Sums(sums.logits + tf.pad(window_weights * prediction.global_logits[0, ..., 0], around),
+                            sums.weights + tf.pad(window_weights, around),
+                            VolumeDetections(*(array.write(i, rows) for array, rows in zip(sums.detections, detections))),
+                            sums.margins.write(i, margin))
 
-    def add(self, window: Window, logits: np.ndarray) -> None:
-        """Add logits [*window.size]; what lies outside the volume is left out."""
-        if window.size not in self._weights:
-            self._weights[window.size] = coverage.gaussian_weights(window.size)
-        inside, local = coverage.overlap_of(window, self._total.shape)
-        weights = self._weights[window.size][local]
-        self._total[inside] += weights * logits[local]
-        self._weight[inside] += weights
+    cells = config.mask.size
 
-    def result(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean logits float32 [X, Y, Z], 0 where no window was, and bool [X, Y, Z], where one was."""
-        seen = self._weight > 0
-        return np.divide(self._total, self._weight, out=np.zeros_like(self._total), where=seen), seen
+    def rows(row: list[int], dtype: tf.DType = tf.float32) -> tf.TensorArray:
+        return tf.TensorArray(dtype, count, element_shape=[None, *row], infer_shape=False)
 
-
-def detections_of(prediction: Prediction, window: Window) -> Found:
-    """The valid detections of one window (B = 1), in the volume's coordinates."""
-    valid = np.asarray(prediction.detections.valid)[0]
-    shift = np.tile(np.asarray(window.start, np.float32), 2)
-    return Found(boxes=np.asarray(prediction.detections.boxes)[0][valid] + shift,
-                 scores=np.asarray(prediction.detections.scores)[0][valid],
-                 patch_logits=np.asarray(prediction.patch_logits)[0, ..., 0][valid],
-                 mask_boxes=np.asarray(prediction.mask_boxes)[0][valid] + shift)
+    start = _Sums(tf.zeros(full), tf.zeros(full), VolumeDetections(rows([6]), rows([]), rows([cells] * 3 + [1]), rows([6])),
+                  rows([], tf.bool))
+    return tf.while_loop(lambda i, _: i < count, add, (0, start), parallel_iterations=1)[1]     # one at a time: memory
 
 
-def in_margin(boxes: np.ndarray, window: Window, shape: Triple, overlap: float) -> np.ndarray:
-    """Bool [K]: boxes [K, 6] whose centre lies in the outer half of an overlap, where a neighbour window sees more around it.
-
-    Faces of the window on the volume's border have no neighbour and no margin.
-    """
-    middle = (boxes[:, :3] + boxes[:, 3:]) / 2
-    start, size, full = (np.asarray(v, np.float32) for v in (window.start, window.size, shape))
-    margin = overlap * size / 2
-    low = (start > 0) & (middle < start + margin)
-    high = (start + size < full) & (middle >= start + size - margin)
-    return (low | high).any(axis=1)
+def moved(prediction: Prediction, start: tf.Tensor) -> VolumeDetections:
+    """The valid detections of a window (B = 1) that begins at `start`, in the volume's coordinates."""
+    detections, shift = prediction.detections, tf.cast(tf.tile(start, [2]), tf.float32)
+    rows = (detections.boxes[0] + shift, detections.scores[0], prediction.patch_logits[0], prediction.mask_boxes[0] + shift)
+    return VolumeDetections(*(tf.boolean_mask(values, detections.valid[0]) for values in rows))
 
 
-def unite(found: list[Found], margins: list[np.ndarray], nms_iou: float, max_detections: int) -> Found:
-    """Suppress duplicates among the detections of all windows; the `max_detections` best are kept, best first.
+def suppress(detections: VolumeDetections, yielding: tf.Tensor, nms_iou: float) -> VolumeDetections:
+    """Suppress duplicates among the detections of several windows or networks.
 
     A detection in its window's margin yields to any other that overlaps it by more than `nms_iou`, however the scores stand: its
     box and its patch may be cut off. It is not dropped outright, since two windows may place one lesion's centre on different
     sides of the line between them, and then both would drop it.
+
+    Args:
+        yielding: bool [K], in a margin.
+        nms_iou: boxes above this IoU are one lesion.
     """
-    joined = Found(*(np.concatenate(rows) for rows in zip(*found)))
-    if len(joined.scores) == 0:
-        return joined
-    rank = joined.scores + np.where(np.concatenate(margins), 0, 1).astype(np.float32)
-    indices, valid = nms.nms_3d(tf.constant(joined.boxes), tf.constant(rank), tf.ones(len(rank), tf.bool), nms_iou, len(rank))
-    kept = np.asarray(indices)[np.asarray(valid)]
-    kept = kept[np.argsort(-joined.scores[kept], kind="stable")][:max_detections]
-    return Found(*(rows[kept] for rows in joined))
+    rank = detections.scores + tf.where(yielding, 0.0, 1.0)
+    kept, valid = nms.nms_3d(detections.boxes, rank, tf.ones_like(yielding), nms_iou, tf.shape(rank)[0])
+    kept = tf.boolean_mask(kept, valid)
+    return VolumeDetections(*(tf.gather(values, kept) for values in detections))
 
 
-def paste(detections: Found, shape: Triple, window: int) -> tuple[np.ndarray, np.ndarray]:
-    """Y_m of eq. 1: the patches' mean logits float32 [X, Y, Z], 0 where there is none, and bool [X, Y, Z], where there is any."""
-    count = len(detections.scores)
-    if count == 0:
-        return np.zeros(shape, np.float32), np.zeros(shape, bool)
-    mean, covered = _pasting(detections.patch_logits.shape[1], window)(detections.patch_logits[..., None], detections.mask_boxes,
-                                                                       (1, *shape))
-    return np.where(covered, mean[..., 0], 0)[0].astype(np.float32), np.asarray(covered)[0]
+def best(detections: VolumeDetections, count: int) -> VolumeDetections:
+    """The `count` detections of highest score, best first."""
+    order = tf.argsort(detections.scores, direction="DESCENDING", stable=True)[:count]
+    return VolumeDetections(*(tf.gather(values, order) for values in detections))
 
 
-@functools.cache
-def _pasting(cells: int, window: int) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-    """`roi.paste_3d` for any number of patches of one volume of any shape, traced once: op by op, each chunk of patches would
-    copy the volume."""
-    @tf.function(input_signature=[tf.TensorSpec([None, cells, cells, cells, 1]), tf.TensorSpec([None, 6]),
-                                  tf.TensorSpec([4], tf.int32)])
-    def pasted(patches: tf.Tensor, boxes: tf.Tensor, shape: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        count = tf.shape(patches)[:1]
-        return roi.paste_3d(patches, boxes, tf.zeros(count, tf.int32), tf.ones(count, tf.bool), shape, window)
-
-    return pasted
+def united(parts: list[VolumeDetections], nms_iou: float, count: int) -> VolumeDetections:
+    """The detections of several networks in one volume, duplicates suppressed; the `count` best, best first."""
+    if len(parts) == 1:
+        return best(parts[0], count)
+    joined = VolumeDetections(*(tf.concat(values, 0) for values in zip(*parts)))
+    return best(suppress(joined, tf.zeros_like(joined.scores, tf.bool), nms_iou), count)
 
 
-def fused_probability(merged: Merged, gamma: float) -> np.ndarray:
-    """Probability of lesion after eq. 1 with this gamma: float32 [X, Y, Z], 0 where no window was.
+def paste(detections: VolumeDetections, shape: tf.Tensor, window: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Y_m of eq. 1: the patches' mean logits float32 [X, Y, Z], 0 where there is none, and bool [X, Y, Z], where there is any.
 
-    Rounded to PROBABILITY_STEP, so that what is thresholded and what is written are the same numbers.
+    `window` is `mask.window`, the largest box in voxels a side that is pasted whole.
     """
+    count = tf.shape(detections.scores)
+    mean, covered = roi.paste_3d(detections.patch_logits, detections.mask_boxes, tf.zeros(count, tf.int32),
+                                 tf.ones(count, tf.bool), tf.concat([[1], shape], 0), window)
+    return tf.where(covered, mean[..., 0], 0.0)[0], covered[0]
+
+
+def fused_probability(merged: Merged, gamma: float) -> tf.Tensor:
+    """Probability of lesion after eq. 1 with this gamma: float32 [X, Y, Z], 0 where no window was."""
     fused = fuse(merged.global_logits[None, ..., None], merged.local_logits[None, ..., None], merged.covered[None], gamma)
-    return np.where(merged.seen, sigmoid(np.asarray(fused)[0, ..., 0]), np.float32(0))
+    return tf.where(merged.seen, sigmoid(fused[0, ..., 0]), 0.0)
 
 
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Probabilities float32 of logits, to the nearest PROBABILITY_STEP."""
-    return np.round(tf.sigmoid(logits).numpy() / PROBABILITY_STEP) * np.float32(PROBABILITY_STEP)
+def sigmoid(logits: tf.Tensor) -> tf.Tensor:
+    """Probabilities float32 of logits, to the nearest PROBABILITY_STEP, so that what is thresholded is what is written."""
+    return tf.round(tf.sigmoid(logits) / PROBABILITY_STEP) * tf.constant(PROBABILITY_STEP, tf.float32)

@@ -1,21 +1,24 @@
 """The network on the mirrored image: what it says there is turned back, as of a further network (`infer.mirror`)."""
-from collections.abc import Callable
-
 import tensorflow as tf
 
+from synergynet_tf.config import Config
+from synergynet_tf.inference.ensemble import Network
 from synergynet_tf.structures import Prediction
 
-Network = Callable[[tf.Tensor], Prediction]
+
+def sides(network: Network, config: Config) -> tuple[Network, ...]:
+    """The network, and with `infer.mirror` also the one that sees the mirrored image."""
+    return (network, mirrored(network)) if config.infer.mirror else (network,)
 
 
 def mirrored(network: Network) -> Network:
     """A network that looks at images from the other side, along X, and answers in the image's own voxels."""
     def predict(image: tf.Tensor) -> Prediction:
-        found = network(tf.reverse(image, [1]))
+        seen = network(tf.reverse(image, [1]))
         length = tf.cast(tf.shape(image)[1], tf.float32)
-        return Prediction(tf.reverse(found.global_logits, [1]),
-                          found.detections._replace(boxes=_turned(found.detections.boxes, length)),
-                          tf.reverse(found.patch_logits, [2]), _turned(found.mask_boxes, length))
+        return Prediction(tf.reverse(seen.global_logits, [1]),
+                          seen.detections._replace(boxes=_turned(seen.detections.boxes, length)),
+                          tf.reverse(seen.patch_logits, [2]), _turned(seen.mask_boxes, length))
 
     return predict
 

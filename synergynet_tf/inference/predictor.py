@@ -2,10 +2,10 @@
 import dataclasses
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -15,14 +15,14 @@ from synergynet_tf.data import preprocess
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.preprocess import LoadedCase
 from synergynet_tf.errors import InputError
-from synergynet_tf.inference import budget, coverage
-from synergynet_tf.inference.coverage import Triple, Window
+from synergynet_tf.inference import budget, merge
+from synergynet_tf.inference.budget import Coverage, Triple
+from synergynet_tf.inference.coverage import Windows
 from synergynet_tf.inference.ensemble import Network, require_agreement
 from synergynet_tf.inference.lesions import least_voxels, without_small
-from synergynet_tf.inference.merge import Found, Merged, fused_probability, merge, sigmoid, unite
-from synergynet_tf.inference.mirror import mirrored
+from synergynet_tf.inference.merge import Merged, VolumeDetections
+from synergynet_tf.inference.mirror import sides
 from synergynet_tf.runtime.memory import available
-from synergynet_tf.structures import Prediction
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +63,8 @@ class Segmentation:
     def probability(self) -> np.ndarray:
         """Float32 [X, Y, Z], the mean over `parts` of multiples of `merge.PROBABILITY_STEP`; 0 outside the brain and where no
         window was."""
-        said = [fused_probability(part.merged, part.gamma) for part in self.parts]
-        return np.where(self.brain, sum(said[1:], said[0]) / np.float32(len(said)), np.float32(0))
+        first, *rest = (merge.fused_probability(part.merged, part.gamma).numpy() for part in self.parts)
+        return np.where(self.brain, sum(rest, first) / np.float32(1 + len(rest)), np.float32(0))
 
     @cached_property
     def mask(self) -> np.ndarray:
@@ -72,11 +72,10 @@ class Segmentation:
         return without_small(self.probability > self.threshold, self.final.least_voxels, self.final.connectivity)
 
     @cached_property
-    def detections(self) -> Found:
+    def detections(self) -> VolumeDetections:
         """Boxes in the volume's voxels and scores, best first, in NumPy; those of several parts suppressed together."""
-        found = [part.merged.detections for part in self.parts]
-        unsure = [np.zeros(len(rows.scores), bool) for rows in found]
-        return found[0] if len(found) == 1 else unite(found, unsure, self.final.nms_iou, self.final.max_detections)
+        by_part = [part.merged.detections for part in self.parts]
+        return _arrays(merge.united(by_part, self.final.nms_iou, self.final.max_detections))
 
     @cached_property
     def covered(self) -> np.ndarray:
@@ -99,8 +98,8 @@ class Segmentation:
         """What each branch alone is sure of, in any part: bool [X, Y, Z] of the local and the global one, above the threshold."""
         local, unet = np.zeros(self.brain.shape, bool), np.zeros(self.brain.shape, bool)
         for merged, _ in self.parts:
-            local |= merged.seen & merged.covered & (sigmoid(merged.local_logits) > self.threshold)
-            unet |= merged.seen & (sigmoid(merged.global_logits) > self.threshold)
+            local |= merged.seen & merged.covered & (merge.sigmoid(merged.local_logits).numpy() > self.threshold)
+            unet |= merged.seen & (merge.sigmoid(merged.global_logits).numpy() > self.threshold)
         return self.brain & local, self.brain & unet
 
 
@@ -110,7 +109,8 @@ class CasePrediction:
 
     loaded: LoadedCase              # image, brain and reference on the brain's box, on which the segmentation lies too
     segmentation: Segmentation
-    config: Config                  # of the predictor
+    config: Config                  # of the predictor, with the coverage that was used
+    windows: Windows
 
     @property
     def case(self) -> Case:
@@ -139,10 +139,9 @@ class Predictor:
     def __init__(self, model: Network, config: Config, memory: float | None = None,
                  others: Sequence[tuple[Network, Config]] = (), share: float | None = None):
         self.config, self._memory, self._share = config, memory, share
-        require_agreement([config, *(own for _, own in others)])
-        signature = tf.TensorSpec((1, None, None, None, len(config.data.channels)), tf.float32)
-        sides = (lambda network: network, mirrored) if config.infer.mirror else (lambda network: network,)
-        self._runs = [(_traced(side(network), signature), own) for network, own in ((model, config), *others) for side in sides]
+        members = ((model, config), *others)
+        require_agreement([settings for _, settings in members])
+        self._runs = [(_traced(side, settings), settings) for network, settings in members for side in sides(network, settings)]
 
     def predict_volume(self, image: np.ndarray, brain: np.ndarray | None = None, voxel_mm3: float = 1.0) -> Segmentation:
         """Segment one volume.
@@ -156,16 +155,12 @@ class Predictor:
             InputError: the image has other channels than the network, the network's answer is not finite, memory ran out, or
                 no coverage fits into `memory`, or what is free.
         """
-        return self._segment(image, brain, voxel_mm3, self.infer_for(image.shape[:3]))
+        self._check(image)
+        return self._segment(image, brain, voxel_mm3, self.coverage_of(image.shape[:3]))
 
-    def _segment(self, image: np.ndarray, brain: np.ndarray | None, voxel_mm3: float, infer: InferConfig) -> Segmentation:
-        channels = self.config.data.channels
-        if image.ndim != 4 or image.shape[-1] != len(channels):
-            raise InputError(f"the image has shape {image.shape}, but the network takes [X, Y, Z, {len(channels)}] "
-                             f"({', '.join(channels)}): give it these channels")
-        shape, detector = image.shape[:3], self.config.detector
-        first, *others = (Part(merge(shape, self._predictions(run, image, infer), infer.overlap, own.detector.final_nms_iou,
-                                     own.detector.max_detections, own.mask.window), own.fusion.gamma) for run, own in self._runs)
+    def _segment(self, image: np.ndarray, brain: np.ndarray | None, voxel_mm3: float, coverage: Coverage) -> Segmentation:
+        infer, detector = coverage.infer, self.config.detector
+        first, *others = (Part(self._merged(run, image, coverage), settings.fusion.gamma) for run, settings in self._runs)
         brain = (image != 0).any(axis=-1) if brain is None else brain
         final = Final(least_voxels(infer.min_lesion, voxel_mm3), self.config.lesions.connectivity, detector.final_nms_iou,
                       detector.max_detections)
@@ -179,53 +174,60 @@ class Predictor:
         """Segment a case that `load` gave. Raises InputError as `predict_volume`, naming the case's FLAIR file."""
         shape = loaded.image.shape[:3]
         try:
-            used = self.infer_for(shape)
-            if self._memory is None and used != self.config.infer:
-                asked, taken = (budget.described(self.config, shape, _windows(infer, shape))
-                                for infer in (self.config.infer, used))
+            self._check(loaded.image)
+            coverage = self.coverage_of(shape)
+            if self._memory is None and coverage.infer != self.config.infer:
+                asked, taken = (budget.described(self.config, shape, windows)
+                                for windows in (budget.as_asked(self.config, shape).windows, coverage.windows))
                 log.warning("%s: too little memory is free to segment it %s; segmented %s", loaded.grid.path, asked, taken)
-            segmentation = self._segment(loaded.image, loaded.brain, math.prod(loaded.grid.spacing), used)
+            segmentation = self._segment(loaded.image, loaded.brain, math.prod(loaded.grid.spacing), coverage)
         except InputError as error:
             raise InputError(f"{loaded.grid.path}: {error}") from None
-        return CasePrediction(loaded, segmentation, dataclasses.replace(self.config, infer=used))
+        return CasePrediction(loaded, segmentation, dataclasses.replace(self.config, infer=coverage.infer), coverage.windows)
 
     def predict_case(self, case: Case) -> CasePrediction:
         """Read a case's files and segment it. Raises InputError as `load` and `predict_loaded`."""
         return self.predict_loaded(self.load(case))
 
-    def infer_for(self, shape: Triple) -> InferConfig:
+    def coverage_of(self, shape: Triple) -> Coverage:
         """How a volume [X, Y, Z] will be covered. Raises InputError where nothing fits into `memory`, or what is free."""
         if self._memory is not None:
             return budget.fitting(self.config, shape, self._memory)
-        free = None if self._share is None or tf.config.list_logical_devices("GPU") else available(self._share)
-        return self.config.infer if free is None else budget.fitting_free(self.config, shape, free)
+        if self._share is None or tf.config.list_logical_devices("GPU"):
+            return budget.as_asked(self.config, shape)
+        free = available(self._share)
+        return budget.as_asked(self.config, shape) if free is None else budget.fitting_free(self.config, shape, free)
 
-    def windows(self, shape: Triple) -> list[Window]:
-        """Where the network will be applied to a volume [X, Y, Z]. Raises InputError as `infer_for`."""
-        return _windows(self.infer_for(shape), shape)
+    def _check(self, image: np.ndarray) -> None:
+        channels = self.config.data.channels
+        if image.ndim != 4 or image.shape[-1] != len(channels):
+            raise InputError(f"the image has shape {image.shape}, but the network takes [X, Y, Z, {len(channels)}] "
+                             f"({', '.join(channels)}): give it these channels")
 
-    def _predictions(self, run: Network, image: np.ndarray, infer: InferConfig) -> Iterator[tuple[Window, Prediction]]:
-        for window in _windows(infer, image.shape[:3]):
-            part = coverage.extract(image, window)[None]
-            try:
-                prediction = run(tf.constant(part, tf.float32))
-            except tf.errors.ResourceExhaustedError:
-                raise InputError(f"a window of {window.size} voxels does not fit into memory (--coverage "
-                                 f"{infer.coverage}): use --coverage windows, or a smaller infer.window") from None
-            if not np.isfinite(prediction.global_logits).all():
-                raise InputError("the network's answer is not finite: its training diverged, or the image holds extreme values; "
-                                 "use another checkpoint, or look at the image")
-            yield window, prediction
-
-
-def _traced(network: Network, signature: tf.TensorSpec) -> Network:
-    return tf.function(lambda image: network(image), input_signature=[signature])
+    def _merged(self, run: Callable[..., Merged], image: np.ndarray, coverage: Coverage) -> Merged:
+        """What one network predicts for a volume, in NumPy."""
+        try:
+            merged = _arrays(run(tf.constant(image, tf.float32), *coverage.windows))
+        except tf.errors.ResourceExhaustedError:
+            size = tuple(coverage.windows.size.numpy().tolist())
+            raise InputError(f"a window of {size} voxels does not fit into memory (--coverage {coverage.infer.coverage}): use "
+                             "--coverage windows, or a smaller infer.window") from None
+        if not np.isfinite(merged.global_logits).all():
+            raise InputError("the network's answer is not finite: its training diverged, or the image holds extreme values; "
+                             "use another checkpoint, or look at the image")
+        return merged
 
 
-def _windows(infer: InferConfig, shape: Triple) -> list[Window]:
-    """Where a network is applied to a volume [X, Y, Z]."""
-    if infer.coverage == "whole":
-        return [coverage.whole(shape)]
-    if infer.coverage == "centre":
-        return [coverage.centre(shape, infer.window)]
-    return coverage.windows(shape, infer.window, infer.overlap)
+def _traced(network: Network, config: Config) -> Callable[..., Merged]:
+    """`merge.predict_volume` of a network for volumes of any shape, in windows of any number and size."""
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, len(config.data.channels)]),
+                                  tf.TensorSpec([None, 3], tf.int32), tf.TensorSpec([3], tf.int32)], autograph=False)
+    def run(image: tf.Tensor, starts: tf.Tensor, size: tf.Tensor) -> Merged:
+        return merge.predict_volume(network, config, image, Windows(starts, size))
+
+    return run
+
+
+def _arrays(tensors: Any) -> Any:
+    """The same structure of NumPy arrays."""
+    return tf.nest.map_structure(lambda tensor: tensor.numpy(), tensors)

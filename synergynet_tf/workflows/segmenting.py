@@ -84,7 +84,7 @@ def segment_read(job: Job, predictor: Predictor, read: ReadCase) -> str:
     said = _said(outputs.write_case(job.out, prediction, job.checkpoint, read.inputs, draw))
     if job.memory is not None:
         shape = loaded.image.shape[:3]
-        said = f"{said}; {described(prediction.config, shape, predictor.windows(shape))}"
+        said = f"{said}; {described(prediction.config, shape, prediction.windows)}"
     return "\n    ".join([said, *map(printable, loaded.notes)])
 
 

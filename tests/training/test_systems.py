@@ -78,7 +78,7 @@ def test_the_mask_r_cnn_speaks_only_where_a_patch_lies():
     assert covered.any() and not covered.all()
     assert (segmentation.probability[~covered] == 0).all()
     alone = tf.sigmoid(segmentation.merged.local_logits).numpy()
-    np.testing.assert_allclose(fused_probability(segmentation.merged, 1.0)[covered], alone[covered], atol=1 / 4096)
+    np.testing.assert_allclose(fused_probability(segmentation.merged, 1.0).numpy()[covered], alone[covered], atol=1 / 4096)
 
 
 def test_a_mask_r_cnn_beside_another_gamma_is_refused():

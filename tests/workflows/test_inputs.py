@@ -148,7 +148,7 @@ def test_too_little_free_memory(run, tmp_path, monkeypatch, capsys, caplog):  # 
     from synergynet_tf.inference import budget, predictor
 
     scans = [write_scan(tmp_path / f"{name}.nii.gz") for name in "ab"]
-    whole = budget.peak(Config(), (16, 18, 14), [predictor.coverage.whole((16, 18, 14))])
+    whole = budget.peak(Config(), (16, 18, 14), budget.as_asked(Config(), (16, 18, 14)).windows)
     monkeypatch.setattr(predictor, "available", lambda share: np.inf)
     assert call(run, tmp_path / "out", *scans) == 0 and not caplog.records
     monkeypatch.setattr(predictor, "available", lambda share: 0.5 * whole)
