@@ -40,12 +40,12 @@ class Merged(NamedTuple):
 
 
 class _Sums(NamedTuple):
-    """What grows window by window, on the padded volume."""
+    """What grows window by window, on the padded volume; the rows are TensorArrays meanwhile."""
 
     logits: tf.Tensor           # float32 [X, Y, Z], weighted
     weights: tf.Tensor          # float32 [X, Y, Z]
-    detections: VolumeDetections    # TensorArrays of rows
-    margins: tf.TensorArray     # of bool [K]
+    detections: VolumeDetections
+    margins: tf.Tensor          # bool [K], in a margin of its window
 
 
 def predict_volume(network: Network, config: Config, image: tf.Tensor, windows: Windows) -> Merged:
@@ -61,10 +61,8 @@ def predict_volume(network: Network, config: Config, image: tf.Tensor, windows: 
     image, front = padded(image, windows)
     sums = _over_windows(network, config, image, windows, front, shape)
     logits, weights = (tf.slice(volume, front, shape) for volume in (sums.logits, sums.weights))
-    detections = VolumeDetections(*(rows.concat() for rows in sums.detections))
-    yielding = sums.margins.concat()
     detections = tf.cond(tf.shape(windows.starts)[0] > 1,
-                         lambda: suppress(detections, yielding, config.detector.final_nms_iou), lambda: detections)
+                         lambda: suppress(sums.detections, sums.margins, config.detector.final_nms_iou), lambda: sums.detections)
     detections = best(detections, config.detector.max_detections)
     return Merged(tf.math.divide_no_nan(logits, weights), weights > 0, detections,
                   *paste(detections, shape, config.mask.window))
@@ -74,7 +72,7 @@ def _over_windows(network: Network, config: Config, image: tf.Tensor, windows: W
                   shape: tf.Tensor) -> _Sums:
     """`image` is padded, `front` voxels in front, so that every window lies inside; `shape` is the volume's without it."""
     full, count, channels = tf.shape(image)[:3], tf.shape(windows.starts)[0], len(config.data.channels)
-    window_weights = gaussian_weights(windows.size)
+    window_weights, patch_shapes = gaussian_weights(windows.size), []
 
     def add(i: tf.Tensor, sums: _Sums) -> tuple[tf.Tensor, _Sums]:
         begin = windows.starts[i] + front
@@ -82,20 +80,22 @@ def _over_windows(network: Network, config: Config, image: tf.Tensor, windows: W
         prediction = network(tf.ensure_shape(part[None], [1, None, None, None, channels]))
         around = tf.stack([begin, full - begin - windows.size], 1)
         detections = moved(prediction, windows.starts[i])
+        patch_shapes.append(detections.patch_logits.shape[1:])
         margin = in_margin(detections.boxes, windows, i, shape, config.infer.overlap)
         return i + 1, _Sums(sums.logits + tf.pad(window_weights * prediction.global_logits[0, ..., 0], around),
                             sums.weights + tf.pad(window_weights, around),
                             VolumeDetections(*(array.write(i, rows) for array, rows in zip(sums.detections, detections))),
                             sums.margins.write(i, margin))
 
-    cells = config.mask.size
-
-    def rows(row: list[int], dtype: tf.DType = tf.float32) -> tf.TensorArray:
+    def rows(row: list[int | None], dtype: tf.DType = tf.float32) -> tf.TensorArray:
         return tf.TensorArray(dtype, count, element_shape=[None, *row], infer_shape=False)
 
-    start = _Sums(tf.zeros(full), tf.zeros(full), VolumeDetections(rows([6]), rows([]), rows([cells] * 3 + [1]), rows([6])),
+    start = _Sums(tf.zeros(full), tf.zeros(full), VolumeDetections(rows([6]), rows([]), rows([None] * 3 + [1]), rows([6])),
                   rows([], tf.bool))
-    return tf.while_loop(lambda i, _: i < count, add, (0, start), parallel_iterations=1)[1]     # one at a time: memory
+    sums = tf.while_loop(lambda i, _: i < count, add, (0, start), parallel_iterations=1)[1]     # one at a time: memory
+    detections = VolumeDetections(*(array.concat() for array in sums.detections))
+    patches = tf.ensure_shape(detections.patch_logits, [None, *patch_shapes[-1]])       # known once the network is traced
+    return sums._replace(detections=detections._replace(patch_logits=patches), margins=sums.margins.concat())
 
 
 def moved(prediction: Prediction, start: tf.Tensor) -> VolumeDetections:

@@ -22,7 +22,7 @@ def network(image):
     """Global logits 8 * FLAIR - 16, no detection."""
     box = tf.constant([[[0, 0, 0, 4, 4, 4.0]]])
     return Prediction(8 * image[..., :1] - 16, Detections(box, tf.zeros([1, 1]), tf.constant([[False]])),
-                      tf.zeros([1, 1, 16, 16, 16, 1]), box)
+                      tf.zeros([1, 1, 4, 4, 4, 1]), box)
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ def network(image):
     middle = tf.cast(place, tf.float32) + 0.5
     box = tf.concat([middle - 3, middle + 3], 0)[None, None]
     return Prediction(4 * flair[..., None] - 8, Detections(box, tf.constant([[0.75]]), tf.constant([[True]])),
-                      tf.zeros([1, 1, 16, 16, 16, 1]), box)
+                      tf.zeros([1, 1, 4, 4, 4, 1]), box)
 
 
 def brain():

@@ -31,7 +31,7 @@ class Fake:
         middle = tf.cast(place, tf.float32)
         box = tf.concat([middle - 2, middle + 2], 0)[None, None]
         found = Detections(box, tf.constant([[0.75]]), tf.reduce_max(flair)[None, None] > 1)
-        return Prediction(8 * flair[..., None] - 4, found, tf.fill([1, 1, 16, 16, 16, 1], 2.0), box)
+        return Prediction(8 * flair[..., None] - 4, found, tf.fill([1, 1, 4, 4, 4, 1], 2.0), box)
 
 
 def scan(shape=(20, 18, 12), channels=1, bright=True):
