@@ -59,7 +59,7 @@ def parse(url: str, use_grpc: bool) -> Address:
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine itself: localhost, 127.x.x.x, ::1 in any writing, or a name that stands for them."""
     try:
-        found = {ipaddress.ip_address(entry[4][0].split("%")[0]) for entry in socket.getaddrinfo(host, None)}
+        found = {ipaddress.ip_address(str(entry[4][0]).split("%")[0]) for entry in socket.getaddrinfo(host, None)}
     except (OSError, ValueError):
         return host.lower().rstrip(".").split(".")[-1] == "localhost"
     return all(_plain(address).is_loopback or address.is_unspecified for address in found)

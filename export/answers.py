@@ -7,7 +7,7 @@ import logging
 import math
 import pathlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from synergynet_tf.errors import InputError
 from synergynet_tf.storage import typed
@@ -20,7 +20,7 @@ HEADER, FIRST_VOXEL = 348, 352      # bytes
 GEOMETRY = ((76, 92), (123, 124), (252, 328))   # bytes of pixdim[0:4], xyzt_units, and from qform_code to srow_z
 UINT8 = 2                           # NIfTI's code of that type
 VOLUME_TOLERANCE = 1e-4             # relative; the server's is a float32
-CONNECTIVITIES = (6, 18, 26)        # one of them is the network's
+CONNECTIVITIES: Final = (6, 18, 26)        # one of them is the network's
 SILENT = logging.Logger("silent", logging.CRITICAL)     # nibabel says what it mends, but not in which file
 NOTES, LINE = 2 ** 14, 400           # letters of the notes, and of one, at most
 

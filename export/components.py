@@ -52,7 +52,7 @@ def labels(runs: Runs, shape: Tensor, connectivity: int) -> Tensor:
         least = tf.minimum(a, b)
         hooked = tf.math.unsorted_segment_min(tf.concat([least, least], 0), tf.concat([a, b], 0), count)
         after = tf.minimum(parent, hooked)      # a segment of nothing has the largest number there is
-        for _ in range(2):
+        for _shortcut in range(2):
             after = tf.gather(after, after)
         return after, tf.reduce_any(after != parent)
 

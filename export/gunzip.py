@@ -90,7 +90,7 @@ def _without_zeros(content: Tensor) -> Tensor:
         return tf.where(last > 0, begin + last, 0)
 
     end = up_to(tf.maximum(tf.strings.length(content) - ENDING_ZEROS - 1, 0))
-    return tf.cond(end > 0, lambda: end, lambda: up_to(0))
+    return tf.cond(end > 0, lambda: end, lambda: up_to(tf.constant(0)))
 
 
 def _members(first: Tensor, content: Tensor) -> tuple[Tensor, Tensor]:

@@ -98,8 +98,9 @@ class _Deadline:
     def _cut(self) -> None:
         self.over = True
         for wire in (self._socket, self._connection.sock):
-            with contextlib.suppress(OSError, AttributeError):
-                wire.shutdown(socket.SHUT_RDWR)
+            if wire is not None:
+                with contextlib.suppress(OSError):
+                    wire.shutdown(socket.SHUT_RDWR)
 
 
 def _connect(connection: http.client.HTTPConnection, address: Address, deadline: _Deadline) -> None:
@@ -113,13 +114,14 @@ def _connect(connection: http.client.HTTPConnection, address: Address, deadline:
                              f"{address.host} in no_proxy") from None
         raise
     connection.sock.settimeout(deadline.seconds)
+    secured = None
     if address.scheme == "https":
-        connection.sock = ssl.create_default_context().wrap_socket(connection.sock, server_hostname=address.host,
-                                                                   do_handshake_on_connect=False)
+        secured = connection.sock = ssl.create_default_context().wrap_socket(
+            connection.sock, server_hostname=address.host, do_handshake_on_connect=False)
     deadline.watch(connection.sock)
-    if address.scheme == "https":
+    if secured:
         try:
-            connection.sock.do_handshake()
+            secured.do_handshake()
         except ssl.SSLEOFError as error:
             raise _tls_failed(address, error) from None
 

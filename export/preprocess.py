@@ -1,5 +1,5 @@
 """From a scan's channels to what the network sees, inside a graph, as `synergynet_tf.data.preprocess.load_case` does it."""
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -19,7 +19,8 @@ class Prepared(NamedTuple):
     notes: Tensor       # string, a line for each thing that was mended or is to be looked at, beginning with its channel
 
 
-def prepare(channels: dict[str, Tensor], names: dict[str, str], spacing: Tensor, known: dict[str, Sequence[Tensor]]) -> Prepared:
+def prepare(channels: dict[str, Tensor], names: dict[str, str], spacing: Tensor,
+            known: Mapping[str, Sequence[Tensor]]) -> Prepared:
     """Judge a scan, find its brain and z-score its channels.
 
     Args:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import cc3d
 import numpy as np
+import tensorflow as tf
 
 from synergynet_tf.config import Config
 from synergynet_tf.data import nifti
@@ -36,12 +37,12 @@ def answers(networks: Sequence[Predictor], files: Mapping[str, pathlib.Path]) ->
     loaded = cases[0].loaded
     plain = [network.predict_volume(loaded.image) for network in networks]
     raw = np.stack([nifti.read(files[channel], finite=False).array for channel in config.data.channels], -1)
-    on_grid = np.mean([c.on_grid(c.segmentation.probability) for c in cases], axis=0, dtype=np.float32)
+    on_grid = _mean([c.on_grid(c.segmentation.probability) for c in cases])
     shift = np.tile(np.asarray(loaded.box[:3], np.float32), 2)
     lesions = without_small(on_grid > np.float32(config.infer.threshold), _least(config, math.prod(loaded.grid.spacing)),
                             config.lesions.connectivity)
     outputs = {
-        "serving_default": _volume_outputs(np.mean([s.probability for s in plain], axis=0, dtype=np.float32), plain, config),
+        "serving_default": _volume_outputs(_mean([s.probability for s in plain]), plain, config),
         "segment_raw": _volume_outputs(on_grid, [c.segmentation for c in cases], config, shift),
         "segment_nifti": _file_outputs(lesions, loaded.grid, config)
         | {"notes": _as_array("\n".join(loaded.notes).encode())}}
@@ -53,6 +54,10 @@ def answers(networks: Sequence[Predictor], files: Mapping[str, pathlib.Path]) ->
         del outputs["segment_raw"], inputs["segment_raw"]
     return ({f"{name}/inputs/{key}": value for name, group in inputs.items() for key, value in group.items()}
             | {f"{name}/outputs/{key}": value for name, group in outputs.items() for key, value in group.items()})
+
+
+def _mean(probabilities: Sequence[np.ndarray]) -> np.ndarray:
+    return np.asarray(np.mean(probabilities, axis=0, dtype=np.float32))
 
 
 def _notes_at_1mm(raw: np.ndarray, channels: Sequence[str]) -> tuple[str, ...]:
@@ -90,7 +95,8 @@ def _file_outputs(mask: np.ndarray, grid: nifti.Volume, config: Config) -> dict[
         content = path.read_bytes()
     labels = cc3d.connected_components(np.ascontiguousarray(mask, np.uint8), connectivity=config.lesions.connectivity)
     ml = np.count_nonzero(mask) * np.prod(grid.spacing) / 1000
-    return {"mask_bytes": _as_array(content), "lesion_count": np.int32(labels.max()), "lesion_volume_ml": np.float32(ml)}
+    return {"mask_bytes": _as_array(content), "lesion_count": np.array(labels.max(), np.int32),
+            "lesion_volume_ml": np.array(ml, np.float32)}
 
 
 def _as_array(content: bytes) -> np.ndarray:

@@ -11,6 +11,7 @@ import json
 import pathlib
 import sys
 import time
+from typing import Any
 
 import numpy as np
 
@@ -33,8 +34,11 @@ class Buffer(ctypes.Structure):
 class Library:
     """The few functions of TensorFlow's C API that are needed."""
 
-    def __init__(self):
-        folder = pathlib.Path(importlib.util.find_spec("tensorflow").origin).parent
+    def __init__(self) -> None:
+        found = importlib.util.find_spec("tensorflow")
+        if found is None or found.origin is None:
+            raise RuntimeError("TensorFlow is not installed")
+        folder = pathlib.Path(found.origin).parent
         ctypes.CDLL(str(next(folder.glob("libtensorflow_framework.so.*"))), ctypes.RTLD_GLOBAL)
         self.c = ctypes.CDLL(str(next(folder.glob("libtensorflow_cc.so.*"))), ctypes.RTLD_GLOBAL)
         for name in POINTERS:
@@ -113,12 +117,13 @@ class Library:
 def main(model: str, answers: str, out: str, graph_file: str) -> None:
     """Run every signature once."""
     library, described = Library(), json.loads(pathlib.Path(graph_file).read_text(encoding="utf-8"))
-    report = {"without_kernel": [op for op in described["ops"] if not library.has_kernel(op)], "first": {},
-              "version": ctypes.string_at(library.c.TF_Version()).decode()}
+    report: dict[str, Any] = {"without_kernel": [op for op in described["ops"] if not library.has_kernel(op)], "first": {},
+                              "version": ctypes.string_at(library.c.TF_Version()).decode()}
     start = time.perf_counter()
     session, graph = library.load(model)
     report["load"] = time.perf_counter() - start
-    given, outputs = dict(np.load(answers)), {}
+    given: dict[str, np.ndarray] = dict(np.load(answers))
+    outputs: dict[str, Any] = {}
     for name, signature in described["signatures"].items():
         if not any(key.startswith(f"{name}/inputs/") for key in given):
             continue

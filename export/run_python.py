@@ -8,9 +8,11 @@ import json
 import pathlib
 import sys
 import time
+from typing import Any
 
 BARRED = ("keras", "tf_keras", "synergynet_tf", "export")
-sys.modules.update(dict.fromkeys(BARRED))      # importing one fails: TensorFlow itself takes Keras along where it finds it
+modules: dict[str, Any] = sys.modules
+modules.update(dict.fromkeys(BARRED))      # importing one fails: TensorFlow itself takes Keras along where it finds it
 
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
@@ -21,8 +23,9 @@ def main(model: str, answers: str, out: str, repeats: int) -> None:
     """Run every signature once and `repeats` times more."""
     start = time.perf_counter()
     loaded = tf.saved_model.load(model)
-    report = {"load": time.perf_counter() - start, "first": {}, "warm": {}}
-    inputs, outputs = {}, {}
+    report: dict[str, Any] = {"load": time.perf_counter() - start, "first": {}, "warm": {}}
+    inputs: dict[str, dict[str, tf.Tensor]] = {}
+    outputs: dict[str, Any] = {}
     for key, value in np.load(answers).items():
         signature, kind, name = key.split("/")
         if kind == "inputs":
@@ -66,4 +69,4 @@ def read_graph(model: str) -> dict:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], int(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))

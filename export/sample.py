@@ -15,7 +15,7 @@ def sample_scan(folder: pathlib.Path, channels: Sequence[str]) -> dict[str, path
 
     rng = np.random.default_rng(0)
     axes = np.meshgrid(*(np.linspace(-1.1, 1.1, n) for n in SAMPLE_SHAPE), indexing="ij")
-    brain = sum(a ** 2 for a in axes) < 1
+    brain = np.sum(np.square(axes), axis=0) < 1
     spots = np.zeros(brain.shape, bool)
     for _ in range(6):
         start, size = rng.integers(14, 38, 3), rng.integers(3, 8, 3)

@@ -14,7 +14,7 @@ from synergynet_tf.config import Config, arguments
 from synergynet_tf.errors import InputError, disk_full, unwritable
 from synergynet_tf.runtime.entry import command
 from synergynet_tf.runtime.startup import import_tensorflow
-from synergynet_tf.storage.files import claim, keep_apart, make_own, temporary
+from synergynet_tf.storage.files import claim, keep_apart, make_own, npz, temporary
 from synergynet_tf.workflows.networks import Changes, add_arguments, identity, load_networks, require_run
 
 from .settings import Container, Limits
@@ -90,7 +90,6 @@ def claim_bundle(out: pathlib.Path, name: str, runs: Sequence[pathlib.Path]) -> 
 
 def write_saved_model(folder: pathlib.Path, networks: list[tuple[Any, Config]], name: str, limits: Limits) -> None:
     """Write the SavedModel, its warm-up records, and the networks' own answers to a sample scan."""
-    import numpy as np
     import tensorflow as tf
 
     from synergynet_tf.inference.predictor import Predictor
@@ -108,7 +107,7 @@ def write_saved_model(folder: pathlib.Path, networks: list[tuple[Any, Config]], 
     answers = reference.answers([Predictor(model, config) for model, config in networks], scan)
     for path in scan.values():
         path.unlink()
-    np.savez_compressed(extra / REFERENCE, **answers)
+    (extra / REFERENCE).write_bytes(npz(answers, compressed=True))
     write_warmup(extra, name, [answers, sample.brain_sized(networks[0][1].data.channels)])
 
 

@@ -17,7 +17,7 @@ class Limits:
     max_voxels: int = 2 ** 25               # voxels of a scan in all: 7.2 million at 182x218x182
     max_window_voxels: int = 8_000_000      # a larger brain box is seen in windows of infer.window
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, most in (("max_side", LONGEST), ("max_voxels", MOST), ("max_window_voxels", MOST)):
             if not 1 <= getattr(self, name) <= most:
                 raise InputError(f"--{name.replace('_', '-')} is {getattr(self, name)}, but it must be 1 to {most}")
@@ -30,7 +30,7 @@ class Container:
     listen: str = "127.0.0.1"               # address of this machine at which its ports are open: 0.0.0.0 for all
     image_digest: str | None = None         # sha256:..., of tensorflow/serving; none: the tag of the export's TensorFlow
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         try:
             ipaddress.ip_address(self.listen)
         except ValueError:

@@ -14,6 +14,7 @@ from synergynet_tf.config import arguments
 from synergynet_tf.errors import InputError
 from synergynet_tf.runtime.entry import command
 from synergynet_tf.runtime.startup import import_tensorflow
+from synergynet_tf.storage.files import npz
 from synergynet_tf.storage.readers import Stored, read_npz
 from synergynet_tf.workflows.networks import require_run
 
@@ -138,7 +139,6 @@ def _check_arguments(given: argparse.Namespace) -> None:
 def _answers_to(given: argparse.Namespace) -> Iterator[tuple[pathlib.Path, pathlib.Path]]:
     """Each scan, and a file of the runs' own answers to it."""
     import_tensorflow()
-    import numpy as np
 
     from synergynet_tf.inference.predictor import Predictor
     from synergynet_tf.training.checkpoint import load_run
@@ -151,7 +151,7 @@ def _answers_to(given: argparse.Namespace) -> Iterator[tuple[pathlib.Path, pathl
         for scan in given.scan:
             case = scan_case(scan, given.t2, networks[0].config.data.channels)
             path = pathlib.Path(folder) / "answers.npz"
-            np.savez(path, **reference.answers(networks, case.images))
+            path.write_bytes(npz(reference.answers(networks, case.images)))
             yield scan, path
 
 

@@ -37,7 +37,7 @@ def printable(text: str) -> str:
 def reason(error: OSError) -> tuple[str, str]:
     """What the system says is wrong with a file, and what to do."""
     other = error.strerror or str(error) or type(error).__name__
-    return REASONS.get(error.errno, (other, "check the path, its rights and its disk"))
+    return REASONS.get(error.errno or 0, (other, "check the path, its rights and its disk"))
 
 
 def unwritable(path: object, error: OSError) -> InputError:

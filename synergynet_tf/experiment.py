@@ -8,6 +8,7 @@
     <out>/tables/*.{md,csv,tex}, figures/*.png, results.md
     <out>/report/index.html                     the same for a browser, with a viewer for each case
 """
+import argparse
 import dataclasses
 import pathlib
 import re
@@ -87,18 +88,18 @@ def external_systems(predictions: Sequence[str]) -> dict[str, pathlib.Path]:
     """Other tools' folders by name, from NAME=FOLDER. Raises InputError for another form, a taken name or no folder."""
     found: dict[str, pathlib.Path] = {}
     for text in predictions:
-        name, equals, folder = text.partition("=")
-        if not (name and equals and folder) or name in SYSTEMS or name in found:
+        name, equals, path = text.partition("=")
+        if not (name and equals and path) or name in SYSTEMS or name in found:
             raise InputError(f"--predictions is {text!r}, but NAME=FOLDER is needed, with a name of its own")
         require_name(f"--predictions is {text!r}, but", name, also=" +")
-        folder = arguments.path(folder)
+        folder = arguments.path(path)
         if not folder.is_dir():
             raise InputError(f"--predictions is {text!r}, but {folder} is no folder: name the one that holds its masks")
         found[name] = folder
     return found
 
 
-def _add_arguments(parser) -> None:
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=arguments.path, default="runs/experiment",
                         help="folder, made if absent (default: %(default)s)")
     parser.add_argument("--systems", default=",".join(SYSTEMS), help="what is compared, with commas (default: %(default)s)")

@@ -44,11 +44,10 @@ def main(argv: list[str] | None = None) -> None:
 
     changes = networks.Changes.of(given)
     (model, config), *others = networks.load_networks(given.run, given.weights, changes)
-    if given.split:
-        cases, unusable = split_cases(given.run[0], given.split, config.data.channels), []
-    else:
-        cases, unusable = find_cases(given.input, given.t2, config.data.channels, _raters(given, config))
-    failed, total = [], len(cases) + len(unusable)
+    cases, unusable = ((split_cases(given.run[0], given.split, config.data.channels), []) if given.split else
+                       find_cases(given.input, given.t2, config.data.channels, _raters(given, config)))
+    failed: list[str] = []
+    total = len(cases) + len(unusable)
     checkpoint = networks.joint_identity(given.run, given.weights)
     memory = None if given.memory_budget is None else given.memory_budget * GB
     first, *further = (run.absolute() for run in given.run)
@@ -67,8 +66,8 @@ def main(argv: list[str] | None = None) -> None:
     if given.report and (done := [case for case in cases if case.name not in failed]):
         write_predictions_report(done, given.out)
     if failed:
-        others = f"; {given.out} holds the others" if len(failed) < total else ""
-        raise InputError(f"{len(failed)} of {total} inputs could not be segmented: {', '.join(failed)}{others}")
+        rest = f"; {given.out} holds the others" if len(failed) < total else ""
+        raise InputError(f"{len(failed)} of {total} inputs could not be segmented: {', '.join(failed)}{rest}")
 
 
 def claim_outputs(cases: "Sequence[Case]", given: argparse.Namespace) -> None:

@@ -1,4 +1,5 @@
 """`python -m synergynet_tf.prepare`: check a cohort, fill the cache that training reads, and list the cases."""
+import argparse
 import pathlib
 import sys
 
@@ -44,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
         preparing.prepare(config, own)
 
 
-def _add_arguments(parser) -> None:
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="prepare nothing: read every file once and list every problem of "
                         "every case; the exit status is 2 where a training would refuse one, 0 where there are warnings alone")
     parser.add_argument("--out", type=arguments.path, metavar="DIR",

@@ -16,9 +16,14 @@ Terms. Lesion: one connected component; instance: its label (1..L, 0 is backgrou
 (decoded RPN box) -> RoI (proposal given to a head) -> detection (final scored box). Delta: box offsets. Objectness: RPN logit.
 `gt_*` is annotation, `*_targets` is derived from it for a loss, `pred_*` is what the network says. Heads emit logits.
 """
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
-Tensor = Any        # tf.Tensor or np.ndarray: this module imports neither, so that light commands stay light
+if TYPE_CHECKING:       # imported by the type checker alone, so that light commands stay light
+    import tensorflow as tf
+
+Connectivity = Literal[6, 18, 26]     # voxels are of one lesion that share a face; or an edge; or a corner
+Tensor: TypeAlias = "tf.Tensor"
+Array: TypeAlias = Any      # NumPy's array on the host, a tensor of the same shape in the graph
 
 
 class Batch(NamedTuple):

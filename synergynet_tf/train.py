@@ -1,4 +1,5 @@
 """`python -m synergynet_tf.train`: train SynergyNet on a cohort, or on phantom patients where none is named."""
+import argparse
 import sys
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     fitting.train(config, run, own.resume, own.strategy, replicas, init=own.init)
 
 
-def _add_arguments(parser) -> None:
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", type=arguments.path, default="runs/synergynet",
                         help="run folder, made by this command (default: %(default)s)")
     parser.add_argument("--resume", action="store_true",

@@ -31,6 +31,7 @@ from synergynet_tf.metrics.scores import score_case, statistic
 from synergynet_tf.models.fusion import fuse
 from synergynet_tf.storage.files import replace_file
 from synergynet_tf.storage.readers import Stored, read_npz, reading
+from synergynet_tf.structures import Connectivity
 
 from .objective import Objective
 
@@ -76,7 +77,7 @@ class Scan(NamedTuple):
     threshold: Curve
 
 
-def scan(cached: Sequence[Path], objective: Objective, threshold: float, connectivity: int,
+def scan(cached: Sequence[Path], objective: Objective, threshold: float, connectivity: Connectivity,
          on_case: Callable[[], None] | None = None) -> Scan:
     """Try `GAMMAS` at the given threshold, then `THRESHOLDS` at the gamma that was best.
 
@@ -153,7 +154,7 @@ def probabilities(branches: Branches, gamma: float) -> np.ndarray:
 
 
 def case_scores(branches: Branches, objective: Objective, settings: Sequence[tuple[float, float]],
-                connectivity: int) -> list[dict[str, float]]:
+                connectivity: Connectivity) -> list[dict[str, float]]:
     """The scores of one case at each (gamma, threshold); a metric that is undefined is nan."""
     if set(objective.terms) <= {"dsc", "sn"}:
         return _counted(branches, settings)
@@ -179,7 +180,7 @@ def _counted(branches: Branches, settings: Sequence[tuple[float, float]]) -> lis
     return result
 
 
-def _scored(branches: Branches, gamma: float, threshold: float, connectivity: int, with_ap: bool) -> dict[str, float]:
+def _scored(branches: Branches, gamma: float, threshold: float, connectivity: Connectivity, with_ap: bool) -> dict[str, float]:
     """All five metrics on the whole grid; AP, the slowest, on demand."""
     probability = np.zeros(branches.inside.shape, np.float32)
     probability[branches.inside] = probabilities(branches, gamma)
@@ -200,7 +201,7 @@ def _hits(mask: np.ndarray, truth: np.ndarray) -> tuple[int, int]:
 
 
 def _curve(cached: Sequence[Path], objective: Objective, values: tuple[float, ...], settings: Sequence[tuple[float, float]],
-           connectivity: int, on_case: Callable[[], None] | None) -> Curve:
+           connectivity: Connectivity, on_case: Callable[[], None] | None) -> Curve:
     by_case = []
     for path in cached:     # one case in memory at a time
         by_case.append(case_scores(load_branches(path), objective, settings, connectivity))

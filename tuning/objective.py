@@ -38,7 +38,7 @@ class Objective:
     name: str = "dsc"
     weights: Weights = field(default_factory=Weights)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.name not in OBJECTIVES:
             raise InputError(f"--objective is {self.name!r}, but the objectives are {', '.join(OBJECTIVES)}")
 

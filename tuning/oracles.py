@@ -7,7 +7,7 @@ to another worker.
 import json
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras_tuner
 from keras_tuner.engine.trial import Trial
@@ -21,7 +21,13 @@ Kind = Literal["random", "bayesian", "hyperband"]
 ENDED = ("COMPLETED", "FAILED")
 
 
-class _Steady:
+if TYPE_CHECKING:
+    from keras_tuner import Oracle as _MixedInto
+else:
+    _MixedInto = object
+
+
+class _Steady(_MixedInto):
     """Mixed into an oracle, in front of it. `silence`: seconds after which a worker that has not been heard is taken for dead."""
 
     silence = 60.0
@@ -90,7 +96,7 @@ class _Steady:
         check_oracle(state, self)
         with reading(state, "state of a search", REMEDY):
             super().reload()
-        self.ongoing_trials = {}
+        self.ongoing_trials: dict[str, Trial] = {}
         self._retry_queue = sorted((name for name, trial in self.trials.items() if trial.status not in ENDED), reverse=True)
         self.end_order += sorted(name for name, trial in self.trials.items()
                                  if trial.status in ENDED and name not in self.end_order)

@@ -192,7 +192,8 @@ def draw_parallel(path: Path, trials: Sequence[Trial], space: Space, objective: 
 def _ends(parameter: Parameter, space: Space) -> tuple[str, str]:
     given = getattr(space, parameter.name)
     if parameter.name == "anchor_sets":
-        return tuple(" ".join(f"{size:g}" for size in sizes) for sizes in (given[0], given[-1]))
+        first, last = (" ".join(f"{size:g}" for size in sizes) for sizes in (given[0], given[-1]))
+        return first, last
     return f"{given[0]:g}", f"{given[1]:g}"
 
 

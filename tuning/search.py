@@ -60,7 +60,7 @@ class Settings:
     objective: Objective = dataclasses.field(default_factory=Objective)
     silence: float = 60.0           # seconds after which a worker that is not heard is taken for dead
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.max_trials < 1:
             raise InputError(f"--max-trials is {self.max_trials}, but at least 1 is needed")
         if not self.silence > 0:
@@ -163,7 +163,7 @@ def _cases(config: Config, project: Path, goes_on: bool, console: "Console") -> 
 
     if not config.data.path:
         config = fitting.with_phantoms(config, project, console)
-    path = str(Path(config.data.path).resolve())        # best.yaml is used elsewhere
+    path = str(Path(config.data.source).resolve())        # best.yaml is used elsewhere
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, path=path))
     split = fitting.divide(config, project, goes_on)
     if not split.validation:

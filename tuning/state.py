@@ -15,8 +15,8 @@ from synergynet_tf.storage.readers import parse_json, read_json, reading
 
 REMEDY = "put a copy of the project folder back, or begin the search anew in another one (--project)"
 SPACE = {"space": list, "values": dict[str, int | float | str | None]}
-OBSERVATION = {"value": list[float], "step": int}
-HISTORY = {"direction": Literal["min", "max"], "observations": list[OBSERVATION]}
+OBSERVATION: Any = {"value": list[float], "step": int}
+HISTORY: Any = {"direction": Literal["min", "max"], "observations": list[OBSERVATION]}
 TRIAL = {"trial_id": str, "hyperparameters": SPACE, "metrics": {"metrics": dict[str, HISTORY]}, "score": float | None,
          "best_step": int | None, "status": Literal["RUNNING", "IDLE", "INVALID", "STOPPED", "COMPLETED", "FAILED"],
          "message": str | None}
@@ -24,8 +24,8 @@ ORACLE = {"ongoing_trials": dict[str, str], "hyperparameters": SPACE, "start_ord
           "run_times": dict[str, int], "retry_queue": list[str], "seed": int, "seed_state": int, "tried_so_far": list[str],
           "id_to_hash": dict[str, str | None],
           "display": {"search_start": None, "trial_start": dict[str, str], "trial_number": dict[str, int]}}
-PLACE = {"past_id": str | None, "id": str}
-BRACKET = {"bracket_num": int, "rounds": list[list[PLACE]]}
+PLACE: Any = {"past_id": str | None, "id": str}
+BRACKET: Any = {"bracket_num": int, "rounds": list[list[PLACE]]}
 HYPERBAND = {"hyperband_iterations": int, "max_epochs": int, "min_epochs": int, "factor": int, "current_bracket": int,
              "current_iteration": int, "brackets": list[BRACKET]}
 

@@ -58,7 +58,7 @@ class StagedTraining:
         files = (BEST, LOG, LAST) if parent else (LAST,) if self.shared else ()
         for name in files:      # the last checkpoint last: with it the trial has begun
             source = parent / name if parent else self.shared
-            if source.exists():
+            if source and source.exists():
                 replace_file(folder / name, source.read_bytes())
 
 

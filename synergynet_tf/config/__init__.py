@@ -5,14 +5,14 @@ is the paper's, its section is named; the other defaults are argued in docs/deci
 """
 import dataclasses
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from synergynet_tf.config.augment import AugmentConfig
 from synergynet_tf.config.data import DataConfig, LesionConfig, PatchConfig, PhantomConfig
 from synergynet_tf.config.network import DetectorConfig, FusionConfig, MaskConfig, UNetConfig
-from synergynet_tf.config.settings import hints
+from synergynet_tf.config.settings import Settings, hints
 from synergynet_tf.config.training import InferConfig, LossConfig, TrainConfig
 from synergynet_tf.errors import InputError
 from synergynet_tf.storage.typed import shown
@@ -38,7 +38,7 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     infer: InferConfig = field(default_factory=InferConfig)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.fusion.require(self.train.system != "mask_rcnn" or self.fusion.gamma == 1, "gamma",
                             "train.system is mask_rcnn, which has no other branch: it must be 1; add --preset mask_rcnn")
         self.train.require(self.train.accumulate == 1 or self.unet.norm != "batch", "accumulate",
@@ -68,15 +68,16 @@ class Config:
         missing = [name for name in cls.groups() if name not in values]
         if complete and missing:
             raise InputError(f"the configuration has no group {missing[0]}")
-        return cls(**{name: group(**(values.get(name) or {})) for name, group in cls.groups().items()})
+        groups: dict[str, Any] = {name: group(**(values.get(name) or {})) for name, group in cls.groups().items()}
+        return cls(**groups)
 
     @classmethod
-    def groups(cls) -> dict[str, type]:
+    def groups(cls) -> dict[str, type[Settings]]:
         """The groups by name."""
-        return {f.name: f.type for f in dataclasses.fields(cls)}
+        return {f.name: cast(type[Settings], f.type) for f in dataclasses.fields(cls)}
 
 
-def require_known(values: Any, groups: dict[str, type]) -> None:
+def require_known(values: Any, groups: Mapping[str, type[Settings]]) -> None:
     """Raise InputError unless `values` are a mapping of groups to mappings of their fields; the nearest that exists is named."""
     if not isinstance(values, dict):
         raise InputError(f"the settings are {shown(values)}, but they must be a mapping of groups: {', '.join(groups)}")
@@ -90,7 +91,7 @@ def require_known(values: Any, groups: dict[str, type]) -> None:
                 raise InputError(f"there is no setting {group}.{name}{nearest(f'{group}.{name}', groups)}")
 
 
-def nearest(name: Any, groups: dict[str, type], others: Iterable[str] = ()) -> str:
+def nearest(name: Any, groups: Mapping[str, type[Settings]], others: Iterable[str] = ()) -> str:
     """The settings, groups and other names that are most like one that does not exist, as the end of a sentence."""
     known = {f"{group}.{own}": own for group, settings in groups.items() for own in hints(settings)}
     known |= {own: own for own in (*others, *groups)}

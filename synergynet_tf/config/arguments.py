@@ -7,6 +7,7 @@ import math
 import os
 import pathlib
 from collections.abc import Callable
+from typing import NoReturn
 
 from synergynet_tf.config.settings import expanded
 from synergynet_tf.errors import InputError
@@ -15,7 +16,7 @@ from synergynet_tf.errors import InputError
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are InputErrors, one line as all others."""
 
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         """Raise it."""
         raise InputError(f"{message}; {self.prog} --help tells more")
 

@@ -5,7 +5,7 @@ import sys
 import warnings
 from argparse import Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from synergynet_tf.config import Config, nearest
 from synergynet_tf.config.explained import add_settings
@@ -84,7 +84,7 @@ def _yaml(config: Config) -> str:
     return yamls.dump(values)
 
 
-def _parser(description: str, add_arguments: Callable | None, groups: Groups):
+def _parser(description: str, add_arguments: Callable | None, groups: Groups) -> Any:
     from jsonargparse import ArgumentParser
 
     warnings.filterwarnings("ignore", module="jsonargparse")
@@ -116,7 +116,7 @@ def _told(error: Exception, groups: Groups, options: Sequence[str]) -> str:
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, InputError):      # an InputError of a type is wrapped
         cause = cause.__cause__ or cause.__context__
-    key, option, what = re.match(r'(?:Parser key "([\w.-]+)": |argument (--[\w.-]+): )?(.*)', text).groups()
+    key, option, what = cast(re.Match, re.match(r'(?:Parser key "([\w.-]+)": |argument (--[\w.-]+): )?(.*)', text)).groups()
     if unknown := re.match(r"unrecognized arguments: --([\w.-]+)", what):
         return f"there is no argument --{unknown[1]}{nearest(unknown[1], groups, options)}"
     if unknown := re.match(r"unrecognized arguments: (\S+)", what):

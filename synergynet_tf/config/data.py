@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from synergynet_tf.config.settings import Settings
+from synergynet_tf.errors import InputError
 
 SEEDS = (0, 2 ** 32 - 1)
 NAME = re.compile(r"\w[\w.\-]*")
@@ -27,6 +28,13 @@ class DataConfig(Settings):
 
     GROUP, PATHS = "data", ("path", "cache")
     LIMITS = {"split": (0, 1), "split_seed": SEEDS, "folds": (0, 1000)}
+
+    @property
+    def source(self) -> str:
+        """`path`, for what needs one. Raises InputError without."""
+        if self.path is None:
+            raise InputError("data.path is not set, but scans are needed: name their folder or manifest with --data.path")
+        return self.path
 
     def check(self) -> None:
         """The channels are names, the shares sum to 1, the fold is one of the folds."""

@@ -18,7 +18,7 @@ class Settings:
     LIMITS: ClassVar[Mapping[str, tuple[float, float]]] = {}        # lowest and highest value of a number, and of each in a list
     PATHS: ClassVar[tuple[str, ...]] = ()                           # files and folders, whose ~ is the user's home
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, hint in hints(type(self)).items():
             value = getattr(self, name)
             typed.require(value, hint, f"{self.GROUP}.{name}")
@@ -50,9 +50,13 @@ def normal(value: Any, hint: Any) -> Any:
     return float(value) if type(value) is int and float in kinds else value
 
 
-@functools.cache
 def hints(group: type) -> dict[str, Any]:
     """The annotations of a group's fields by name."""
+    return _hints(group)
+
+
+@functools.cache
+def _hints(group: type) -> dict[str, Any]:
     found = get_type_hints(group)
     return {field.name: found[field.name] for field in dataclasses.fields(group)}
 

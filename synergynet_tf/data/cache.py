@@ -158,7 +158,7 @@ def _require_sound(path: Path, files: dict[str, tuple[int, int]]) -> None:
         state = str(path), status.st_mtime_ns, status.st_ctime_ns
         if status.st_size != size or size == 0:
             raise _Damaged(f"{path}: has {status.st_size} bytes, but {size} were written; it is prepared anew")
-        if state not in _sound and zlib.crc32(np.memmap(path, np.uint8, "r")) != checksum:
+        if state not in _sound and zlib.crc32(np.memmap(path, np.uint8, "r").data) != checksum:
             raise _Damaged(f"{path}: is damaged: its checksum is another than when it was written; it is prepared anew")
     except OSError as error:
         raise _Damaged(f"{path}: cannot be read ({reason(error)[0]}); it is prepared anew") from None

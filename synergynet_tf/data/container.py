@@ -11,7 +11,7 @@ import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import nibabel as nib
 import numpy as np
@@ -79,7 +79,7 @@ def _read(path: Path) -> Contents:
     with open(path, "rb") as packed:
         is_gzip = packed.read(2) == b"\x1f\x8b"
         packed.seek(0)
-        file = gzip.GzipFile(fileobj=packed) if is_gzip else packed
+        file = cast(BinaryIO, gzip.GzipFile(fileobj=packed) if is_gzip else packed)
         head = _exactly(file, ENOUGH)
         if head[344:348] != b"n+1\0" and head[4:8] != b"n+2\0":
             raise InputError(described(head))
@@ -167,9 +167,10 @@ def _checked(kind: type[nib.Nifti1Header], content: bytes) -> tuple[nib.Nifti1He
 class _Heard(logging.Handler):
     """A logger of its own, and what was said to it."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(MENDED)
-        self.logger, self.messages = logging.Logger("header"), []
+        self.logger = logging.Logger("header")
+        self.messages: list[str] = []
         self.logger.addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from synergynet_tf.config import Config, PatchConfig
 from synergynet_tf.data.cache import CachedCase
 from synergynet_tf.data.draws import Draws, draw, neutral, stream
 from synergynet_tf.errors import InputError
+from synergynet_tf.structures import Array
 
 LESION_JITTER = 0.25    # share of the patch by which a lesion may lie off its centre, per axis: it stays in the inner half
 
@@ -22,10 +24,10 @@ _ORDER, _TRAINING, _VALIDATION, _SHARES = range(4)      # what a random stream i
 class Visits(NamedTuple):
     """The patches of an epoch in order, V of them."""
 
-    case: np.ndarray        # int32   [V], position among the cases
-    start: np.ndarray       # int32   [V, 3], the patch's first voxel in the case; negative where it reaches outside
-    angle: np.ndarray       # float32 [V], rotation about X, radians
-    seed: np.ndarray        # int32   [V, 2], for the model's own sampling
+    case: Array             # int32   [V], position among the cases
+    start: Array            # int32   [V, 3], the patch's first voxel in the case; negative where it reaches outside
+    angle: Array            # float32 [V], rotation about X, radians
+    seed: Array             # int32   [V, 2], for the model's own sampling
     draws: Draws            # the augmentation beyond the rotation
 
 
@@ -83,21 +85,21 @@ def visit_order(weights: Sequence[float], visits: int, seed: int, epoch: int) ->
     return np.concatenate(rounds)[:visits].astype(np.int32)
 
 
-def centre_start(shape: Sequence[int], size: Sequence[int]) -> np.ndarray:
+def centre_start(shape: ArrayLike, size: ArrayLike) -> np.ndarray:
     """First voxel, int [3], of a patch of `size` about the centre of a volume of `shape`; negative where the patch is longer."""
     return (np.asarray(shape) - np.asarray(size)) // 2
 
 
-def read_crop(volume: np.ndarray, start: Sequence[int], size: Sequence[int]) -> np.ndarray:
+def read_crop(volume: np.ndarray, start: ArrayLike, size: ArrayLike) -> np.ndarray:
     """Copy the block of `size` (3) from voxel `start` (3, may be negative) of `volume` [X, Y, Z, ...]; outside is 0.
 
     Of a memory map only the pages that the block touches are read.
     """
-    start, size = np.asarray(start), np.asarray(size)
-    low, high = np.maximum(start, 0), np.minimum(start + size, volume.shape[:3])
-    crop = np.zeros((*size, *volume.shape[3:]), volume.dtype)
+    first, extent = np.asarray(start), np.asarray(size)
+    low, high = np.maximum(first, 0), np.minimum(first + extent, volume.shape[:3])
+    crop = np.zeros((*extent, *volume.shape[3:]), volume.dtype)
     if (low < high).all():
-        target = tuple(slice(a, b) for a, b in zip(low - start, high - start))
+        target = tuple(slice(a, b) for a, b in zip(low - first, high - first))
         crop[target] = volume[tuple(slice(a, b) for a, b in zip(low, high))]
     return crop
 

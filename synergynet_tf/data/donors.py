@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from synergynet_tf.data.cache import CachedCase
 from synergynet_tf.data.crops import read_crop
+from synergynet_tf.structures import Array
 
 LONGEST = 16        # voxels: lesions whose box is longer on any side are not pasted
 RIM = 4             # voxels read around the longest box: the tissue about the lesion
@@ -20,10 +21,10 @@ SIDE = LONGEST + 2 * RIM
 class Donors(NamedTuple):
     """K lesions to be pasted into one patch; S = SIDE. A row whose label is 0 holds zeros and is not pasted."""
 
-    contrast: np.ndarray    # float16 [K, S, S, S, C], z-score minus that of the tissue about the lesion
-    depth: np.ndarray       # float16 [K, S, S, S], voxels from the lesion's edge, above 0 inside
-    level: np.ndarray       # float32 [K, C], z-score of the tissue about the lesion
-    label: np.ndarray       # int32   [K], the label the lesion gets; 0: none
+    contrast: Array         # float16 [K, S, S, S, C], z-score minus that of the tissue about the lesion
+    depth: Array            # float16 [K, S, S, S], voxels from the lesion's edge, above 0 inside
+    level: Array            # float32 [K, C], z-score of the tissue about the lesion
+    label: Array            # int32   [K], the label the lesion gets; 0: none
 
 
 def eligible(cases: Sequence[CachedCase], min_voxels: int) -> list[np.ndarray]:

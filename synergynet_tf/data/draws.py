@@ -7,6 +7,7 @@ import numpy as np
 
 from synergynet_tf.config import Config
 from synergynet_tf.config.augment import MOST_PASTED, TRANSFORMS, strengths
+from synergynet_tf.structures import Array
 
 PLACES = 16         # tried for each pasted lesion
 BIAS_ORDER = 3      # of the bias field's polynomial
@@ -25,7 +26,7 @@ FIRST_STREAM = 16   # number of the first transform's random stream; those below
 # paste               float32 [V, M, 2], 0 to 1: which case and which lesion each is; -1 where it is off
 # paste_places        float32 [V, M, J, 3], 0 to 1: where in the patch to try it
 # paste_border        float32 [V], 1 where it is off
-Draws = dict[str, np.ndarray]
+Draws = dict[str, Array]
 
 
 def stream(seed: int, purpose: int, epoch: int, index: int) -> np.random.SeedSequence:

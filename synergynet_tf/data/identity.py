@@ -125,7 +125,7 @@ def read(folder: Path) -> tuple[Record, str | None] | None:
     """The record of a run's folder and its source; None where it holds none. Raises InputError where it is damaged."""
     if not (folder / FILE).exists():
         return None
-    entry = {"split": str, "patient": str, "combine": str | None, "weight": float, "files": dict[str, str]}
+    entry: Any = {"split": str, "patient": str, "combine": str | None, "weight": float, "files": dict[str, str]}
     stored = read_sealed(folder / FILE, "record of a run's data", "restore it, or remove it and have what lies there recorded",
                          {"format": int, "source": str | None, "cases": dict[str, entry]})
     return stored["cases"], stored["source"]

@@ -4,6 +4,7 @@ A file is read whole and its checksum verified, so a truncated download is notic
 """
 import gzip
 import logging
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from synergynet_tf.storage.names import NIFTI_ENDINGS
 
 log = logging.getLogger(__name__)
 
+FilePath = str | os.PathLike[str]
 CANONICAL = np.array([[0, 1], [1, 1], [2, 1]])
 TOLERANCE_MM = 1e-3         # between the corners of two grids: what float32 affines lose by rounding
 TOLERANCE_VOXELS = 0.05     # or this share of a voxel: quaternions lose hundredths of a mm at the corners of a tilted grid
@@ -47,7 +49,7 @@ class Volume:
         return "".join(nib.orientations.ornt2axcodes(self.orientation))
 
 
-def read(path: str | Path, finite: bool = True) -> Volume:
+def read(path: FilePath, finite: bool = True) -> Volume:
     """Read a scan as float32, reoriented (never resampled) to the closest canonical orientation, its affine in mm.
 
     Raises InputError as `container.read_contents` does, for an affine that is no grid, or skewed, or in no unit of length; for
@@ -56,11 +58,11 @@ def read(path: str | Path, finite: bool = True) -> Volume:
     path = Path(path)
     found = read_contents(path)
     try:
-        affine, notes = _affine(found.header)
+        affine, taken = _affine(found.header)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     file_shape = found.header.get_data_shape()
-    notes = (*(Note("file", f"the header is damaged: {text}") for text in found.mended), *notes)
+    notes = (*(Note("file", f"the header is damaged: {text}") for text in found.mended), *taken)
     orientation = io_orientation(affine)
     array = apply_orientation(found.voxels().reshape(file_shape[:3]), orientation)
     canonical = affine @ inv_ornt_aff(orientation, file_shape[:3])
@@ -72,7 +74,7 @@ def read(path: str | Path, finite: bool = True) -> Volume:
     return volume
 
 
-def read_mask(path: str | Path) -> Volume:
+def read_mask(path: FilePath) -> Volume:
     """Read a binary mask: `array` is bool. 0 and any one other value will do (0/1, 0/255); all zero is an empty mask.
 
     Raises InputError as `read` does, and for more than one value beside 0.
@@ -93,7 +95,7 @@ def as_mask(volume: Volume) -> Volume:
     return replace(volume, array=mask)
 
 
-def read_reference(path: str | Path, other: str | Path | None = None, combine: str | None = None) -> Volume:
+def read_reference(path: FilePath, other: FilePath | None = None, combine: str | None = None) -> Volume:
     """Read a reference mask, or the union or intersection of two raters' masks as `combine` says; grid and path are the first's.
 
     Raises InputError as `read_mask` does, and where the two grids differ; ValueError for two masks without such a word.
@@ -108,10 +110,12 @@ def read_reference(path: str | Path, other: str | Path | None = None, combine: s
     return replace(first, array=COMBINE[combine](first.array, second.array))
 
 
-def read_prediction(mask: str | Path | None, probability: str | Path | None) -> Volume:
+def read_prediction(mask: FilePath | None, probability: FilePath | None) -> Volume:
     """Read a tool's mask; of a tool that gives none, its probability map above 1/2. Raises InputError as `read_mask` does."""
     if mask is not None:
         return read_mask(mask)
+    if probability is None:
+        raise ValueError("a prediction is a mask or a probability map, but neither is named")
     volume = read(probability)
     return replace(volume, array=volume.array > 0.5)
 
@@ -138,7 +142,7 @@ def check_same_grid(a: Volume, b: Volume) -> None:
                      f"up to {distance:.3g} mm apart; {cause}")
 
 
-def write_like(path: str | Path, array: np.ndarray, like: Volume, dtype: np.dtype | type | str) -> None:
+def write_like(path: FilePath, array: np.ndarray, like: Volume, dtype: np.dtype | type | str) -> None:
     """Write a canonical array [X, Y, Z] on the grid of the file that `like` was read from, as `dtype`, without scaling.
 
     Shape, orientation, sform, qform and their codes are the file's own, bit for bit; the display range (cal_min, cal_max) is
@@ -205,7 +209,8 @@ def _sides_mm(affine: np.ndarray) -> tuple[float, float, float]:
     """The sides of a voxel: the axes' lengths, all scaled alike, by 1e-4 at most, so that their product is its volume."""
     sides = np.linalg.norm(affine[:3, :3], axis=0)
     scale = np.cbrt(abs(np.linalg.det(affine[:3, :3])) / np.prod(sides))
-    return tuple(float(side * scale) for side in sides)
+    x, y, z = (float(side * scale) for side in sides)
+    return x, y, z
 
 
 def _sides(volume: Volume) -> str:

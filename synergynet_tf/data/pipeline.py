@@ -113,7 +113,7 @@ class Reader:
             first = np.clip(start - self._margin, 0, np.maximum(np.array(source.shape) - self._block, 0))
         # One map after the other: the pages that were read count as this process's memory while their map is open.
         image, instances = (crops.read_crop(mapped(), first, self._block) for mapped in (source.image, source.instances))
-        return image, instances, np.float32(start + self._half - first), is_small, *given
+        return image, instances, np.asarray(start + self._half - first, np.float32), is_small, *given
 
 
 def _dataset(
@@ -129,8 +129,8 @@ def _dataset(
             image, instances = prepare(block, visit.angle, visit.draws, donors.Donors(*donated))
         else:
             image, instances = tf.cast(image, tf.float32), tf.cast(instances, tf.int32)
-        annotation = transforms.annotate(instances, is_small, config.lesions.min_voxels)
-        made = Batch(image, instances, *annotation, visit.seed, visit.case)
+        gt_boxes, gt_valid, gt_ignore = transforms.annotate(instances, is_small, config.lesions.min_voxels)
+        made = Batch(image, instances, gt_boxes, gt_valid, gt_ignore, visit.seed, visit.case)
         return Batch(*(value[None] for value in made)) if batch == 1 else made      # not copied into a batch of one
 
     def sample(visit: crops.Visits) -> Batch:

@@ -134,8 +134,8 @@ def brain_mask(flair: Volume) -> tuple[np.ndarray, Box]:
     brain = (sizes >= SPECK * sizes.max())[labels] & (labels > 0)
     inner = _bounds(brain)
     brain = fill_holes(brain[_slices(inner)])
-    start = outer[:3]
-    return brain, tuple(int(side + start[i % 3]) for i, side in enumerate(inner))
+    x0, y0, z0, x1, y1, z1 = (int(side + outer[i % 3]) for i, side in enumerate(inner))
+    return brain, (x0, y0, z0, x1, y1, z1)
 
 
 def uncrop(array: np.ndarray, loaded: LoadedCase) -> np.ndarray:
@@ -175,9 +175,10 @@ def fill_holes(mask: np.ndarray) -> np.ndarray:
 
 def _bounds(mask: np.ndarray) -> Box:
     """The half-open box of a mask that is not empty."""
-    box = bounding_box(mask)
-    return (*(part.start for part in box), *(part.stop for part in box))
+    x, y, z = bounding_box(mask)
+    return x.start, y.start, z.start, x.stop, y.stop, z.stop
 
 
 def _slices(box: Box) -> tuple[slice, slice, slice]:
-    return tuple(slice(box[axis], box[axis + 3]) for axis in range(3))
+    x, y, z = (slice(box[axis], box[axis + 3]) for axis in range(3))
+    return x, y, z

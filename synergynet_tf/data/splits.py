@@ -94,7 +94,7 @@ def counts(patients: int, shares: tuple[float, float, float]) -> tuple[int, int,
     if patients <= len(requested):
         for i in requested[:patients]:
             result[i] = 1
-        return tuple(result)
+        return result[0], result[1], result[2]
     exact = [share * patients for share in shares]
     result = [int(n) for n in exact]
     by_remainder = sorted(requested, key=lambda i: result[i] - exact[i])
@@ -104,7 +104,7 @@ def counts(patients: int, shares: tuple[float, float, float]) -> tuple[int, int,
         if result[i] == 0:
             result[result.index(max(result))] -= 1
             result[i] = 1
-    return tuple(result)
+    return result[0], result[1], result[2]
 
 
 def save(split: Split, path: str | Path) -> None:

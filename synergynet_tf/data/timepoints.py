@@ -35,7 +35,7 @@ def in_order(scans: Sequence[Case]) -> Ordered:
     named = [scans[i] for i in orders[0]] if orders else scans
     dated = [case for case in named if case.date]
     if len(dated) == len(scans):
-        by_date = sorted(named, key=lambda case: case.date)
+        by_date = sorted(named, key=lambda case: case.date or "")
         if len(orders) == 1 and by_date != named:
             return Ordered(by_date, f"the dates have another order than the sessions, and were taken: {_listed(by_date)}; "
                            "correct what is wrong")

@@ -42,7 +42,8 @@ def margins(size: Size, rotation: float, config: AugmentConfig) -> Size:
     shift = config.elastic_range[1] if config.elastic else 0.0
     half_x, half_y, half_z = ((n - 1) / 2 for n in size)
     reaches = (half_x, half_x), (half_y, _turned(half_y, half_z, rotation)), (half_z, _turned(half_z, half_y, rotation))
-    return tuple(math.ceil(max(reach / scale + shift - half, 0.0) - 1e-9) for half, reach in reaches)
+    x, y, z = (math.ceil(max(reach / scale + shift - half, 0.0) - 1e-9) for half, reach in reaches)
+    return x, y, z
 
 
 def control_points(seed: tf.Tensor, strength: tf.Tensor, flip: tf.Tensor, size: Size, spacing: float) -> tf.Tensor:

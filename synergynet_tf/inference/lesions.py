@@ -6,6 +6,7 @@ import cc3d
 import numpy as np
 
 from synergynet_tf.metrics.lesion import central_voxels
+from synergynet_tf.structures import Connectivity
 
 
 class Evidence(NamedTuple):
@@ -32,7 +33,7 @@ def least_voxels(min_mm3: float, voxel_mm3: float) -> int:
     return math.ceil(min_mm3 / voxel_mm3 - 1e-6)
 
 
-def without_small(mask: np.ndarray, least: int, connectivity: int) -> np.ndarray:
+def without_small(mask: np.ndarray, least: int, connectivity: Connectivity) -> np.ndarray:
     """A mask, bool [X, Y, Z], without its components of fewer than `least` voxels."""
     if least <= 1:
         return mask
@@ -42,7 +43,7 @@ def without_small(mask: np.ndarray, least: int, connectivity: int) -> np.ndarray
     return kept[labels]
 
 
-def lesion_table(mask: np.ndarray, evidence: Evidence, affine: np.ndarray, connectivity: int) -> list[dict[str, Any]]:
+def lesion_table(mask: np.ndarray, evidence: Evidence, affine: np.ndarray, connectivity: Connectivity) -> list[dict[str, Any]]:
     """One row for each connected component of a mask, in the order of their first voxels, X slowest and Z fastest.
 
     Args:

@@ -14,6 +14,7 @@ import numpy as np
 from synergynet_tf.errors import InputError
 from synergynet_tf.metrics.extent import bounding_box
 from synergynet_tf.metrics.voxel import as_mask, check_same_shape
+from synergynet_tf.structures import Connectivity
 
 CONNECTIVITIES = (6, 18, 26)
 SIZE_CLASSES = ((3.0, 10.0), (10.0, 50.0), (50.0, 250.0), (250.0, math.inf))      # mm3, from, to below
@@ -23,11 +24,11 @@ SIZE_CLASSES = ((3.0, 10.0), (10.0, 50.0), (50.0, 250.0), (250.0, math.inf))    
 class LesionRule:
     """What counts as a lesion, and as one that was found."""
 
-    connectivity: int = 18      # 6: voxels that share a face are one lesion; 18: or an edge; 26: or a corner
+    connectivity: Connectivity = 18      # 6: voxels that share a face are one lesion; 18: or an edge; 26: or a corner
     overlap: float = 0.0        # share of a lesion's voxels that the other mask must hold; 0: any touch
     min_mm3: float = 0.0        # smaller lesions are not counted, on either side; the other side may still touch them
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.connectivity not in CONNECTIVITIES:
             raise InputError(f"connectivity is {self.connectivity!r}, but it must be 6, 18 or 26")
         if not 0 <= self.overlap <= 1:
@@ -106,7 +107,7 @@ class LesionMatch(NamedTuple):
         return LesionMatch(self.reference.of_size(low, high), self.predicted.of_size(low, high))
 
 
-def label_lesions(mask: np.ndarray, connectivity: int = 18) -> tuple[np.ndarray, int]:
+def label_lesions(mask: np.ndarray, connectivity: Connectivity = 18) -> tuple[np.ndarray, int]:
     """Number the lesions of a mask.
 
     Args:
@@ -148,7 +149,7 @@ def match_lesions(reference: np.ndarray, prediction: np.ndarray, spacing: Sequen
     return LesionMatch(*(_lesions(mask, both, voxel_mm3, rule, start) for mask in (reference, prediction)))
 
 
-def count_lesions(reference: np.ndarray, prediction: np.ndarray, connectivity: int = 18) -> LesionCounts:
+def count_lesions(reference: np.ndarray, prediction: np.ndarray, connectivity: Connectivity = 18) -> LesionCounts:
     """Count which lesions touch the other mask by one voxel or more. Raises InputError as `match_lesions`."""
     return match_lesions(reference, prediction, rule=LesionRule(connectivity)).counts
 

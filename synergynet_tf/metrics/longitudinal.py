@@ -17,6 +17,7 @@ from scipy.sparse.csgraph import connected_components
 
 from synergynet_tf.metrics.lesion import central_voxels, label_lesions
 from synergynet_tf.metrics.voxel import as_mask, check_same_shape
+from synergynet_tf.structures import Connectivity
 
 CHANGED = 0.5           # enlarged or shrunk: the volume grows or falls by more than this share of the earlier one
 CHANGED_MM3 = 5.0       # and by more than this volume: a few voxels at the border of a small lesion are no change
@@ -47,7 +48,7 @@ class Comparison(NamedTuple):
         return chosen[self.before], chosen[self.after]
 
 
-def compare_scans(before: np.ndarray, after: np.ndarray, spacing: Sequence[float], connectivity: int = 18) -> Comparison:
+def compare_scans(before: np.ndarray, after: np.ndarray, spacing: Sequence[float], connectivity: Connectivity = 18) -> Comparison:
     """Match the lesions of two masks [X, Y, Z] on one grid by overlap, and say of each group what it did.
 
     Args:
@@ -70,8 +71,8 @@ def compare_scans(before: np.ndarray, after: np.ndarray, spacing: Sequence[float
     changes = []
     for i in order:
         volumes = float(count_before[i] * voxel_mm3), float(count_after[i] * voxel_mm3)
-        place = place_after[i] if count_after[i] else place_before[i]
-        changes.append(Change(change_kind(*volumes), *volumes, int(n_before[i]), int(n_after[i]), tuple(map(int, place))))
+        x, y, z = map(int, place_after[i] if count_after[i] else place_before[i])
+        changes.append(Change(change_kind(*volumes), *volumes, int(n_before[i]), int(n_after[i]), (x, y, z)))
     number = np.empty(n, np.int32)
     number[order] = np.arange(1, n + 1)
     maps = np.zeros((2, *before.shape), np.int32)

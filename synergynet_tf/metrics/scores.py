@@ -222,8 +222,8 @@ def _size_scores(lesions: LesionMatch, low: float, high: float) -> SizeScores:
 
 def statistic(values: Sequence[float]) -> Statistic:
     """Mean, sample standard deviation and median of the values that are not nan."""
-    values = np.asarray(values, np.float64)
-    defined = values[~np.isnan(values)]
+    numbers = np.asarray(values, np.float64)
+    defined = numbers[~np.isnan(numbers)]
     mean = float(defined.mean()) if len(defined) else float("nan")
     sd = float(defined.std(ddof=1)) if len(defined) > 1 else float("nan")
     median = float(np.median(defined)) if len(defined) else float("nan")

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 RESAMPLES = 10_000
@@ -64,7 +65,8 @@ def compare(scores: Mapping[str, Sequence[float]], patients: Sequence[str]) -> l
     pairs = list(itertools.combinations(scores, 2))
     tested = [_paired(np.asarray(scores[a], np.float64), np.asarray(scores[b], np.float64), patients) for a, b in pairs]
     corrected = holm([p for _, _, p in tested])
-    return [Comparison(*pair, *test, p) for pair, test, p in zip(pairs, tested, corrected)]
+    return [Comparison(a, b, n, difference, p, adjusted)
+            for (a, b), (n, difference, p), adjusted in zip(pairs, tested, corrected)]
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -93,9 +95,9 @@ def _paired(first: np.ndarray, second: np.ndarray, patients: Sequence[str]) -> t
     return len(differences), float(differences.mean()), p
 
 
-def _by_patient(values: Sequence[float], patients: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def _by_patient(values: ArrayLike, patients: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Sum and number of the defined values of each patient that has any."""
-    values = np.asarray(values, np.float64)
-    defined = ~np.isnan(values)
+    numbers = np.asarray(values, np.float64)
+    defined = ~np.isnan(numbers)
     _, index = np.unique(np.asarray(patients, str)[defined], return_inverse=True)
-    return np.bincount(index, values[defined]), np.bincount(index).astype(np.float64)
+    return np.bincount(index, numbers[defined]), np.bincount(index).astype(np.float64)

@@ -168,7 +168,7 @@ class ResidualBlock(keras.layers.Layer):
         last = convolutions - 1
         self.units = [ConvNormAct(width, norm, stride=stride if i == 0 else 1, activation=i != last, name=f"unit{i}")
                       for i in range(convolutions)]
-        self.project = None
+        self.project: Conv3D | None = None
 
     def build(self, input_shape: tuple) -> None:
         self._make_weights(tuple(input_shape), self.stride > 1 or int(input_shape[-1]) != self.width)
@@ -191,7 +191,8 @@ class ResidualBlock(keras.layers.Layer):
         first = self.units[0].conv
         if self.project is None:
             return x, first(x, training=training)
-        return tuple(convolve(x, [kernel_of(self.project), kernel_of(first)], training, first.strides))
+        shortcut, x = convolve(x, [kernel_of(self.project), kernel_of(first)], training, first.strides)
+        return shortcut, x
 
     def _finish(self, shortcut: tf.Tensor, x: tf.Tensor, training: bool | None) -> tf.Tensor:
         """What follows the first convolution."""
@@ -223,7 +224,8 @@ class JoiningBlock(ResidualBlock):
         self._make_weights(joined, project=True)
         self.built = True
 
-    def call(self, maps: tuple[tf.Tensor, tf.Tensor], training: bool | None = None) -> tf.Tensor:
+    def call(self, maps: tuple[tf.Tensor, tf.Tensor],  # type: ignore[override]  # two maps in place of one
+             training: bool | None = None) -> tf.Tensor:
         coarse, skip = maps
         coarse = self.up(coarse)
         kernels = [kernel_of(layer) for layer in (self.project, self.units[0].conv)]

@@ -32,26 +32,26 @@ def convolve(x: tf.Tensor, kernels: Sequence[tf.Tensor], training: bool | None,
     TensorFlow makes gradients in any order, and so holds an input beside its own gradients. Here the kernels' come first, and
     once they are made the input is needed no more.
     """
-    strides = [1, *strides, 1]
+    steps = [1, *strides, 1]
     if not training:
-        return [tf.raw_ops.Conv3D(input=x, filter=kernel, strides=strides, padding="SAME") for kernel in kernels]
+        return [tf.raw_ops.Conv3D(input=x, filter=kernel, strides=steps, padding="SAME") for kernel in kernels]
 
     @tf.custom_gradient
     def forward(x: tf.Tensor, *kernels: tf.Tensor) -> tuple[list[tf.Tensor], Callable]:
         """A map for each kernel, and the gradients of x and of the kernels from those of the maps."""
         def backward(*upstream: tf.Tensor) -> list[tf.Tensor]:
             by_kernels = [tf.raw_ops.Conv3DBackpropFilterV2(
-                input=x, filter_sizes=tf.shape(kernel), out_backprop=above, strides=strides, padding="SAME")
+                input=x, filter_sizes=tf.shape(kernel), out_backprop=above, strides=steps, padding="SAME")
                 for kernel, above in zip(kernels, upstream)]
-            upstream = after(by_kernels, *upstream)
+            waiting = after(by_kernels, *upstream)
             by_input = [tf.raw_ops.Conv3DBackpropInputV2(
-                input_sizes=tf.shape(x), filter=kernel, out_backprop=above, strides=strides, padding="SAME")
-                for kernel, above in zip(kernels, upstream)]
+                input_sizes=tf.shape(x), filter=kernel, out_backprop=above, strides=steps, padding="SAME")
+                for kernel, above in zip(kernels, waiting)]
             return [tf.add_n(by_input), *by_kernels]
 
-        made = []
+        made: list[tf.Tensor] = []
         for kernel in kernels:
-            made.append(tf.raw_ops.Conv3D(input=after(made, x)[0], filter=kernel, strides=strides, padding="SAME"))
+            made.append(tf.raw_ops.Conv3D(input=after(made, x)[0], filter=kernel, strides=steps, padding="SAME"))
         return made, backward
 
     return forward(x, *kernels)
@@ -96,7 +96,8 @@ def convolve_repeated(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     one cell are added up beforehand: what is left is a transposed convolution of stride 2 and side k + 1. For a side of 3 it
     multiplies 8 times where there would be 27.
     """
-    side, batch, *cells = kernel.shape[0], *tf.unstack(tf.shape(x)[:4])
+    side = kernel.shape[0]
+    batch, *cells = tf.unstack(tf.shape(x)[:4])
     taps = _taps(side)
     every = np.kron(np.kron(taps, taps), taps)                                      # [(k + 1)^3, k^3]
     inputs, outputs = kernel.shape[3:]

@@ -66,7 +66,8 @@ class SynergyNet(BuiltByCalling, keras.Model):
     def call(self, image: tf.Tensor) -> Prediction:
         """Segment: image [B, X, Y, Z, C] -> Prediction with at most `detector.max_detections` detections."""
         features = self.features(image)
-        proposals = self.propose(*self.rpn(features.d1), image, self._detector.infer_nms_iou)
+        objectness, cells = self.rpn(features.d1)
+        proposals = self.propose(objectness, cells, image, self._detector.infer_nms_iou)
         logits, roi_deltas = self.refine(features.d1, proposals.boxes)
         detections = self.detect(proposals, logits, roi_deltas, image, self._detector.max_detections)
         mask_boxes = boxes.scale(detections.boxes, self._mask.context)

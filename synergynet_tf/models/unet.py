@@ -12,6 +12,7 @@ In training the levels that `recompute` names, from full resolution on, are not 
 """
 import math
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -45,7 +46,7 @@ class _Part(BuiltByCalling, keras.Model):
         super().__init__(name=name)
         self._recompute = recompute
 
-    def _run(self, level: int, section: Callable[..., tf.Tensor], maps: Maps, training: bool | None) -> tf.Tensor:
+    def _run(self, level: int, section: Callable[..., tf.Tensor], maps: Maps, training: bool | None) -> Any:
         if not training or level >= self._recompute.levels:
             return section(maps, training=training)
         inputs = tf.nest.flatten(maps)
@@ -67,12 +68,11 @@ class Encoder(_Part):
         if any(n is not None and n % LEVEL_STRIDES[-1] for n in sides):
             raise InputError(f"image: sides are {sides} voxels, but the U-Net needs multiples of {LEVEL_STRIDES[-1]}; "
                              "crop or pad it")
-        maps = []
-        x = image
+        maps = [image]
         for level, block in enumerate(self.blocks):
-            x = self._run(level, block, x, training)
-            maps.append(x)
-        return tuple(maps)
+            maps.append(self._run(level, block, maps[-1], training))
+        _, e0, e1, e2, e3 = maps
+        return e0, e1, e2, e3
 
 
 class Decoder(_Part):
@@ -125,7 +125,7 @@ class UNet(BuiltByCalling, keras.Model):
 class UNetSystem(UNet):
     """The baseline as a system beside SynergyNet: called on an image it gives a Prediction, one without detections."""
 
-    def call(self, image: tf.Tensor) -> Prediction:
+    def call(self, image: tf.Tensor) -> Prediction:  # type: ignore[override]  # a system's answer in place of its logits
         logits = self.logits(image)
         rows = tf.shape(image)[0]
         boxes = tf.zeros([rows, 0, 6])

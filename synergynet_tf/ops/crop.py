@@ -35,7 +35,7 @@ class _Lattice(NamedTuple):
 class _Tables(NamedTuple):
     """What the boxes of a chunk read along each of the axes, with its own K and c."""
 
-    index: Tensor           # int32 [n, 3, K]
+    index: Tensor           # type: ignore[assignment]  # int32 [n, 3, K]; hides tuple.index
     weight: list[Tensor]    # float32 [n, c, K], 0 for cells outside the volume
     slope: list[Tensor]     # float32 [n, c, K], derivative of `weight` by the cell's position
 
@@ -142,7 +142,7 @@ def _trilinear(flat: Tensor, lattice: _Lattice, first: Tensor, size: Tensor, box
             return body(rows, tables, index, state)
 
         (wanted, lengths), *others = ways
-        values = [first.shape[0], *lengths, flat.shape[1]]
+        values = [first.shape[0], *(lengths or [None]), flat.shape[1]]
         if None not in values and math.prod(values) <= AT_ONCE:
             state = step(None, wanted, None, lengths)
         else:
@@ -193,11 +193,11 @@ def _tables(lattice: _Lattice, size: Tensor, lengths: tuple[int, ...] | None) ->
     position, cells = lattice.position, lattice.position.shape[2]
     low = tf.floor(position)
     if lengths is None:
-        voxel = tf.repeat(low, 2, axis=2) + np.tile(np.float32([0.0, 1.0]), cells)
+        voxel = tf.repeat(low, 2, axis=2) + np.tile(np.array([0.0, 1.0], np.float32), cells)
         own, lengths = np.repeat(np.eye(cells, dtype=np.float32), 2, axis=1), tuple(2 * n for n in lattice.cells)
     else:
         voxel = tf.reduce_min(low, 2, keepdims=True) + np.arange(max(lengths), dtype=np.float32)
-        own = np.float32(1.0)
+        own = np.ones((), np.float32)
     distance = position[..., None] - voxel[:, :, None, :]
     own = own * tf.cast(lattice.inside, tf.float32)[..., None]
     slope = -tf.sign(distance) * tf.cast(tf.abs(distance) < 1.0, tf.float32)

@@ -67,7 +67,7 @@ def over_rows(wanted: Tensor, chunk: int, body: Callable[[Tensor, Tensor, Tensor
 
 
 def _product(sizes: list[int | Tensor]) -> int | Tensor:
-    result = 1
+    result: int | Tensor = 1
     for size in sizes:
         result = result * size
     return result

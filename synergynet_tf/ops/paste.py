@@ -26,7 +26,7 @@ class _Grid(NamedTuple):
     """The volumes, as the runs that they are accumulated in."""
 
     batch: int | Tensor
-    size: list[int | Tensor]    # X, Y, Z
+    size: Sequence[int | Tensor]    # X, Y, Z
     runs: int | Tensor          # along Z, the last one perhaps partly beyond the volume
 
     @property
@@ -34,7 +34,7 @@ class _Grid(NamedTuple):
         return self.batch * self.size[0] * self.size[1] * self.runs
 
 
-def paste_3d(patches: Tensor, boxes: Tensor, box_indices: Tensor, valid: Tensor, volume_shape: Sequence[int] | Tensor,
+def paste_3d(patches: Tensor, boxes: Tensor, box_indices: Tensor, valid: Tensor, volume_shape: Sequence[int | Tensor] | Tensor,
              window: int) -> tuple[Tensor, Tensor]:
     """Put patches where their boxes lie; where several lie, their mean.
 

@@ -25,6 +25,7 @@ from synergynet_tf.metrics.statistics import LEVEL, RESAMPLES, bootstrap_interva
 from synergynet_tf.report.tables import UNDEFINED, ap_source, markdown_table
 
 Cell = str | int | float
+Cells = tuple[Cell, ...]
 Systems = Mapping[str, Sequence[CaseScores]]        # each system's scores, the cases in one order
 METRICS = {name: (metric.heading, metric.decimals) for name, metric in metrics_of(CaseScores).items() if name != "ap_mask"}
 LATEX_SPECIAL = {"%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "±": r"$\pm$", "<": r"$<$", ">": r"$>$", "^": r"\^{}",
@@ -37,7 +38,7 @@ class Table(NamedTuple):
     name: str                               # of its files
     title: str
     head: tuple[str, ...]
-    rows: list[tuple[Cell, ...]]
+    rows: Sequence[Cells]
     note: str
     decimals: int = 4
 
@@ -58,7 +59,7 @@ def comparison_tables(systems: Systems, rule: LesionRule, baseline: str) -> list
 
 def paper_table(systems: Systems, rule: LesionRule) -> Table:
     """The paper's tables 1 and 2: the mean of its five metrics for each system."""
-    rows = [(name, *(_mean(scores, metric) for metric in PAPER_METRICS)) for name, scores in systems.items()]
+    rows: list[Cells] = [(name, *(_mean(scores, metric) for metric in PAPER_METRICS)) for name, scores in systems.items()]
     sources = {name: ap_source(scores) for name, scores in systems.items()}
     same = set(sources.values())
     ap = f"of {same.pop()}" if len(same) == 1 else "; ".join(f"{name}: of {source}" for name, source in sources.items())
@@ -96,15 +97,16 @@ def pairs_table(systems: Systems) -> Table:
 
 def change_table(systems: Systems, baseline: str) -> Table:
     """Each system's mean relative to the baseline's, in per cent, as the paper reports it."""
-    rows = [(name, *(100 * relative_change(_mean(scores, metric), _mean(systems[baseline], metric)) for metric in METRICS))
-            for name, scores in systems.items() if name != baseline]
+    rows: list[Cells] = [
+        (name, *(100 * relative_change(_mean(scores, metric), _mean(systems[baseline], metric)) for metric in METRICS))
+        for name, scores in systems.items() if name != baseline]
     return Table("change", f"Change relative to {baseline}, %", ("System", *(heading for heading, _ in METRICS.values())), rows,
                  f"(mean - mean of {baseline}) / mean of {baseline}.", 2)
 
 
 def strata_table(systems: Systems) -> Table:
     """Means of every metric in the paper's strata of lesion load."""
-    rows = []
+    rows: list[Cells] = []
     for heading in strata([]):
         for name, scores in systems.items():
             members = strata(scores)[heading]
@@ -115,12 +117,12 @@ def strata_table(systems: Systems) -> Table:
 
 def size_table(systems: Systems) -> Table:
     """Lesion scores by size class."""
-    rows = []
+    rows: list[Cells] = []
     for name, scores in systems.items():
         for size, summary in summarise_sizes(scores).items():
             totals = [round(summary[count].mean * summary[count].defined) for count in ("n_reference", "n_predicted")]
             rows.append((size, name, *totals, *(summary[rate].mean for rate in ("ltpr", "lfpr", "sn", "ppv"))))
-    rows.sort(key=lambda row: float(row[0].split("-")[0].split()[0]))
+    rows.sort(key=lambda row: float(str(row[0]).split("-")[0].split()[0]))
     return Table("sizes", "By lesion size", ("Size", "System", "Lesions", "Predicted", "LTPR", "LFPR", "Sn", "PPV"), rows,
                  "Lesions by their own volume, from the first to below the second number. Rates: mean of the cases that have "
                  "such lesions.")

@@ -62,11 +62,13 @@ def viewpoint(flair: np.ndarray, mask: np.ndarray, reference: np.ndarray | None 
         if lesions is not None and lesions.any():
             labels, _ = ndimage.label(lesions, np.ones((3, 3, 3)))
             largest = labels == np.bincount(labels[lesions]).argmax()
-            return tuple(_fullest(largest.sum(axis=others)) for others in ((1, 2), (0, 2), (0, 1)))
+            x, y, z = (_fullest(largest.sum(axis=others)) for others in ((1, 2), (0, 2), (0, 1)))
+            return x, y, z
     brain = flair != 0
     if not brain.any():
-        return tuple(n // 2 for n in flair.shape)
-    return tuple(int(np.flatnonzero(brain.any(axis=others)).mean()) for others in ((1, 2), (0, 2), (0, 1)))
+        return flair.shape[0] // 2, flair.shape[1] // 2, flair.shape[2] // 2
+    x, y, z = (int(np.flatnonzero(brain.any(axis=others)).mean()) for others in ((1, 2), (0, 2), (0, 1)))
+    return x, y, z
 
 
 def _fullest(counts: np.ndarray) -> int:

@@ -111,7 +111,8 @@ def write_report(folder: Path, front: Front, pages: Iterable[Page]) -> None:
 def viewer_file() -> Path:
     """NiiVue in the installed nilearn, which is found, not imported. Raises InputError where it is not there."""
     spec = importlib.util.find_spec("nilearn")
-    found = sorted(Path(spec.submodule_search_locations[0]).rglob(VIEWER)) if spec else []
+    folders = spec.submodule_search_locations if spec else None
+    found = sorted(Path(folders[0]).rglob(VIEWER)) if folders else []
     if not found:
         raise InputError(f"{VIEWER} is not in the installed nilearn; install nilearn 0.12 or later for reports")
     return found[0]

@@ -1,7 +1,7 @@
 """The pages of a report of an experiment, and of one of segmented scans."""
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,7 +20,7 @@ REFERENCE = "#2ec4b6"
 PREDICTED = ("#ff9f1c", "#56b4e9", "#ee3377", "#f0e442", "#aa66ff", "#8bc34a", "#c8804f")     # the first: the main system
 MAIN = "synergynet"             # the system shown when a page opens; without it, the first
 FOUND, MISSED, FALSE = Kind("found", "#1f8f63"), Kind("missed", "#b0399f"), Kind("false", "#c4620a")
-LESION = {"label": int, "volume_mm3": float, "mean_probability": float, "detection_score": float | None,
+LESION: Any = {"label": int, "volume_mm3": float, "mean_probability": float, "detection_score": float | None,
           "global_alone": bool, "local_alone": bool, "inside_mm": tuple[float, float, float]}
 NETWORK = {"run": str, "weights": str, "sha256": str}
 LESION_FILE = {"count": int, "volume_ml": float, "connectivity": Literal[6, 18, 26], "threshold": float, "gamma": float,
@@ -85,7 +85,7 @@ def prediction_pages(cases: Sequence[Case], folder: Path) -> Iterator[Page]:
         flair, mask = preprocess.read_scan(case.images["flair"]), nifti.read_mask(folder / f"{case.name}_mask.nii.gz")
         rows = [Row((lesion["label"], lesion["volume_mm3"], lesion["mean_probability"], _score(lesion), _branches(lesion)),
                     tuple(lesion["inside_mm"]), "predicted") for lesion in about["lesions"]]
-        rows.sort(key=lambda row: -row.cells[1])
+        rows.sort(key=lambda row: -float(row.cells[1]))
         facts = [("Lesions", str(about["count"])), ("Volume", f"{about['volume_ml']:.2f} ml"), *_settings(about)]
         layers, kinds = [Layer("predicted", mask.array, PREDICTED[0])], [Kind("predicted", PREDICTED[0])]
         if case.lesions:

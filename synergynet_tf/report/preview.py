@@ -2,13 +2,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from synergynet_tf.config import Config
 from synergynet_tf.config.augment import TRANSFORMS, strengths
@@ -77,7 +78,8 @@ class _Studio:
     """Makes the pictures of one sheet, all of the same place of the same case, by one compiled function."""
 
     def __init__(self, cases: "Sequence[CachedCase]", config: Config):
-        switched = replace(config, augment=replace(config.augment, **dict.fromkeys(TRANSFORMS, 1.0)))
+        on: dict[str, Any] = dict.fromkeys(TRANSFORMS, 1.0)
+        switched = replace(config, augment=replace(config.augment, **on))
         self._config, self._most = config, config.augment.paste_range[1]
         self._shown = next((n for n, case in enumerate(cases) if len(case.table.voxels)), 0)
         self._case = cases[self._shown]
@@ -86,7 +88,7 @@ class _Studio:
         self._start, self._seeds = _start(self._case, config), draws.draw(switched, 0, 1)
         self._others = [n for n, name in enumerate(config.data.channels) if name != "flair"]
 
-    def patch(self, title: str, angle: float = 0.0, **changes) -> Patch:
+    def patch(self, title: str, angle: float = 0.0, **changes: ArrayLike) -> Patch:
         """FLAIR under given strengths; what else a transform needs is drawn as for the first patch of a run."""
         image, instances = self._made(angle, self._row(**changes))
         return Patch(title, image[..., self._config.data.channels.index("flair")], instances)
@@ -116,7 +118,7 @@ class _Studio:
         made = [self._made(plan.angle[k], {name: values[k:k + 1] for name, values in plan.draws.items()}) for k in range(RANDOM)]
         return [Patch(f"random {k}", image[..., flair], instances) for k, (image, instances) in enumerate(made, 1)]
 
-    def _row(self, **changes) -> draws.Draws:
+    def _row(self, **changes: ArrayLike) -> draws.Draws:
         neutral = draws.neutral(1, len(self._config.data.channels))
         needed = {name: self._seeds[name] for name in DRAWN} | {"thick_axis": np.array([1], np.int32)}
         chosen = {name: np.asarray(value, neutral[name].dtype).reshape(neutral[name].shape) for name, value in changes.items()}

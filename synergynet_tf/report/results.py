@@ -1,4 +1,5 @@
 """The figures of an experiment, from its files, and the page that holds its tables and figures."""
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -51,11 +52,9 @@ def cross_validation(folds: int) -> str:
 
 
 def _curve(pairs: Sequence) -> tuple[np.ndarray, np.ndarray]:
-    counts = 0
-    for pair in pairs:
-        reference = nifti.read_reference(pair.reference, pair.reference2, pair.combine).array
-        counts = counts + score_counts(reference, nifti.read(pair.probability).array)
-    return precision_recall(counts)
+    counts = (score_counts(nifti.read_reference(pair.reference, pair.reference2, pair.combine).array,
+                           nifti.read(pair.probability).array) for pair in pairs)
+    return precision_recall(functools.reduce(np.add, counts))
 
 
 def _slice_rows(scores: Systems, pairs: Mapping[str, Sequence], images: Mapping[str, Path],

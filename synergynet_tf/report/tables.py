@@ -8,7 +8,7 @@ import dataclasses
 import io
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from synergynet_tf.errors import printable
 from synergynet_tf.metrics import PAPER_METRICS
@@ -206,11 +206,11 @@ def _cell_text(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def _blank_nan(value):
+def _blank_nan(value: Any) -> Any:
     return "" if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _null_undefined(value):
+def _null_undefined(value: Any) -> Any:
     """The same with null for every number that JSON does not have, at any depth."""
     if isinstance(value, dict):
         return {name: _null_undefined(inner) for name, inner in value.items()}

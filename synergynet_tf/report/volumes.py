@@ -89,7 +89,8 @@ def shifted(affine: np.ndarray, box: Sequence[slice]) -> np.ndarray:
 
 def world(affine: np.ndarray, voxel: Sequence[float]) -> tuple[float, float, float]:
     """Where a voxel's centre lies, mm, to hundredths."""
-    return tuple(round(float(v), 2) for v in affine[:3, :3] @ np.asarray(voxel, np.float64) + affine[:3, 3])
+    x, y, z = (round(float(v), 2) for v in affine[:3, :3] @ np.asarray(voxel, np.float64) + affine[:3, 3])
+    return x, y, z
 
 
 def picture(scan: Scan) -> bytes:

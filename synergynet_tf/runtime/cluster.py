@@ -144,7 +144,8 @@ class _Worker:
     """In a process of its own."""
 
     def __init__(self, make: Callable[[int], Callable[[Any], Any]], threads: int):
-        self._make, self._threads, self._work = make, threads, None
+        self._make, self._threads = make, threads
+        self._work: Callable[[Any], Any] | None = None
 
     def begin(self) -> tuple[None, None]:
         """Answers when the process is there."""

@@ -1,22 +1,31 @@
 """The entry point of a command: what becomes of its errors, of a signal, of its exit status."""
 import contextlib
 import functools
+import io
 import sys
 from collections.abc import Callable
+from typing import Protocol
 
 from synergynet_tf.errors import InputError, print_error, reason
 from synergynet_tf.runtime import signals
 
 
-def command(main: Callable[[list[str] | None], None]) -> Callable[[list[str] | None], int]:
+class Command(Protocol):
+    """An entry point: called with the arguments, or with none for those of this process, it gives the exit status."""
+
+    def __call__(self, argv: list[str] | None = None) -> int: ...
+
+
+def command(main: Callable[[list[str] | None], None]) -> Command:
     """Make `main(argv)` an entry point: an InputError becomes one line on stderr and exit status 2, no traceback."""
 
     @functools.wraps(main)
     def run(argv: list[str] | None = None) -> int:
         """The exit status."""
         for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(AttributeError, ValueError):       # none, not a terminal's, or closed
-                stream.reconfigure(errors="backslashreplace")           # a name that this terminal cannot show ends nothing
+            if isinstance(stream, io.TextIOWrapper):
+                with contextlib.suppress(ValueError):               # closed
+                    stream.reconfigure(errors="backslashreplace")   # so that a name that this terminal cannot show raises nothing
         try:
             with signals.orderly():
                 main(argv)

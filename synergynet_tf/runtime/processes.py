@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, parent_process
@@ -19,7 +19,8 @@ MANY = 4                    # items from which on processes are started: each ne
 PR_SET_PDEATHSIG = 1        # of Linux's prctl: the signal that a process gets when its parent ends
 
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Ended(InputError):
@@ -67,7 +68,8 @@ def pool(workers: int, doing: str, begin: Callable[[], None] | None = None) -> I
         executor.shutdown(cancel_futures=True)
 
 
-def each(call: Callable[[T], R], items: Sequence[T], workers: int | None, doing: str) -> Iterator[tuple[T, R | InputError]]:
+def each(call: Callable[[T], R], items: Sequence[T], workers: int | None,
+         doing: str) -> Generator[tuple[T, R | InputError], None, None]:
     """Every item, in their order, with what `call` makes of it in one of several processes, or in this one.
 
     A process that is ended from outside, as a system short of memory does, takes the others with it: what they were at is done

@@ -50,7 +50,7 @@ def _terminal(what: str, total: int, done: int, console: "Console") -> Iterator[
         task = progress.add_task(what, total=total, completed=done)
 
         def advance(steps: int = 1, what: str | None = None) -> None:
-            progress.update(task, advance=steps, **({"description": what} if what else {}))
+            progress.update(task, advance=steps, description=what or None)
 
         yield advance
 

@@ -4,8 +4,8 @@ Every device holds a replica of the weights and takes batches of its own; what t
 replicas stay the same and a step is that of all the batches as one.
 """
 import os
-from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +15,7 @@ from synergynet_tf.errors import InputError
 from synergynet_tf.structures import Batch
 
 Strategy = Literal["one", "mirrored", "multiworker"]
+T = TypeVar("T")
 
 
 def all_sum(values: Any) -> Any:
@@ -71,7 +72,7 @@ class Replicas:
         """The tensor that the first replica here gave."""
         return self._strategy.experimental_local_results(value)[0]
 
-    def share(self, cases: list) -> list:
+    def share(self, cases: Sequence[T]) -> Sequence[T]:
         """The cases that fall to this process, where each is looked at by one."""
         return cases[self.worker::self.workers]
 

@@ -4,13 +4,13 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import synergynet_tf
 from synergynet_tf.errors import InputError
 
 if TYPE_CHECKING:
-    from synergynet_tf.runtime.replicas import Replicas
+    from synergynet_tf.runtime.replicas import Replicas, Strategy
 
 # Keras imports them where they are, for parts of it that nothing here uses: a third of the start, a sixth of its memory.
 _FOR_KERAS_ALONE = ("PIL", "h5py", "matplotlib", "pandas", "sklearn")
@@ -24,7 +24,7 @@ def import_tensorflow() -> None:
         tf.config.list_logical_devices()
 
 
-def begin_replicas(strategy: str) -> "Replicas":
+def begin_replicas(strategy: "Strategy") -> "Replicas":
     """Import TensorFlow and begin a strategy (replicas.begin), as silently."""
     with _silence(), _lean():
         from synergynet_tf.runtime.replicas import begin
@@ -62,7 +62,8 @@ def waits_for_chief(strategy: str) -> bool:
 def _lean() -> Iterator[None]:
     """Hide from an import what Keras would take along; whoever wants it imports it afterwards as ever."""
     hidden = [name for name in _FOR_KERAS_ALONE if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))       # None there makes an import fail
+    modules: dict[str, Any] = sys.modules
+    modules.update(dict.fromkeys(hidden))       # None there makes an import fail
     try:
         yield
     finally:

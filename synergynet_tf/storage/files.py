@@ -14,13 +14,15 @@ import fcntl
 import functools
 import gzip
 import hashlib
+import io
 import json
 import os
 import shutil
 import uuid
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from synergynet_tf.errors import InputError, reason, unwritable
 
@@ -47,6 +49,15 @@ def replace_file(path: Path, content: bytes, grows: bool = False) -> None:
             os.replace(unfinished, path)
     except OSError as error:
         raise unwritable(path, error) from None
+
+
+def npz(arrays: Mapping[str, Any], compressed: bool = False) -> bytes:
+    """The bytes of an .npz archive that holds NumPy arrays by name; `readers.read_npz` reads it."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(buffer, **arrays)
+    return buffer.getvalue()
 
 
 def make_folder(path: Path, option: str) -> None:

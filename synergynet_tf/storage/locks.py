@@ -79,7 +79,8 @@ def _take(path: Path) -> int | None:
             holder = os.read(file, 200).decode(errors="replace")
             os.close(file)
             if error.errno not in HELD:
-                return _warned(path, reason(error)[0])
+                _warn(path, reason(error)[0])
+                return None
             raise _Held(holder or "it has just begun") from None
         if _is_at(file, path):
             break
@@ -108,5 +109,5 @@ def _is_at(file: int, path: Path) -> bool:
         return False
 
 
-def _warned(path: Path, why: str) -> None:
+def _warn(path: Path, why: str) -> None:
     print(f"{path}: cannot be locked ({why}); going on: see that no other command works in this folder", file=sys.stderr)

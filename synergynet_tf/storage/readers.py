@@ -116,8 +116,8 @@ def read_sums(path: Path, kind: str, remedy: str) -> dict[str, str]:
         sums: dict[str, str] = {}
         for number, line in enumerate(_text(path).splitlines(), start=1):
             match = SUM.fullmatch(line)
-            name = PurePosixPath(match[2]) if match else PurePosixPath("..")
-            if name.is_absolute() or ".." in name.parts or match[2] in sums:
+            name = PurePosixPath(match[2]) if match else None
+            if match is None or name is None or name.is_absolute() or ".." in name.parts or match[2] in sums:
                 raise ValueError(f"line {number} is not a sum and the name of one more file below the folder")
             sums[match[2]] = match[1]
         return sums

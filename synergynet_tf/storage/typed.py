@@ -100,7 +100,7 @@ def _require_container(value: Any, hint: Any, name: str) -> None:
     kinds = (list, tuple) if origin is tuple else origin        # JSON and YAML know lists alone
     if not isinstance(value, kinds) or (fixed and len(value) != len(inner)):
         raise InputError(f"{name or 'it'} is {shown(value)}, but it must be {described(hint)}")
-    if origin is dict:
+    if isinstance(value, dict):
         for key, part in value.items():
             require(key, inner[0], f"a key of {name or 'it'}")
             require(part, inner[1], _part(name, key))

@@ -72,7 +72,7 @@ def dump(value: Any) -> str:
     return yaml.dump(value, Dumper=Dumper, sort_keys=False)
 
 
-def _resolve_numbers(loader: type) -> None:
+def _resolve_numbers(loader: Any) -> None:
     """Have a loader take for numbers what `NUMBERS` says."""
     tag = "tag:yaml.org,2002:"
     loader.yaml_implicit_resolvers = {

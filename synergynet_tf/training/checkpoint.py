@@ -4,7 +4,6 @@ A checkpoint is whole or absent (`files.replace_file`). Names inside follow the 
 framework's own naming, so that both Keras versions read the weights of either.
 """
 import dataclasses
-import io
 import json
 import pathlib
 from dataclasses import dataclass
@@ -12,11 +11,12 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import Model  # by name: `keras` is a field below
 
 from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError
 from synergynet_tf.storage import typed
-from synergynet_tf.storage.files import replace_file
+from synergynet_tf.storage.files import npz, replace_file
 from synergynet_tf.storage.readers import Stored, parse_json, read_npz, reading
 from synergynet_tf.training.stages import PARTS
 from synergynet_tf.training.systems import system_of
@@ -42,7 +42,7 @@ class Progress:
                 raise InputError(f"progress.{name} is {getattr(self, name)}, but it must be {low} to {high}")
 
 
-def named_weights(model: keras.Model) -> dict[str, Any]:
+def named_weights(model: Model) -> dict[str, Any]:
     """The network's variables by name, e.g. `encoder/012_kernel`; the same names in every process and Keras version."""
     named = {}
     for part in (part for part in PARTS if hasattr(model, part)):
@@ -53,7 +53,7 @@ def named_weights(model: keras.Model) -> dict[str, Any]:
     return named
 
 
-def save(path: pathlib.Path, model: keras.Model, config: Config, progress: Progress, optimizer: Any = None,
+def save(path: pathlib.Path, model: Model, config: Config, progress: Progress, optimizer: Any = None,
          average: list[np.ndarray] | None = None) -> None:
     """Write a checkpoint, atomically.
 
@@ -69,9 +69,7 @@ def save(path: pathlib.Path, model: keras.Model, config: Config, progress: Progr
     arrays |= {f"optimizer/{i:04d}": np.asarray(v) for i, v in enumerate(optimizer.variables if optimizer else ())}
     meta = {"format": FORMAT, "keras": _keras(), "config": config.asdict(), "progress": dataclasses.asdict(progress)}
     arrays["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    replace_file(path, buffer.getvalue())
+    replace_file(path, npz(arrays))
 
 
 @dataclass(frozen=True)
@@ -84,14 +82,14 @@ class Checkpoint:
     progress: Progress
     arrays: dict[str, np.ndarray]
 
-    def restore_weights(self, model: keras.Model, averaged: bool = False) -> None:
+    def restore_weights(self, model: Model, averaged: bool = False) -> None:
         """Assign the weights to `model`; the averaged ones if asked for and present."""
         group = "average" if averaged and any(name.startswith("average/") for name in self.arrays) else "weights"
         values = {name: self._fitting(f"{group}/{name}", variable) for name, variable in named_weights(model).items()}
         for name, variable in named_weights(model).items():     # all or none
             variable.assign(values[name])
 
-    def begin(self, model: keras.Model) -> list[str]:
+    def begin(self, model: Model) -> list[str]:
         """Assign the weights, averaged where they are kept, of the parts that both networks have: for a training of its own.
 
         Returns the names of these parts. Raises InputError where there are none, or where one is built otherwise here.
@@ -124,7 +122,7 @@ class Checkpoint:
         for variable, value in zip(optimizer.variables, values):
             variable.assign(value)
 
-    def average(self, model: keras.Model) -> list[np.ndarray] | None:
+    def average(self, model: Model) -> list[np.ndarray] | None:
         """The averaged weights in the order of `named_weights`, if the run keeps them."""
         if not any(name.startswith("average/") for name in self.arrays):
             return None
@@ -155,7 +153,7 @@ def load(path: pathlib.Path) -> Checkpoint:
         return Checkpoint(path, meta["keras"], config, progress, arrays)
 
 
-def load_run(run: pathlib.Path, which: str = "best") -> tuple[keras.Model, Config]:
+def load_run(run: pathlib.Path, which: str = "best") -> tuple[Model, Config]:
     """The trained network of a run folder, averaged weights where it keeps them, and its configuration.
 
     Args:

@@ -11,7 +11,7 @@ import os
 import pathlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import tensorflow as tf
 from rich.console import Console
@@ -69,7 +69,8 @@ class History:
     """
 
     def __init__(self, run: pathlib.Path | None, done: tuple[int, int], console: Console):
-        self._file = self._board = None
+        self._file: BinaryIO | None = None
+        self._board: Any = None
         if not run:
             return
         self._path, self._console = run / LOG, console
@@ -86,14 +87,14 @@ class History:
         self._board = tf.summary.create_file_writer(str(run / "tensorboard"))
 
     def record(self, stage: Stage, epoch: int, step: int, loss: float, parts: dict[str, float],
-               validation: dict[str, float] | None = None, seconds: float | None = None) -> None:
+               validation: dict[str, float] | None = None, seconds: float = 0.0) -> None:
         """Append one record. `step` counts from the run's start, `epoch` from the stage's; `validation` ends an epoch.
 
         Raises InputError when the log cannot be written, on a full disk for one.
         """
-        if not self._file:
+        if self._file is None or self._board is None:
             return
-        entry = {"stage": stage.number, "epoch": epoch, "step": step, "loss": loss, "parts": parts}
+        entry: dict[str, Any] = {"stage": stage.number, "epoch": epoch, "step": step, "loss": loss, "parts": parts}
         if validation is not None:
             finite = {name: value for name, value in validation.items() if math.isfinite(value)}
             entry |= {"validation": finite, "seconds": seconds}
@@ -108,11 +109,12 @@ class History:
 
     def _append(self, entry: dict[str, Any], before: str = "") -> None:
         """Add a line, after what ends one that a kill has torn. What ends an epoch outlasts a power cut too."""
+        file = cast(BinaryIO, self._file)
         with _writing(self._path):
-            self._file.write(f"{before}{json.dumps(entry)}\n".encode())
-            self._file.flush()
+            file.write(f"{before}{json.dumps(entry)}\n".encode())
+            file.flush()
             if "validation" in entry or "resumed" in entry:
-                os.fsync(self._file.fileno())
+                os.fsync(file.fileno())
 
     def _say(self, stage: Stage, epoch: int, loss: float, validation: dict[str, float], seconds: float) -> None:
         shown = "; validation " + "  ".join(f"{name} {value:.4f}" for name, value in validation.items()) if validation else ""

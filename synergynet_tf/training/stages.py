@@ -1,5 +1,8 @@
 """The four stages of sequential additive training (paper, 2.3)."""
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import keras
 
 PARTS = ("encoder", "decoder", "rpn", "box_head", "projections", "mask_head", "global_head")     # of models.SynergyNet
 
@@ -28,6 +31,6 @@ STAGES = (
 )
 
 
-def trainable_variables(model, stage: Stage) -> list:
+def trainable_variables(model: "keras.Model", stage: Stage) -> list[Any]:
     """The variables of `model` that `stage` trains, in the order of its parts."""
     return [variable for part in stage.parts for variable in getattr(model, part).trainable_variables]

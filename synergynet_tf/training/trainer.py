@@ -74,7 +74,7 @@ class Trainer:
         self._progress = Progress(replicas=self._replicas.count)
         if self._saved:
             self._saved.restore_weights(self.model)
-            self._require_same_replicas()
+            self._require_same_replicas(self._saved)
             self._progress = self._saved.progress
         self._average = self._start_average()
         self._history = History(run if self._replicas.chief else None, (self._progress.stage, self._progress.epochs), console)
@@ -86,10 +86,10 @@ class Trainer:
         if self._replicas.chief:
             self._console.print(f"begins with the weights of {given.path}: {', '.join(parts)}", highlight=False, soft_wrap=True)
 
-    def _require_same_replicas(self) -> None:
-        begun, here = self._saved.progress.replicas, self._replicas.count
+    def _require_same_replicas(self, saved: Checkpoint) -> None:
+        begun, here = saved.progress.replicas, self._replicas.count
         if begun != here:
-            raise InputError(f"{self._saved.path}: the run began with {begun} replicas, but here are {here}, to which an epoch "
+            raise InputError(f"{saved.path}: the run began with {begun} replicas, but here are {here}, to which an epoch "
                              "has other steps; resume it with as many devices and the same --strategy")
 
     def _epochs_before(self, number: int) -> int:
@@ -130,7 +130,7 @@ class Trainer:
             optimizer = make_optimizer(self._config.train, epochs * self._steps)
             optimizer.build(trainable_variables(self.model, stage))
             train_step = make_train_step(self.model, optimizer, stage, self._config)
-        if first:
+        if first and self._saved:
             self._saved.restore_optimizer(optimizer)
         loss_step = make_loss_step(self.model, stage, self._config)
         for epoch in range(first, epochs):

@@ -32,7 +32,7 @@ def divide(config: Config, out: pathlib.Path) -> "list[Split]":
     from synergynet_tf.data.cache import cache_root
 
     data, digests = config.data, identity.Digests(cache_root(config) / identity.INDEX)
-    found = layouts.discover(data.path, data.layout, data.channels, require_lesions=True, raters=data.raters)
+    found = layouts.discover(data.source, data.layout, data.channels, require_lesions=True, raters=data.raters)
     if data.folds:
         parts = splits.folds(found, data.folds, data.split, data.split_seed)
     else:

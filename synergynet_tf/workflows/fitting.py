@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from synergynet_tf.data.identity import Record
     from synergynet_tf.data.layouts import Case
     from synergynet_tf.data.splits import Split
-    from synergynet_tf.runtime.replicas import Replicas
+    from synergynet_tf.runtime.replicas import Replicas, Strategy
     from synergynet_tf.training.checkpoint import Checkpoint
 
 PICTURE = "losses.png"
@@ -82,7 +82,7 @@ def train_run(config: Config, run: pathlib.Path, console: "Console") -> None:
     train(config, run, resume, console=console)
 
 
-def train(config: Config, run: pathlib.Path, resume: bool, strategy: str = "one", replicas: "Replicas | None" = None,
+def train(config: Config, run: pathlib.Path, resume: bool, strategy: "Strategy" = "one", replicas: "Replicas | None" = None,
            console: "Console | None" = None, init: pathlib.Path | None = None) -> None:
     """Train into a run folder, in one process or as one of several.
 
@@ -169,10 +169,10 @@ def divide(config: Config, run: pathlib.Path, resume: bool) -> "Split":
     if resume and own.exists():     # divided already, and each reference chosen
         split = splits.split_cases(layouts.discover(own, "manifest", data.channels, require_lesions=True), data.split, 0)
     else:
-        split = _from_source(config, data.path)
+        split = _from_source(config, data.source)
         identity.require_apart(split, digests)
         splits.save(split, own)
-    now, source = identity.record_of(split, data.channels, digests.of), str(pathlib.Path(data.path).expanduser().absolute())
+    now, source = identity.record_of(split, data.channels, digests.of), str(pathlib.Path(data.source).expanduser().absolute())
     known = identity.read(run) if resume else None
     if resume:
         _require_as_begun(run, *(known or (now, source)), now, config)

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from synergynet_tf.config import Config, command_line
 from synergynet_tf.errors import InputError, of_case, print_error
@@ -86,7 +86,7 @@ def _parts(system: str, fold: Fold) -> list[pathlib.Path]:
     return [fold.folder / name / "run" for name in (("unet", "mask_rcnn") if system == "ensemble" else (system,))]
 
 
-def _network(system: str, fold: Fold):
+def _network(system: str, fold: Fold) -> Any:
     from synergynet_tf.inference.ensemble import ensemble
     from synergynet_tf.training.checkpoint import load_run
 

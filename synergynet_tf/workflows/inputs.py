@@ -3,6 +3,7 @@ import logging
 import pathlib
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from synergynet_tf.data import layouts
 from synergynet_tf.data.foreign import absent
@@ -101,7 +102,10 @@ def _of_files(files: Sequence[pathlib.Path], t2: pathlib.Path | None, channels: 
               alone: bool) -> tuple[list[Case], Failed]:
     """The cases of FLAIR files, each with the other channels that its name leads to; what is none is named in the log."""
     flairs, left = _flairs(files, channels, alone)
-    cases, failed, listed, paired = [], [], {}, []
+    cases: list[Case] = []
+    failed: Failed = []
+    listed: dict[pathlib.Path, Any] = {}
+    paired: list[tuple[str, ...]] = []
     for flair in flairs:
         try:
             beside = {} if t2 else _beside(flair, channels, listed)

@@ -7,7 +7,7 @@ import contextlib
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from synergynet_tf.metrics.lesion import LesionRule
     from synergynet_tf.metrics.scores import CaseScores
 
-Run = str | os.PathLike
+Run = str | os.PathLike[str]
 Scan = Run | nib.spatialimages.SpatialImage | tuple[np.ndarray, np.ndarray]
 
 
@@ -52,7 +52,7 @@ class Segmented:
         """The mask as a nibabel image of 0 and 1."""
         return nib.Nifti1Image(self.mask.astype(np.uint8), self.affine)
 
-    def save(self, folder: str | os.PathLike) -> list[pathlib.Path]:
+    def save(self, folder: str | os.PathLike[str]) -> list[pathlib.Path]:
         """Write `<name>_mask.nii.gz`, `<name>_probability.nii.gz` and `<name>_lesions.json`, as `predict` does.
 
         Raises:
@@ -102,8 +102,8 @@ class Network:
         from synergynet_tf.inference import outputs
 
         with contextlib.ExitStack() as stack:
-            flair, second = (None if given is None else stack.enter_context(_file(given, name))
-                             for given, name in ((scan, "flair"), (t2, "t2")))
+            flair = stack.enter_context(_file(scan, "flair"))
+            second = None if t2 is None else stack.enter_context(_file(t2, "t2"))
             case = scan_case(flair, second, self.config.data.channels)
             prediction = self._predictor.predict_case(case)
         grid = prediction.loaded.grid
@@ -151,10 +151,10 @@ def score(reference: Scan, prediction: Scan, probability: Scan | None = None, ru
     from synergynet_tf.workflows.scoring import score_files
 
     with contextlib.ExitStack() as stack:
-        files: Sequence[pathlib.Path | None] = [None if given is None else stack.enter_context(_file(given, name)) for given, name
-                                                in ((reference, "reference"), (prediction, "prediction"),
-                                                    (probability, "probability"))]
-        return score_files(*files, rule=rule)
+        annotated, predicted = (stack.enter_context(_file(mask, name)) for mask, name in
+                                ((reference, "reference"), (prediction, "prediction")))
+        likelihood = None if probability is None else stack.enter_context(_file(probability, "probability"))
+        return score_files(annotated, predicted, likelihood, rule=rule)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 import logging
 import pathlib
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from synergynet_tf.data.layouts import RESULTS, Case, discover, first_file, is_scan, key, only, scans, stem
 from synergynet_tf.data.layouts.leftovers import leftovers
@@ -27,7 +27,9 @@ class Pair(NamedTuple):
 
     def absolute(self) -> "Pair":
         """The same files for a process that works in another folder."""
-        return Pair(*(value.absolute() if isinstance(value, pathlib.Path) else value for value in self))
+        paths: dict[str, Any] = {name: value.absolute() for name, value in self._asdict().items()
+                                 if isinstance(value, pathlib.Path)}
+        return self._replace(**paths)
 
 
 def find_pairs(reference: pathlib.Path, prediction: pathlib.Path, split: str | None = None,
@@ -73,7 +75,7 @@ def pairs_of(cases: Iterable[Case], prediction: pathlib.Path, known: Iterable[st
     _say(f"{prediction}: {{}} belong to no case of the reference: {{}}",
          [path.name for name, paths in files.items() if name not in expected for path in paths], "file", "files")
     return [Pair(name, case.patient, case.lesions, found[name], maps[name], case.lesions2, case.combine)
-            for name, case in sorted(references.items())]
+            for name, case in sorted(references.items()) if case.lesions]
 
 
 def _first(files: dict[str, list[pathlib.Path]], stems: Sequence[str]) -> pathlib.Path | None:

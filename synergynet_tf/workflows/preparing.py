@@ -30,9 +30,9 @@ def prepare(config: Config, own: Namespace) -> None:
 
     from synergynet_tf.data import cache
 
-    cases = layouts.discover(config.data.path, config.data.layout, config.data.channels, own.require_lesions,
+    cases = layouts.discover(config.data.source, config.data.layout, config.data.channels, own.require_lesions,
                              config.data.raters)
-    read = sources(config.data.path, cases)
+    read = sources(config.data.source, cases)
     if config.data.cache:
         keep_apart("data.cache", cache.cache_root(config), read)
     if own.preview:
@@ -64,7 +64,7 @@ def check_cohort(config: Config, own: Namespace) -> None:
     cohort = check.find_cases(config, own.require_lesions)
     if own.out:
         claim("--out", [own.out / "check.csv", *sheet_names(own.out, len(cohort.cases))],
-              sources(config.data.path, cohort.cases))
+              sources(config.data.source, cohort.cases))
     with progress.bar("checking", len(cohort.cases)) as advance:
         checked = check.check_cases(cohort.cases, config, own.workers, advance)
     problems = check.summarise(cohort, checked)

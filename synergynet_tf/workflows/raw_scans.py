@@ -24,9 +24,9 @@ def prepare_raw(config: Config, own: Namespace) -> None:
     from synergynet_tf.data.layouts.sources import sources
     from synergynet_tf.data.raw import cases
 
-    found, wrong = cases.find(config.data.path, config.data.layout, config.data.raters)
+    found, wrong = cases.find(config.data.source, config.data.layout, config.data.raters)
     out = own.raw
-    keep_apart("--raw", out, sources(config.data.path, found))
+    keep_apart("--raw", out, sources(config.data.source, found))
     claim("--raw", [out / "manifest.csv", *(out / case.name for case in found)])
     with locks.held(out, "name another folder with --raw"):
         _prepare(found, wrong, out, own)

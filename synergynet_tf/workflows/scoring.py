@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 SCORES = ("scores.csv", "sizes.csv", "scores.md", "scores.json")
 
 
-def score_files(reference: str | os.PathLike, prediction: str | os.PathLike | None,
-                probability: str | os.PathLike | None = None, *, rule: "LesionRule | None" = None, case: str = "",
-                patient: str | None = None, reference2: str | os.PathLike | None = None,
+def score_files(reference: str | os.PathLike[str], prediction: str | os.PathLike[str] | None,
+                probability: str | os.PathLike[str] | None = None, *, rule: "LesionRule | None" = None, case: str = "",
+                patient: str | None = None, reference2: str | os.PathLike[str] | None = None,
                 combine: str | None = None) -> "CaseScores":
     """Score one NIfTI mask against another, and a probability map where there is one; without a mask, the map above 1/2.
 

@@ -21,12 +21,12 @@ def test_scans(path: pathlib.Path) -> list[Case]:
 
 def find_masks(cases: Sequence[Case], folder: pathlib.Path) -> list[pathlib.Path]:
     """The mask of each case, `<case>_mask.nii.gz` or .nii. Raises InputError where any is missing; all are named."""
-    found = [first_file(folder, (f"{case.name}_mask",)) for case in cases]
-    missing = [case.name for case, mask in zip(cases, found) if mask is None]
+    found = {case.name: first_file(folder, (f"{case.name}_mask",)) for case in cases}
+    missing = [name for name, mask in found.items() if mask is None]
     if missing:
         raise InputError(f"{folder} has no <case>_mask.nii.gz for {len(missing)} of {len(cases)} scans: {', '.join(missing)}; "
                          "segment them with `python -m synergynet_tf.predict` first")
-    return found
+    return [mask for mask in found.values() if mask is not None]
 
 
 def export(case: Case, mask: pathlib.Path, path: pathlib.Path) -> None:

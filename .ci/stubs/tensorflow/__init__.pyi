@@ -1,4 +1,4 @@
-"""What the type checker knows of TensorFlow, which has no types of its own: a tensor is a tensor, not an array, a number or None."""
+"""What the type checker knows of TensorFlow, which has no types of its own: a tensor is not an array, a number or None."""
 from typing import Any
 
 class Tensor:

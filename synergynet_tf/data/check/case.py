@@ -22,7 +22,8 @@ def check_case(case: Case, config: Config) -> CaseCheck:
     found = Findings(case, config.data.channels)
     with _quiet():
         flair = images.read("flair", found)
-        digests, brain = {}, None
+        digests: dict[str, str | None] = {}
+        brain = None
         if flair is not None:
             digests["flair"] = voxel_digest(flair.array)
             brain = brains.check_flair(flair, found)
@@ -34,12 +35,12 @@ def check_case(case: Case, config: Config) -> CaseCheck:
             if flair is not None and images.same_grid(flair, volume, channel, found) and brain is not None:
                 images.check_channel(volume, channel, *brain, found)
         mask, of_masks = masks.read_reference(case, flair, found) if case.lesions is not None else (None, {})
-        lesions = masks.check_lesions(mask, config.lesions, found) if mask is not None else (None, None)
-        if mask is not None and brain is not None:
+        lesions, lesion_ml = masks.check_lesions(mask, config.lesions, found) if mask is not None else (None, None)
+        if flair is not None and mask is not None and brain is not None:
             masks.check_in_brain(mask, flair, *brain, found)
     views = None if flair is None else slices_of(flair, None if mask is None else mask.array)
-    volume = None if brain is None else brains.brain_ml(brain[0], flair)
-    return CaseCheck(case, tuple(found.problems), digests | of_masks, *lesions, volume, views)
+    brain_ml = None if flair is None or brain is None else brains.brain_ml(brain[0], flair)
+    return CaseCheck(case, tuple(found.problems), digests | of_masks, lesions, lesion_ml, brain_ml, views)
 
 
 @contextlib.contextmanager

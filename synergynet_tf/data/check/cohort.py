@@ -4,6 +4,7 @@ import functools
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from synergynet_tf.config import Config
 from synergynet_tf.data import layouts, splits
@@ -31,8 +32,10 @@ def find_cases(config: Config, require_lesions: bool = False) -> Cohort:
 
     Raises InputError where there is nothing to check: no such path, no case, a table that cannot be read.
     """
-    cases, problems, parts = [], [], {}
-    for case in layouts.find(config.data.path, config.data.layout):
+    cases: list[Case] = []
+    problems: list[Problem] = []
+    parts: dict[str, str] = {}
+    for case in layouts.find(config.data.source, config.data.layout):
         try:
             cases += layouts.choose_raters([case], config.data.raters)
         except InputError as error:
@@ -95,12 +98,12 @@ def _duplicates(checks: Sequence[CaseCheck], parts: dict[str, str]) -> list[Prob
     for check in checks:
         paths = files_of(check.case)
         for file, digest in check.digests.items():
-            if digest is None:
-                continue
-            same[file in (LESIONS, SECOND), digest].append((check.case, file, paths[file]))
+            path = paths[file]
+            if digest is not None and path is not None:
+                same[file in (LESIONS, SECOND), digest].append((check.case, file, path))
     problems = []
     for files in same.values():
-        distinct = {}
+        distinct: dict[tuple[str, Path], tuple[Case, str, Path]] = {}
         for case, file, path in files:
             distinct.setdefault((case.patient, path.resolve()), (case, file, path))
         (known, known_file, _), *others = distinct.values()

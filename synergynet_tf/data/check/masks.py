@@ -21,11 +21,10 @@ SPECKS = 0.5        # of the lesions are single voxels: 10 % at most in the scan
 MANY = 10           # lesions, for a share of them to mean something
 
 
-
-
 def read_reference(case: Case, flair: Volume | None, found: Findings) -> tuple[Volume | None, dict[str, str | None]]:
     """The mask that a training would take, and the digests of the files; none where one of them cannot be used."""
-    masks, digests = [], {}
+    masks: list[Volume] = []
+    digests: dict[str, str | None] = {}
     for file in (LESIONS, SECOND) if case.combine else (LESIONS,):
         volume = images.read(file, found)
         if volume is None:
@@ -40,7 +39,7 @@ def read_reference(case: Case, flair: Volume | None, found: Findings) -> tuple[V
         if reference is not None and not images.same_grid(reference, mask, file, found):
             return None, digests
         masks.append(mask)
-    if len(masks) == 2:
+    if case.combine and len(masks) == 2:
         return dataclasses.replace(masks[0], array=nifti.COMBINE[case.combine](masks[0].array, masks[1].array)), digests
     return masks[0], digests
 

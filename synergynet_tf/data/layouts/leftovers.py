@@ -60,7 +60,9 @@ class _Search:
     """A walk through a folder, links followed but no folder entered twice."""
 
     def __init__(self, root: Path, cases: Sequence[Case]):
-        self._root, self._resolved, self._seen, self.budget = root, {}, set(), LOOKED_AT
+        self._root, self.budget = root, LOOKED_AT
+        self._resolved: dict[Path, Path] = {}
+        self._seen: set[Path] = set()
         files = (path for case in cases for path in (*case.images.values(), case.lesions, case.lesions2))
         self._taken = {self._place(path) for path in files if path is not None}
         self._doubtful = {self._place(path) for case in cases for paths in case.doubtful.values() for path in paths}

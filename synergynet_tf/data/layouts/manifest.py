@@ -5,7 +5,7 @@ import io
 import logging
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,11 +34,14 @@ class Part(NamedTuple):
 
     def taken(self, cases: Sequence["Case | Part"]) -> list[Case]:
         """The cases that `path` holds as those of this part. Raises InputError where `path` names paths itself."""
-        if any(isinstance(case, Part) for case in cases):
-            raise InputError(f"{self.row}: {self.path} is a manifest with a column path itself; name its paths here instead")
         front = f"{self.prefix}-" if self.prefix else ""
-        return [dataclasses.replace(case, name=front + case.name, patient=front + case.patient, split=self.split or case.split,
-                                    weight=self.weight * case.weight) for case in cases]
+        taken = []
+        for case in cases:
+            if isinstance(case, Part):
+                raise InputError(f"{self.row}: {self.path} is a manifest with a column path itself; name its paths here instead")
+            taken.append(dataclasses.replace(case, name=front + case.name, patient=front + case.patient,
+                                             split=self.split or case.split, weight=self.weight * case.weight))
+        return taken
 
 
 def find(path: Path) -> list[Case | Part] | None:
@@ -104,8 +107,8 @@ def _columns(path: Path, head: Sequence[str], lines: Sequence[Line]) -> dict[str
 
 
 def _case(path: Path, line: int, row: dict[str, str]) -> Case | Part:
-    patient, session, split, combine, weight, other, date = (row.pop(name, "") for name in WORDS)
-    times, date = _weight(path, line, weight), _date(path, line, date)
+    patient, session, split, combine, weight, other, day = (row.pop(name, "") for name in WORDS)
+    times, date = _weight(path, line, weight), _date(path, line, day)
     files = {name: path.parent / os.path.expanduser(cell) for name, cell in row.items() if cell and key(cell) not in NOTHING}
     _check_encoding(path, line, (patient, session, other), files.values())
     if other:
@@ -143,7 +146,7 @@ def _weight(path: Path, line: int, cell: str) -> float:
     return weight
 
 
-def _check_encoding(path: Path, line: int, names: Sequence[str], files: Sequence[Path]) -> None:
+def _check_encoding(path: Path, line: int, names: Iterable[str], files: Iterable[Path]) -> None:
     """Raise InputError where a name is not UTF-8, or a file's is not and there is none of that name."""
     for text in (*names, *(str(file) for file in files if not file.is_file())):
         if any("\udc80" <= letter <= "\udcff" for letter in text):

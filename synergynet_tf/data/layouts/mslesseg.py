@@ -12,7 +12,10 @@ def find(path: Path) -> list[Case] | None:
     As published, the mask is P1_T1_MASK.nii.gz, and patients of the test part have one time point: test/P54/P54_FLAIR.nii.gz.
     The publication's division is not kept: name its train folder to leave its test part out.
     """
-    cases = [case_of(*folder.name.split("_"), plain(scans(folder))) for folder in subfolders(path, r"P\d+_T\d+")]
+    cases = []
+    for folder in subfolders(path, r"P\d+_T\d+"):
+        patient, session = folder.name.split("_")
+        cases.append(case_of(patient, session, plain(scans(folder))))
     for part in (path, path / "train", path / "test"):
         for folder in subfolders(part, r"P\d+"):
             cases += _published(folder)

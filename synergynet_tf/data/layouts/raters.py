@@ -33,16 +33,16 @@ def _chosen(case: Case, raters: str) -> list[Case]:
         return [case]       # refused by `registry.faults`, with both files
     others = {name: paths for name, paths in case.doubtful.items() if name not in (LESIONS, SECOND)}
     case = dataclasses.replace(case, doubtful=others)
-    needed = tuple({LESIONS: case.lesions, SECOND: case.lesions2}[name] for name in asked)
-    if None in needed:
+    masks = [mask for mask in ({LESIONS: case.lesions, SECOND: case.lesions2}[name] for name in asked) if mask is not None]
+    if len(masks) < len(asked):
         there, lacking = ("first", "second") if case.lesions2 is None else ("second", "first")
         raise InputError(f"case {case.name}: there is only the {there} rater's mask ({case.lesions or case.lesions2}), but "
                          f"data.raters is {raters}: add the {lacking} rater's, or set data.raters to {there}")
     if raters in COMBINATIONS:
         return [dataclasses.replace(case, combine=raters)]
     if raters == "both":
-        return [_drawn_by(case, f"r{i}", mask) for i, mask in enumerate(needed, start=1)]
-    return [dataclasses.replace(case, lesions=needed[0], lesions2=None)]
+        return [_drawn_by(case, f"r{i}", mask) for i, mask in enumerate(masks, start=1)]
+    return [dataclasses.replace(case, lesions=masks[0], lesions2=None)]
 
 
 def _drawn_by(case: Case, rater: str, mask: Path) -> Case:

@@ -19,7 +19,7 @@ from synergynet_tf.storage.names import name_fault
 
 log = logging.getLogger(__name__)
 
-Finder = Callable[[Path], list[Case | Part] | None]
+Finder = Callable[[Path], Sequence[Case | Part] | None]
 LAYOUTS: dict[str, Finder] = {
     "manifest": manifest.find, "mslesseg": mslesseg.find, "open_ms": open_ms.find, "isbi2015": isbi2015.find,
     "msseg2016": msseg2016.find, "nnunet": nnunet.find, "bids": bids.find, "case": single.find,
@@ -38,7 +38,12 @@ class Fault(NamedTuple):
 
 def describe() -> str:
     """One sentence on each layout, in the order in which they are tried."""
-    return "; ".join(f"{name}: {finder.__doc__.splitlines()[0].rstrip('.')}" for name, finder in LAYOUTS.items())
+    return "; ".join(f"{name}: {_summary(finder)}" for name, finder in LAYOUTS.items())
+
+
+def _summary(finder: Finder) -> str:
+    """The first line of a layout's docstring."""
+    return (finder.__doc__ or "").partition("\n")[0].rstrip(".")
 
 
 def discover(path: str | Path, layout: str = "auto", channels: Sequence[str] = ("flair",),
@@ -117,13 +122,14 @@ def faults(cases: Sequence[Case], channels: Sequence[str], require_lesions: bool
         yield from _check_splits(cases)
 
 
-def _found(path: Path, layout: str) -> list[Case | Part]:
+def _found(path: Path, layout: str) -> Sequence[Case | Part]:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; check data.path")
     try:
         found = _of_layout(path, layout)
-        listed = layout == "manifest" or any(isinstance(case, Part) for case in found)
-        left = None if listed or not path.is_dir() else leftovers(path, found)
+        cases = [case for case in found if isinstance(case, Case)]
+        listed = layout == "manifest" or len(cases) < len(found)
+        left = None if listed or not path.is_dir() else leftovers(path, cases)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({reason(error)[0]}); check the folder's permissions") from None
     if left:
@@ -131,13 +137,13 @@ def _found(path: Path, layout: str) -> list[Case | Part]:
     return found
 
 
-def _of_layout(path: Path, layout: str) -> list[Case | Part]:
+def _of_layout(path: Path, layout: str) -> Sequence[Case | Part]:
     if layout != "auto":
         if layout not in LAYOUTS:
             raise InputError(f"data.layout is {layout!r}, but the layouts are auto, {', '.join(LAYOUTS)}")
         cases = LAYOUTS[layout](path)
         if not cases:
-            raise InputError(f"{path}: no case in the layout {layout} ({LAYOUTS[layout].__doc__.splitlines()[0].rstrip('.')}); "
+            raise InputError(f"{path}: no case in the layout {layout} ({_summary(LAYOUTS[layout])}); "
                              "correct data.path or data.layout")
         return cases
     listed = manifest.find(path)

@@ -68,11 +68,12 @@ def _node_positions(atlas: Atlas, volume: float, rng: np.random.Generator) -> np
     return (index + opening * pull).astype(np.float32)
 
 
-def _box(atlas: Atlas, nodes: np.ndarray) -> tuple[slice, ...]:
+def _box(atlas: Atlas, nodes: np.ndarray) -> tuple[slice, slice, slice]:
     """The part of the grid that holds the brain, with a border of a node or two."""
     inside = ndimage.map_coordinates(atlas.brain, nodes, order=1, output=np.float32) > 1
-    return tuple(slice(max(int((part.start - 2) * _SPACING), 0), min(int((part.stop - 1) * _SPACING) + 1, side))
-                 for part, side in zip(bounding_box(inside), GRID))
+    x, y, z = (slice(max(int((part.start - 2) * _SPACING), 0), min(int((part.stop - 1) * _SPACING) + 1, side))
+               for part, side in zip(bounding_box(inside), GRID))
+    return x, y, z
 
 
 def _shares(atlas: Atlas, at: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

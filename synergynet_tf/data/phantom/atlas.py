@@ -5,7 +5,7 @@ The grid that phantoms are made on is the 182x218x182, 1 mm MNI grid in LAS: vox
 import functools
 import importlib.util
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -68,10 +68,12 @@ def template_map(kind: str) -> np.ndarray:
 
     spec = importlib.util.find_spec("nilearn")
     name = f"mni_icbm152_{kind}_tal_nlin_sym_09a_converted.nii.gz"
-    path = Path(spec.submodule_search_locations[0]) / "datasets" / "data" / name if spec else Path(name)
+    folders = spec.submodule_search_locations if spec else None
+    path = Path(folders[0]) / "datasets" / "data" / name if folders else Path(name)
     if not path.is_file():
         raise InputError(f"{name} is not in the installed nilearn ({path.parent}); install nilearn >= 0.10, or give label maps")
-    return np.ascontiguousarray(np.asarray(nibabel.load(path).dataobj)[7:189, 8:226, 0:182][::-1])
+    image: Any = nibabel.load(path)
+    return np.ascontiguousarray(np.asarray(image.dataobj)[7:189, 8:226, 0:182][::-1])
 
 
 def _ellipsoid(mm: tuple[np.ndarray, ...], centre: tuple[float, ...], radii: tuple[float, ...]) -> np.ndarray:

@@ -35,17 +35,17 @@ class Tissue(NamedTuple):
 
 def draw_protocol(rng: np.random.Generator) -> Protocol:
     """A scanner: isotropic 3D or thick-sliced 2D sequences, with more or less noise and bias."""
-    blurs = []
+    blurs: list[tuple[float, float, float]] = []
     for thick_share in (0.35, 0.5):
         blur = [rng.uniform(0.3, 0.55)] * 3
         if rng.random() < thick_share:
             blur[2 if rng.random() < 0.8 else 0] = rng.uniform(0.75, 1.15)      # slices of 2 to 3 mm
-        blurs.append(tuple(blur))
+        blurs.append((blur[0], blur[1], blur[2]))
     return Protocol(blurs[0], blurs[1], lesion_contrast=rng.uniform(0.4, 0.58), t2_ratio=rng.uniform(1.0, 1.9),
                     noise=rng.uniform(0.08, 0.12), bias=rng.uniform(0.02, 0.07), scale=float(np.exp(rng.uniform(4.5, 7))))
 
 
-def _levels(rng: np.random.Generator) -> dict[str, dict[str, float]]:
+def _levels(rng: np.random.Generator) -> dict[str, dict[str | int, float]]:
     """White and CSF level and the grey level of each region, for FLAIR and T2."""
     flair_grey, t2_grey = rng.uniform(1.2, 1.32), rng.uniform(1.4, 1.65)
     return {

@@ -22,15 +22,18 @@ _LARGEST_FOCUS = 2500       # mm3
 class Lesion(Protocol):
     """What is placed, grows and shrinks."""
 
-    volume: float           # mm3 at the first time point
+    @property
+    def volume(self) -> float:
+        """mm3 at the first time point."""
 
-    def order(self, sites: "Sites", volume: float) -> tuple[tuple[slice, ...], np.ndarray]: ...
+    def order(self, sites: "Sites", volume: float) -> tuple[tuple[slice, ...], np.ndarray]:
+        """A part of the box and the order in which its voxels join the lesion, float [x, y, z]; infinite: never."""
 
 
 class Burden(NamedTuple):
     """What a patient's lesions should come to, in mm3."""
 
-    count: int          # lesions, at 26-connectivity
+    count: int          # type: ignore[assignment]  # lesions, at 26-connectivity; hides tuple.count
     total: float
     median: float       # of the foci
 
@@ -68,8 +71,8 @@ def draw_burden(rng: np.random.Generator) -> Burden:
     low, high = (400, 2600) if rng.random() < 0.35 else (5000, 48000)       # early and late disease; few lie in between
     total = np.exp(rng.uniform(np.log(low), np.log(high)))
     count = np.exp(3.2 + 0.42 * np.log(total / 400) + rng.normal(0, 0.5))
-    median = np.exp(rng.uniform(np.log(9), np.log(30)))
-    median = max(min(median, total / (2.2 * count)), 7)
+    drawn = np.exp(rng.uniform(np.log(9), np.log(30)))
+    median = max(min(drawn, total / (2.2 * count)), 7)
     count = min(count, total / (1.8 * median))
     return Burden(int(np.clip(count, 20, 330)), float(total), float(median))
 
@@ -118,7 +121,7 @@ def _direction(sites: Sites, centre: tuple[int, ...], kind: str, rng: np.random.
             low[axis] = max(centre[axis] - 2, 0)
             high[axis] = min(centre[axis] + 2, sites.allowed.shape[axis] - 1)
             vector[axis] = 0.3 * vector[axis] + sites.from_ventricle[tuple(high)] - sites.from_ventricle[tuple(low)]
-    return vector / max(np.linalg.norm(vector), 1e-6)
+    return vector / max(float(np.linalg.norm(vector)), 1e-6)
 
 
 def draw_focus(sites: Sites, volume: float, rng: np.random.Generator) -> Focus:
@@ -126,7 +129,8 @@ def draw_focus(sites: Sites, volume: float, rng: np.random.Generator) -> Focus:
     shares = np.array([_SHARES[kind] for kind in sites.candidates])
     kind = list(sites.candidates)[rng.choice(len(shares), p=shares / shares.sum())]
     flat = rng.choice(sites.candidates[kind])
-    centre = tuple(int(i) for i in np.unravel_index(flat, sites.allowed.shape))
+    x, y, z = (int(i) for i in np.unravel_index(flat, sites.allowed.shape))
+    centre = x, y, z
     along = _direction(sites, centre, kind, rng)
     ratio = rng.uniform(1.0, 2.4) if kind == "periventricular" else rng.uniform(1.0, 1.8)
     shape = np.eye(3) + (ratio ** -2 - 1) * np.outer(along, along)      # short along its long axis: far points count as near
@@ -150,9 +154,8 @@ def _paint(mask: np.ndarray, sites: Sites, focus: Lesion, volume: float, alone: 
     if count < 1:
         return False
     window, distance = focus.order(sites, volume)
-    added = np.zeros(distance.size, bool)
-    added[_first_voxels(distance, count)] = True
-    added = added.reshape(distance.shape)
+    added = np.zeros(distance.shape, bool)
+    added.ravel()[_first_voxels(distance, count)] = True
     if alone and (mask[window] & ndimage.binary_dilation(added, np.ones((3, 3, 3)))).any():
         return False
     mask[window] |= added

@@ -37,7 +37,7 @@ def _atlas(index: int, anatomy: str | Path | None) -> Atlas:
 
 def _on_grid(part: np.ndarray, anatomy: Anatomy, dtype: type) -> np.ndarray:
     """Put the box's map back on the grid, 0 elsewhere."""
-    whole = np.zeros(GRID, dtype)
+    whole: np.ndarray = np.zeros(GRID, dtype)
     whole[anatomy.box] = part
     return whole
 
@@ -89,7 +89,7 @@ def make_patient(seed: int, index: int, sessions: int, anatomy: str | Path | Non
         if session > 1:
             history.advance(now)
         flair, t2, lesions = scanner.scan(history.mask(), now)
-        anatomy = _anatomy(brain)
-        result.append(Session(_on_grid(flair, anatomy, np.float32), _on_grid(t2, anatomy, np.float32),
-                              _on_grid(lesions, anatomy, np.uint8), AFFINE.copy()))
+        own = _anatomy(brain)
+        result.append(Session(_on_grid(flair, own, np.float32), _on_grid(t2, own, np.float32), _on_grid(lesions, own, np.uint8),
+                              AFFINE.copy()))
     return result

@@ -26,8 +26,10 @@ class Places:
     """
 
     def __init__(self, anatomy: Anatomy, atlas: Atlas):
-        matrix = atlas.to_mni.astype(np.float32)
-        self.mm = np.stack([sum(matrix[i, j] * anatomy.place[j] for j in range(3)) + matrix[i, 3] for i in range(3)])
+        matrix, place = atlas.to_mni.astype(np.float32), anatomy.place
+        if place is None:
+            raise ValueError("an anatomy of no atlas has no MNI coordinates")
+        self.mm = np.stack([sum(matrix[i, j] * place[j] for j in range(3)) + matrix[i, 3] for i in range(3)])
         self._coarse = self.mm[:, ::_STEP, ::_STEP, ::_STEP]
 
     def window(self, low: Sequence[float], high: Sequence[float]) -> Window | None:
@@ -37,8 +39,9 @@ class Places:
             inside &= (self._coarse[axis] > low[axis] - _STEP) & (self._coarse[axis] < high[axis] + _STEP)
         if not inside.any():
             return None
-        return tuple(slice(max(part.start * _STEP - _BORDER, 0), min((part.stop - 1) * _STEP + _BORDER + 1, n))
-                     for part, n in zip(bounding_box(inside), self.mm.shape[1:]))
+        x, y, z = (slice(max(part.start * _STEP - _BORDER, 0), min((part.stop - 1) * _STEP + _BORDER + 1, n))
+                   for part, n in zip(bounding_box(inside), self.mm.shape[1:]))
+        return x, y, z
 
     def tubes(self, points: Points, radius: float, both: bool = True) -> list[tuple[Window, np.ndarray]]:
         """A bent tube through points in MNI mm, on both sides or one: its windows, and in each the nearness, float32.
@@ -47,7 +50,7 @@ class Places:
         """
         found = []
         for sign in (1, -1) if both else (1,):
-            path = np.array(points, np.float32) * np.float32([sign, 1, 1])
+            path = np.array(points, np.float32) * np.array([sign, 1, 1], np.float32)
             window = self.window(path.min(0) - 2 * radius, path.max(0) + 2 * radius)
             if window is not None:
                 found.append((window, np.exp(-self._squared_distance(path, window) / np.float32(radius ** 2))))

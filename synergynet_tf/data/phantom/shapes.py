@@ -51,8 +51,8 @@ def read_shapes(path: str | Path) -> Shapes:
 
 def _sound(coords: np.ndarray, offsets: np.ndarray) -> bool:
     """Whether the arrays hold lesions, each of a voxel or more of the grid."""
-    return (len(offsets) > 1 and offsets[0] == 0 and offsets[-1] == len(coords) and (np.diff(offsets.astype(np.int64)) > 0).all()
-            and coords.min() >= 0 and (coords < GRID).all())
+    return bool(len(offsets) > 1 and offsets[0] == 0 and offsets[-1] == len(coords)
+                and (np.diff(offsets.astype(np.int64)) > 0).all() and coords.min() >= 0 and (coords < GRID).all())
 
 
 class RealLesion(NamedTuple):

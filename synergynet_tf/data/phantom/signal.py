@@ -60,7 +60,7 @@ def _cores(labels: np.ndarray, size: np.ndarray, wanted: np.ndarray, variety: Va
     chosen, amount = rng.random(size.size) < variety.core, rng.uniform(0.3, 1.2, size.size)
     dark = np.where((size > _LARGE) & chosen, amount * (wanted + 0.3), 0)
     if not dark.any():
-        return np.float32(0)
+        return np.zeros((), np.float32)
     middle = np.clip((_blur(labels > 0, 1.8) - 0.72) / np.float32(0.2), 0, 1)
     patchy = np.clip(random_field(rng, labels.shape, 6) + np.float32(rng.uniform(-0.3, 0.8)), 0, 1)
     return np.concatenate([[0], dark]).astype(np.float32)[labels] * middle * patchy

@@ -94,8 +94,8 @@ def _claim_files(case: Case, folder: Path) -> None:
 
 def write_manifest(out: Path, left_out: Sequence[str] = ()) -> Path:
     """Write manifest.csv of all prepared cases in `out` but those left out, with paths relative to it."""
-    records = {folder.name: record.known(folder) for folder in sorted(out.iterdir()) if folder.name not in left_out}
-    records = {name: known for name, known in records.items() if known}
+    folders = (folder for folder in sorted(out.iterdir()) if folder.name not in left_out)
+    records = {folder.name: known for folder in folders if (known := record.known(folder))}
     channels = sorted({name for known in records.values() for name in known.files} - {LESIONS})
     content = io.StringIO(newline="")
     table = csv.writer(content, lineterminator="\n")
@@ -122,7 +122,8 @@ class _Run:
 
     def __init__(self, store: StepStore, config: RawConfig, versions: dict[str, str], digests: dict[str, str],
                  volumes: dict[str, Volume]):
-        self.store, self.seconds = store, {}
+        self.store = store
+        self.seconds: dict[str, float] = {}
         self._config, self._versions, self._digests, self._volumes = config, versions, digests, volumes
 
     def results(self) -> _Found:
@@ -155,7 +156,7 @@ class _Run:
         return key, arrays["matrix"]
 
     def _to_flair(self, template: np.ndarray | None) -> np.ndarray:
-        if not self._config.resample or self._config.register == "none":
+        if template is None or not self._config.resample or self._config.register == "none":
             return np.eye(4)
         return template if self._config.register == "affine" else registration.rigid_part(template)
 

@@ -164,7 +164,7 @@ def _template() -> "tuple[sitk.Image, sitk.Image]":
     brain = template_brain()
     near = ndimage.distance_transform_edt(~brain) <= RIM_MM
     t1 = np.where(brain, atlas.template_map("t1"), 0).astype(np.float32)
-    return tuple(tools.to_image(array, MNI.affine) for array in (t1, near))
+    return tools.to_image(t1, MNI.affine), tools.to_image(near, MNI.affine)
 
 
 def _place(template: "sitk.Image", moving: "sitk.Image", near: "sitk.Image") -> "sitk.Similarity3DTransform":

@@ -20,7 +20,7 @@ class Aligned(NamedTuple):
 
     volumes: Mapping[str, Volume]           # by channel, flair among them
     from_flair: Mapping[str, np.ndarray]    # by channel: from the FLAIR's world to that channel's
-    from_mni: np.ndarray                    # affine: from MNI to the FLAIR's world
+    from_mni: np.ndarray | None             # affine: from MNI to the FLAIR's world; none: it is not needed
 
 
 def brain(scans: Aligned, method: str) -> np.ndarray:
@@ -39,8 +39,9 @@ def brain(scans: Aligned, method: str) -> np.ndarray:
 
 def _template(scans: Aligned) -> np.ndarray:
     """The template's brain, carried to the scan by the registration."""
-    flair = scans.volumes["flair"]
-    return resample(template_brain(), MNI, grid_of(flair), np.linalg.inv(scans.from_mni)) > 0.5
+    if scans.from_mni is None:
+        raise ValueError("the template's brain needs the registration to it")
+    return resample(template_brain(), MNI, grid_of(scans.volumes["flair"]), np.linalg.inv(scans.from_mni)) > 0.5
 
 
 def _deepbet(scans: Aligned) -> np.ndarray:

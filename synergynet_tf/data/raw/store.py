@@ -1,6 +1,5 @@
 """Results of steps on disk, under a key of all that shapes them: what is there is not computed again."""
 import hashlib
-import io
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from synergynet_tf.errors import InputError, reason
-from synergynet_tf.storage.files import replace_file
+from synergynet_tf.storage.files import npz, replace_file
 from synergynet_tf.storage.readers import Stored, read_npz
 
 Arrays = dict[str, np.ndarray]
@@ -33,13 +32,11 @@ class StepStore:
             return read_npz(path, "result of a step", "it is computed again", gives)
         except InputError:      # absent, or damaged
             arrays = compute()
-        content = io.BytesIO()
-        np.savez_compressed(content, **arrays)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{self._folder}: cannot be made ({reason(error)[0]}); name another folder") from None
-        replace_file(path, content.getvalue())
+        replace_file(path, npz(arrays, compressed=True))
         return arrays
 
     def drop_unused(self) -> None:

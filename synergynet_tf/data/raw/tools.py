@@ -59,7 +59,7 @@ def to_array(image: "sitk.Image") -> np.ndarray:
     return load("SimpleITK").GetArrayFromImage(image).T
 
 
-def to_matrix(transform: "sitk.Transform") -> np.ndarray:
+def to_matrix(transform: "sitk.Euler3DTransform | sitk.Similarity3DTransform | sitk.AffineTransform") -> np.ndarray:
     """The float64 [4, 4] matrix, mm to mm in RAS+, of a linear transform with a centre."""
     matrix, linear = np.eye(4), np.reshape(transform.GetMatrix(), (3, 3))
     centre = np.array(transform.GetCenter())
