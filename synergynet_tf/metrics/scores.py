@@ -105,7 +105,7 @@ def metric(heading: str, decimals: int, value: Callable[[Comparison], float]) ->
     return dataclasses.field(metadata={"metric": Metric(heading, decimals, value)})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)       # by name: there are many, and a metric may be added anywhere among them
 class CaseScores:
     """What one predicted mask is worth. Rates are 0 to 1, higher is better but for lfpr; avd, hd95 and assd: lower is better.
 

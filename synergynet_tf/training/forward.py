@@ -87,10 +87,7 @@ class Forward:
     def mask_targets(self) -> targets.MaskTargets:
         """The refined RoIs that hold a lesion, and the lesion voxels in each: [B, M, 6], [B, M, S, S, S, 1]."""
         refined = tf.stop_gradient(boxes.decode(self.rois[1], self.roi_targets.boxes))
-
-        def of_sample(*inputs: tf.Tensor) -> targets.MaskTargets:
-            return targets.mask_targets(*inputs, self.config.mask)
-
+        of_sample = functools.partial(targets.mask_targets, config=self.config.mask)
         return per_sample(of_sample, (refined, self.roi_targets.positive, self.batch.instances), None)
 
     @functools.cached_property
@@ -113,8 +110,8 @@ class Forward:
         model, features, config = self._model, self.features, self.config
         goal = self.mask_targets
         # As in inference every proposal is classified and refined. No loss is computed on these outputs, hence no gradient.
-        outputs = model.refine(tf.stop_gradient(features.d1), self.proposals.boxes)
-        detections = model.detect(self.proposals, *outputs, self.batch.image, config.detector.train_detections)
+        class_logits, deltas = model.refine(tf.stop_gradient(features.d1), self.proposals.boxes)
+        detections = model.detect(self.proposals, class_logits, deltas, self.batch.image, config.detector.train_detections)
         mask_boxes = boxes.scale(detections.boxes, config.mask.context)
         logits = model.patch_logits(features, tf.concat([goal.boxes, mask_boxes], 1), self._training)
         sampled = goal.boxes.shape[1]

@@ -23,7 +23,7 @@ class Term(NamedTuple):
 
     weight: str                                         # its setting in the group `loss`
     part: str                                           # of the network: the term is computed in each stage that trains it
-    count: Callable[[Forward], tf.Tensor]               # over how many values of this batch the mean is taken
+    count: Callable[[Forward], tf.Tensor]  # type: ignore[assignment]  # over how many values the mean is; hides tuple.count
     loss: Callable[[Forward, tf.Tensor], tf.Tensor]     # of this batch, divided by the count of the batch that it is a part of
 
 
