@@ -44,7 +44,7 @@ def system_config(config: Config, system: str, budget: str) -> Config:
         return own
     numbers = [stage.number for stage in SYSTEMS[system].stages]
     epochs = share_epochs(sum(config.train.epochs), [config.train.epochs[number - 1] for number in numbers])
-    shared = tuple(dict(zip(numbers, epochs)).get(number, 0) for number in range(1, len(config.train.epochs) + 1))
+    shared: Any = tuple(dict(zip(numbers, epochs)).get(number, 0) for number in range(1, len(config.train.epochs) + 1))
     return dataclasses.replace(own, train=dataclasses.replace(own.train, epochs=shared))
 
 
