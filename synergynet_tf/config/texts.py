@@ -1,7 +1,7 @@
 """Settings as they are typed: fields on the command line, YAML files, and both brought to what the groups take."""
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, cast, get_args, get_origin
 
 from synergynet_tf.config import Config, nearest, require_known
 from synergynet_tf.config.settings import Settings, hints
@@ -79,7 +79,7 @@ class Given:
         """
         try:
             built = {name: group(**self.values.get(name, {})) for name, group in self._groups.items()}
-            config = Config(**{name: built.pop(name) for name in Config.groups()})
+            config = Config(**{name: cast(Any, built.pop(name)) for name in Config.groups()})
         except InputError as error:
             raise self._located(error) from None
         return config, built
