@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 
 import cc3d
 import numpy as np
-import tensorflow as tf
 
 from synergynet_tf.config import Config
 from synergynet_tf.data import nifti
