@@ -42,10 +42,10 @@ class Board:
         seconds = time.monotonic() - self._began.get(trial.trial_id, time.monotonic())
         if trial.status == "COMPLETED":
             write_hparams(self._project / "tensorboard" / trial.trial_id, trial, self._objective)
-            told = f"{self._objective} {trial.score:.4f}"
+            outcome = f"{self._objective} {trial.score:.4f}"
         else:
-            told = f"failed: {failure(self._project / f'trial_{trial.trial_id}')}"
-        self._say(f"trial {trial.trial_id}: {told}  ({seconds:.0f} s)")
+            outcome = f"failed: {failure(self._project / f'trial_{trial.trial_id}')}"
+        self._say(f"trial {trial.trial_id}: {outcome}  ({seconds:.0f} s)")
 
     @contextlib.contextmanager
     def live(self, oracle: keras_tuner.Oracle) -> Iterator[None]:

@@ -137,13 +137,13 @@ def load_branches(path: Path) -> Branches:
     """What `cache_branches` kept. Raises InputError where it is damaged."""
     remedy = "delete it: it is made again"
     file = read_npz(path, "record of the branches", remedy, ARRAYS)
-    found = Branches(*(file[name] for name in Branches._fields))
+    branches = Branches(*(file[name] for name in Branches._fields))
     with reading(path, "record of the branches", remedy):
-        sizes = [len(found.global_logits), len(found.covered), len(found.local_logits)]
-        wanted = [int(found.inside.sum())] * 2 + [int(found.covered.sum())]
-        if found.reference.shape != found.inside.shape or sizes != wanted or not (found.spacing > 0).all():
+        sizes = [len(branches.global_logits), len(branches.covered), len(branches.local_logits)]
+        wanted = [int(branches.inside.sum())] * 2 + [int(branches.covered.sum())]
+        if branches.reference.shape != branches.inside.shape or sizes != wanted or not (branches.spacing > 0).all():
             raise ValueError(f"its arrays are of {sizes} voxels, not {wanted}, or of two grids")
-    return found
+    return branches
 
 
 def probabilities(branches: Branches, gamma: float) -> np.ndarray:
@@ -214,10 +214,10 @@ def _curve(cached: Sequence[Path], objective: Objective, values: tuple[float, ..
     return Curve(values, tuple(means), tuple(objective.value(scores) for scores in means))
 
 
-def chosen(config: Config, found: Scan) -> Config:
+def chosen(config: Config, scan: Scan) -> Config:
     """The configuration with the scan's gamma and threshold."""
-    return dataclasses.replace(config, fusion=dataclasses.replace(config.fusion, gamma=found.gamma.best),
-                               infer=dataclasses.replace(config.infer, threshold=found.threshold.best))
+    return dataclasses.replace(config, fusion=dataclasses.replace(config.fusion, gamma=scan.gamma.best),
+                               infer=dataclasses.replace(config.infer, threshold=scan.threshold.best))
 
 
 def _key(case: Case, identity: str) -> str:

@@ -58,21 +58,22 @@ def importance(trials: Sequence[Trial], space: Space) -> Importance | None:
                        for trial in trials])
     scores = np.array([trial.score for trial in trials])
     forest = RandomForestRegressor(TREES, min_samples_leaf=2, oob_score=True, random_state=0).fit(places, scores)
-    found = permutation_importance(forest, places, scores, n_repeats=REPEATS, random_state=0).importances_mean
-    return Importance({parameter.key: float(value) for parameter, value in zip(parameters, found)}, float(forest.oob_score_))
+    importances = permutation_importance(forest, places, scores, n_repeats=REPEATS, random_state=0).importances_mean
+    by_key = {parameter.key: float(value) for parameter, value in zip(parameters, importances)}
+    return Importance(by_key, float(forest.oob_score_))
 
 
 def place(parameter: Parameter, space: Space, value: Any) -> float:
     """Where a value lies in its range, 0 to 1, by its logarithm where it is searched by that; of anchor sets, the number."""
-    given = getattr(space, parameter.name)
+    span = getattr(space, parameter.name)
     if parameter.name == "anchor_sets":
         sizes = tuple(float(size) for size in value.split())
-        return [tuple(map(float, other)) for other in given].index(sizes) / (len(given) - 1)
-    low, high, value = (math.log(v) for v in (*given, value)) if parameter.log else (*given, value)
+        return [tuple(map(float, other)) for other in span].index(sizes) / (len(span) - 1)
+    low, high, value = (math.log(v) for v in (*span, value)) if parameter.log else (*span, value)
     return (value - low) / (high - low)
 
 
-def write(project: Path, trials: Sequence[Trial], space: Space, config: Config, objective: Objective, found: Scan,
+def write(project: Path, trials: Sequence[Trial], space: Space, config: Config, objective: Objective, scan: Scan,
           warm: bool) -> None:
     """Write best.yaml, summary.md, scan.csv, gamma.png and parallel.png.
 
@@ -80,26 +81,26 @@ def write(project: Path, trials: Sequence[Trial], space: Space, config: Config, 
         project: the search's folder.
         trials: all of them; at least one completed.
         config: what the trials started from.
-        found: the scan of the best trial's network.
+        scan: the scan of the best trial's network.
         warm: whether the trials started from a shared checkpoint of stages 1 to 3.
     """
     best, last = best_trial(trials), last_rungs(trials)
     command_line.save(apply(config, best.hyperparameters.values), project / "best.yaml")
-    _write_curves(project, found)
-    draw_gamma(project / "gamma.png", found, objective, last)
+    _write_curves(project, scan)
+    draw_gamma(project / "gamma.png", scan, objective, last)
     draw_parallel(project / "parallel.png", last, space, objective)
-    text = summary(trials, space, objective, found, importance(last, space), warm)
+    text = summary(trials, space, objective, scan, importance(last, space), warm)
     replace_file(project / "summary.md", text.encode())
 
 
-def write_scan(project: Path, config: Config, objective: Objective, found: Scan) -> None:
+def write_scan(project: Path, config: Config, objective: Objective, scan: Scan) -> None:
     """Write what is left of a scan without a search: best.yaml (the given configuration), scan.csv and gamma.png."""
     command_line.save(config, project / "best.yaml")
-    _write_curves(project, found)
-    draw_gamma(project / "gamma.png", found, objective, ())
+    _write_curves(project, scan)
+    draw_gamma(project / "gamma.png", scan, objective, ())
 
 
-def summary(trials: Sequence[Trial], space: Space, objective: Objective, found: Scan, weighed: Importance | None,
+def summary(trials: Sequence[Trial], space: Space, objective: Objective, scan: Scan, weighed: Importance | None,
             warm: bool) -> str:
     """The search in Markdown: what was found, every trial, the importance of each parameter, the scan."""
     best = best_trial(trials)
@@ -113,8 +114,8 @@ def summary(trials: Sequence[Trial], space: Space, objective: Objective, found: 
         lines += ["All trials started from one checkpoint of stages 1 to 3: the loss weights acted in stage 4 alone.", ""]
     lines += ["![the trials, one line each](parallel.png)", "", "## Importance", "", *_importance_table(weighed), "",
               "## Gamma and threshold", "", "The best trial's network, which was trained with one gamma, at others: "
-              f"{objective.name} is highest, {max(found.gamma.objective):.4f}, at gamma {found.gamma.best:g}; with that gamma, "
-              f"highest, {max(found.threshold.objective):.4f}, at threshold {found.threshold.best:g}. `predict --gamma` and "
+              f"{objective.name} is highest, {max(scan.gamma.objective):.4f}, at gamma {scan.gamma.best:g}; with that gamma, "
+              f"highest, {max(scan.threshold.objective):.4f}, at threshold {scan.threshold.best:g}. `predict --gamma` and "
               "`--threshold` take them; best.yaml keeps the trial's own. scan.csv holds all values.", "",
               "![objective against gamma](gamma.png)", ""]
     return "\n".join(lines)
@@ -151,11 +152,11 @@ def _importance_table(weighed: Importance | None) -> list[str]:
             "| parameter | importance |", "|---|---|", *(f"| {key} | {value:.3f} |" for key, value in rows)]
 
 
-def draw_gamma(path: Path, found: Scan, objective: Objective, trials: Sequence[Trial]) -> None:
+def draw_gamma(path: Path, scan: Scan, objective: Objective, trials: Sequence[Trial]) -> None:
     """The scanned curve of the objective over gamma, the trials as points at the gamma they were trained with."""
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
-    for panel, curve, name in zip(figure.subplots(1, 2), found, ("gamma", "threshold")):
+    for panel, curve, name in zip(figure.subplots(1, 2), scan, ("gamma", "threshold")):
         panel.plot(curve.values, curve.objective, color="#4c72b0", label="one network, scanned")
         panel.axvline(curve.best, color="#4c72b0", linestyle=":", label=f"highest at {curve.best:g}")
         panel.set(xlabel=name, ylabel=f"{objective.name}, validation cases")
@@ -190,19 +191,19 @@ def draw_parallel(path: Path, trials: Sequence[Trial], space: Space, objective: 
 
 
 def _ends(parameter: Parameter, space: Space) -> tuple[str, str]:
-    given = getattr(space, parameter.name)
+    span = getattr(space, parameter.name)
     if parameter.name == "anchor_sets":
-        first, last = (" ".join(f"{size:g}" for size in sizes) for sizes in (given[0], given[-1]))
+        first, last = (" ".join(f"{size:g}" for size in sizes) for sizes in (span[0], span[-1]))
         return first, last
-    return f"{given[0]:g}", f"{given[1]:g}"
+    return f"{span[0]:g}", f"{span[1]:g}"
 
 
-def _write_curves(project: Path, found: Scan) -> None:
+def _write_curves(project: Path, scan: Scan) -> None:
     text = io.StringIO(newline="")
     rows = csv.writer(text, lineterminator="\n")
-    names = list(found.gamma.scores[0])
+    names = list(scan.gamma.scores[0])
     rows.writerow(["setting", "value", "objective", *names])
-    for setting, curve in zip(Scan._fields, found):
+    for setting, curve in zip(Scan._fields, scan):
         for value, height, scores in zip(curve.values, curve.objective, curve.scores):
             rows.writerow([setting, f"{value:g}", height, *(scores.get(name, "") for name in names)])
     replace_file(project / "scan.csv", text.getvalue().encode())

@@ -73,16 +73,16 @@ def main(argv: list[str] | None = None) -> None:
     words = sys.argv[1:] if argv is None else list(argv)
     named = [word.split("=")[0] for word in words if word.startswith("--")]
     chosen = set(named) & {"--data.path", "--config", "--preset", "--gamma-scan"}
-    config, own = command_line.parse(words if chosen else [*SMALL, *words], DESCRIPTION, _add_arguments,
+    config, options = command_line.parse(words if chosen else [*SMALL, *words], DESCRIPTION, _add_arguments,
                             groups={"weights": Weights, "space": Space})
-    objective = Objective(own.objective, own.weights)
-    if own.gamma_scan:
+    objective = Objective(options.objective, options.weights)
+    if options.gamma_scan:
         for name in named:
             if name not in ("--gamma-scan", "--project", "--objective") and not name.startswith("--weights"):
                 raise InputError(f"{name} is given with --gamma-scan, but a scan takes the run's own configuration; leave it out")
-        _scan_run(own.gamma_scan, own.project, objective)
+        _scan_run(options.gamma_scan, options.project, objective)
     else:
-        _search(config, own, Settings(own.oracle, own.max_trials, objective, own.silence))
+        _search(config, options, Settings(options.oracle, options.max_trials, objective, options.silence))
 
 
 def _add_arguments(parser: Any) -> None:
@@ -110,18 +110,18 @@ def _warm(text: str) -> str:
     return text if text == OWN else str(arguments.path(text))
 
 
-def _search(config: Config, own: Namespace, settings: Settings) -> None:
+def _search(config: Config, options: Namespace, settings: Settings) -> None:
     from rich.console import Console
 
-    _check(config, own.space, own.warm_start)
-    project, console, role = own.project, Console(), parallel.process_role()
+    _check(config, options.space, options.warm_start)
+    project, console, role = options.project, Console(), parallel.process_role()
     if role == "chief":
         parallel.check_port()
     if role == "worker":
         parallel.wait_for_chief(project)
-    identity = {"space": own.space.asdict(), "objective": dataclasses.asdict(settings.objective), "oracle": settings.oracle,
-                "warm_start": own.warm_start, "config": config.asdict()}
-    shared = Path(own.warm_start) / LAST if own.warm_start not in (None, OWN) else None
+    identity = {"space": options.space.asdict(), "objective": dataclasses.asdict(settings.objective), "oracle": settings.oracle,
+                "warm_start": options.warm_start, "config": config.asdict()}
+    shared = Path(options.warm_start) / LAST if options.warm_start not in (None, OWN) else None
     if shared and shared.is_file():
         identity["warm_start_digest"] = digest(shared)
     begun(project, identity)
@@ -129,13 +129,13 @@ def _search(config: Config, own: Namespace, settings: Settings) -> None:
         keep_data_apart("--project", project, config, [shared] if shared else [])
         make_project(project)
     with locks.held(project, "name another folder with --project") if role != "worker" else contextlib.nullcontext():
-        _run(config, own, settings, identity, shared, console)
+        _run(config, options, settings, identity, shared, console)
 
 
-def _run(config: Config, own: Namespace, settings: Settings, identity: dict[str, Any], shared: Path | None,
+def _run(config: Config, options: Namespace, settings: Settings, identity: dict[str, Any], shared: Path | None,
          console: "Console") -> None:
     """Search in a project's folder, which is this process's, or its chief's."""
-    project, role, goes_on = Path(own.project), parallel.process_role(), begun(Path(own.project), identity)
+    project, role, goes_on = Path(options.project), parallel.process_role(), begun(Path(options.project), identity)
     config, split = _cases(config, project, goes_on, console)
     import_tensorflow()     # not before: the processes that make and prepare cases need none of it
     from synergynet_tf.data.identity import warn_of_known
@@ -147,14 +147,14 @@ def _run(config: Config, own: Namespace, settings: Settings, identity: dict[str,
         config = check_shared(shared, config)
         warn_of_known(shared.parent, split)
     claim(project, identity)
-    if own.warm_start == OWN:
+    if options.warm_start == OWN:
         shared = in_own_process(train_shared, config, split, project / "shared")      # a worker finds it trained
     if role == "chief":
         replace_file(project / parallel.READY, b"")
     train = functools.partial(in_own_process, StagedTraining(split, shared))
-    tuner = run_search(settings, own.space, config, project, train, console)
+    tuner = run_search(settings, options.space, config, project, train, console)
     if role != "worker":
-        _report(tuner, own.space, config, settings.objective, split, shared is not None, console)
+        _report(tuner, options.space, config, settings.objective, split, shared is not None, console)
 
 
 def _cases(config: Config, project: Path, goes_on: bool, console: "Console") -> "tuple[Config, Split]":
@@ -238,8 +238,8 @@ def _report(tuner: "SynergyTuner", space: Space, config: Config, objective: Obje
 
     project, trials = Path(tuner.project_dir), list(tuner.oracle.trials.values())
     best = report.best_trial(trials)
-    found = _scan(tuner.trial_folder(best.trial_id), split.validation, project / "branches", objective)
-    report.write(project, trials, space, config, objective, found, warm)
+    scan = _scan(tuner.trial_folder(best.trial_id), split.validation, project / "branches", objective)
+    report.write(project, trials, space, config, objective, scan, warm)
     console.print(f"best: trial {best.trial_id}, {objective.name} {best.score:.4f}; {project} holds best.yaml, summary.md and "
                   "its figures", highlight=False, soft_wrap=True)
 
@@ -277,11 +277,11 @@ def _scan_run(run: Path, project: Path, objective: Objective) -> None:
     keep_apart("--project", project, [run / "best.npz"])
     make_project(project)
     with locks.held(project, "name another folder with --project"):
-        found = _scan(run, cases, project / "branches", objective)
-        report.write_scan(project, gamma_scan.chosen(config, found), objective, found)
-    print(f"gamma {found.gamma.best:g}, threshold {found.threshold.best:g}: {objective.name} "
-          f"{max(found.threshold.objective):.4f} on {len(cases)} validation cases; with the run's own gamma "
-          f"{config.fusion.gamma:g} and threshold {config.infer.threshold:g}: {found.gamma.at(config.fusion.gamma):.4f}\n"
+        scan = _scan(run, cases, project / "branches", objective)
+        report.write_scan(project, gamma_scan.chosen(config, scan), objective, scan)
+    print(f"gamma {scan.gamma.best:g}, threshold {scan.threshold.best:g}: {objective.name} "
+          f"{max(scan.threshold.objective):.4f} on {len(cases)} validation cases; with the run's own gamma "
+          f"{config.fusion.gamma:g} and threshold {config.infer.threshold:g}: {scan.gamma.at(config.fusion.gamma):.4f}\n"
           f"{project} holds best.yaml, scan.csv and gamma.png")
 
 

@@ -47,10 +47,10 @@ def check_oracle(path: Path, oracle: keras_tuner.Oracle) -> None:
     hyperband = HYPERBAND if isinstance(oracle, keras_tuner.oracles.HyperbandOracle) else {}
     value = read_json(path, "state of a search", REMEDY, ORACLE | hyperband)
     with reading(path, "state of a search", REMEDY):
-        own = parse_json(json.dumps(oracle.get_state()))
-        _require_equal("hyperparameters", value["hyperparameters"]["space"], own["hyperparameters"]["space"])
+        ours = parse_json(json.dumps(oracle.get_state()))
+        _require_equal("hyperparameters", value["hyperparameters"]["space"], ours["hyperparameters"]["space"])
         for name in ("seed", "hyperband_iterations", "max_epochs", "min_epochs", "factor"):
-            _require_equal(name, value.get(name), own.get(name))
+            _require_equal(name, value.get(name), ours.get(name))
         unknown = sorted(set(_named(value)) - set(oracle.trials))
         if unknown:
             raise ValueError(f"it names trial {unknown[0]}, of which there is no file")
@@ -68,12 +68,12 @@ def _named(state: dict[str, Any]) -> Iterator[str]:
                 yield entry["past_id"]
 
 
-def _require_values(given: dict[str, Any], oracle: keras_tuner.Oracle) -> None:
+def _require_values(stored: dict[str, Any], oracle: keras_tuner.Oracle) -> None:
     """Raise ValueError unless a trial's values are of the oracle's space."""
-    own = oracle.get_space()
-    _require_equal("hyperparameters.space", given["space"], parse_json(json.dumps(own.get_config()))["space"])
-    for parameter in own.space:
-        value = given["values"].get(parameter.name)
+    space = oracle.get_space()
+    _require_equal("hyperparameters.space", stored["space"], parse_json(json.dumps(space.get_config()))["space"])
+    for parameter in space.space:
+        value = stored["values"].get(parameter.name)
         if isinstance(parameter, keras_tuner.engine.hyperparameters.Choice):
             fits = value in parameter.values
         else:

@@ -93,10 +93,10 @@ def require_known(values: Any, groups: Mapping[str, type[Settings]]) -> None:
 
 def nearest(name: Any, groups: Mapping[str, type[Settings]], others: Iterable[str] = ()) -> str:
     """The settings, groups and other names that are most like one that does not exist, as the end of a sentence."""
-    known = {f"{group}.{own}": own for group, settings in groups.items() for own in hints(settings)}
-    known |= {own: own for own in (*others, *groups)}
+    known = {f"{group}.{word}": word for group, settings in groups.items() for word in hints(settings)}
+    known |= {word: word for word in (*others, *groups)}
     last = str(name).split(".")[-1]
-    alike = {key: difflib.SequenceMatcher(None, last, own).ratio() for key, own in known.items()}
+    alike = {key: difflib.SequenceMatcher(None, last, word).ratio() for key, word in known.items()}
     best = sorted(alike, key=lambda key: (-alike[key], key.split(".")[0] != str(name).split(".")[0]))[:3]
     likely = [key for key in best if alike[key] >= max(0.7, alike[best[0]] - 0.1)]
     return f"; did you mean {' or '.join(likely)}?" if likely else f"; the groups are {', '.join(groups)}"

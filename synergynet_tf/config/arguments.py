@@ -55,11 +55,11 @@ def whole(low: int, high: int = 10 ** 6) -> Callable[[str | int], int]:
     return parse
 
 
-def text(given: str) -> str:
+def text(value: str) -> str:
     """A text that is not empty: one that is would be taken for an argument that was not given."""
-    if not given.strip():
+    if not value.strip():
         raise ArgumentError("it is empty; give a value, or leave the argument out")
-    return given
+    return value
 
 
 def number(low: float, high: float = math.inf, inner: bool = False) -> Callable[[str | float], float]:

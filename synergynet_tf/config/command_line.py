@@ -10,7 +10,7 @@ from typing import Any, cast
 from synergynet_tf.config import Config, nearest
 from synergynet_tf.config.explained import add_settings
 from synergynet_tf.config.settings import expanded
-from synergynet_tf.config.texts import Given, Groups, part
+from synergynet_tf.config.texts import ChosenSettings, Groups, part
 from synergynet_tf.errors import InputError
 from synergynet_tf.storage import yamls
 from synergynet_tf.storage.files import replace_file
@@ -50,15 +50,15 @@ def parse(argv: list[str] | None, description: str, add_arguments: Callable | No
     parser = _parser(description, add_arguments, {} if {"-h", "--help"}.isdisjoint(rest) else known)
     values = _own_arguments(parser, [argument for argument in rest if argument != PRINT], known)
     names = [text for name, text in taken if name == "preset"] or ([] if preset is None else [preset])
-    given = Given(known)
+    chosen = ChosenSettings(known)
     for name in names:
-        given.take_file(_preset(name), "preset")
+        chosen.take_file(_preset(name), "preset")
     for name, text in taken:
         if name == "config":
-            given.take_file(pathlib.Path(expanded(text, "--config")), "file of settings")
+            chosen.take_file(pathlib.Path(expanded(text, "--config")), "file of settings")
         elif name != "preset":
-            given.take(name, text)
-    config, others = given.build()
+            chosen.take(name, text)
+    config, others = chosen.build()
     if PRINT in rest:
         print(_yaml(config), end="")
         raise SystemExit(0)

@@ -34,7 +34,7 @@ def comments(group: type[Settings]) -> dict[str, str]:
 
 
 def add_settings(parser: Any, groups: Mapping[str, type[Settings]]) -> None:
-    """Add the settings to a parser that is to show its help; their values are read elsewhere (`texts.Given`)."""
+    """Add the settings to a parser that is to show its help; their values are read elsewhere (`texts.ChosenSettings`)."""
     parser.usage = "%(prog)s [--preset NAME] [--config FILE] [--GROUP.SETTING VALUE ...] [options]"
     for name in sorted(groups, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST))):
         group, texts = groups[name], comments(groups[name])

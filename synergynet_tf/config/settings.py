@@ -46,7 +46,8 @@ def normal(value: Any, hint: Any) -> Any:
     kinds = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     if isinstance(value, list | tuple):
         inner = get_args(next(kind for kind in kinds if get_origin(kind) is tuple))
-        return tuple(normal(part, own) for part, own in zip(value, inner[:1] * len(value) if Ellipsis in inner else inner))
+        parts = inner[:1] * len(value) if Ellipsis in inner else inner
+        return tuple(normal(part, part_hint) for part, part_hint in zip(value, parts))
     return float(value) if type(value) is int and float in kinds else value
 
 
@@ -57,8 +58,8 @@ def hints(group: type) -> dict[str, Any]:
 
 @functools.cache
 def _hints(group: type) -> dict[str, Any]:
-    found = get_type_hints(group)
-    return {field.name: found[field.name] for field in dataclasses.fields(group)}
+    annotations = get_type_hints(group)
+    return {field.name: annotations[field.name] for field in dataclasses.fields(group)}
 
 
 def expanded(path: str, name: str) -> str:

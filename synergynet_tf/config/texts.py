@@ -16,22 +16,22 @@ def part(arguments: Sequence[str], groups: Groups) -> tuple[list[tuple[str, str]
 
     Raises InputError where one of the former is without a value.
     """
-    taken, rest, given = [], [], iter(arguments)
-    for argument in given:
+    taken, rest, words = [], [], iter(arguments)
+    for argument in words:
         name, equals, text = argument.partition("=")
         key = name.removeprefix("--")
         if name == key or not (key in ("preset", "config", *groups) or "." in key):
             rest.append(argument)
             continue
         if not equals:
-            text = next(given, "--")
+            text = next(words, "--")
             if text.startswith("--"):
                 raise InputError(f"{name} is given without a value; write {name}=VALUE")
         taken.append((key, text))
     return taken, rest
 
 
-class Given:
+class ChosenSettings:
     """What was given, the later over the earlier.
 
     Args:
@@ -114,11 +114,11 @@ def _value(text: str, name: str) -> Any:
 
 
 def _is_list(hint: Any) -> bool:
-    return get_origin(hint) is tuple or any(get_origin(own) is tuple for own in get_args(hint))
+    return get_origin(hint) is tuple or any(get_origin(kind) is tuple for kind in get_args(hint))
 
 
 def _split(value: Any) -> Any:
     """A list where its values were written with commas alone, or where there is one."""
     if isinstance(value, str):
-        return [yamls.load(own) for own in value.split(",")]
+        return [yamls.load(item) for item in value.split(",")]
     return [value] if isinstance(value, int | float) and not isinstance(value, bool) else value

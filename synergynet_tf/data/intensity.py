@@ -84,12 +84,12 @@ def noise(image: tf.Tensor, inside: tf.Tensor, deviation: tf.Tensor, seed: tf.Te
 
 def thick_slices(image: tf.Tensor, thickness: tf.Tensor, axis: tf.Tensor) -> tf.Tensor:
     """Average slabs of `thickness` voxels (1 or more, whole or not) along `axis` (0, 1, 2); interpolate between their centres."""
-    def along(one: int) -> tf.Tensor:
-        mix = _slab_matrix(image.shape[one], thickness)
-        mixed = tf.tensordot(mix, image, [[1], [one]])
-        return tf.transpose(mixed, [*range(1, one + 1), 0, *range(one + 1, 4)])
+    def along(number: int) -> tf.Tensor:
+        mix = _slab_matrix(image.shape[number], thickness)
+        mixed = tf.tensordot(mix, image, [[1], [number]])
+        return tf.transpose(mixed, [*range(1, number + 1), 0, *range(number + 1, 4)])
 
-    return tf.switch_case(axis, [lambda one=one: along(one) for one in range(3)])
+    return tf.switch_case(axis, [lambda number=number: along(number) for number in range(3)])
 
 
 def blur(image: tf.Tensor, sigma: tf.Tensor, largest: float) -> tf.Tensor:

@@ -51,12 +51,12 @@ def _best_place(voxels: tf.Tensor, labels: tf.Tensor, donor: Donors, border: tf.
     `voxels` [N, C] and `labels` [N] are the flattened block.
     """
     index, inside = _voxels_of(corners, block)
-    found = tf.cast(tf.gather(voxels, index), tf.float32)
-    free = inside & (tf.gather(labels, index) == 0) & tf.reduce_any(found != 0, -1)
+    sampled = tf.cast(tf.gather(voxels, index), tf.float32)
+    free = inside & (tf.gather(labels, index) == 0) & tf.reduce_any(sampled != 0, -1)
     reached = donor.depth > -tf.maximum(border / 2, CLEARANCE)
     fits = tf.reduce_all(free | ~reached, [1, 2, 3])
     lesion = tf.cast(donor.depth > 0, tf.float32)
-    mean = tf.einsum("jxyzc,xyz->jc", found, lesion) / tf.maximum(tf.reduce_sum(lesion), 1.0)
+    mean = tf.einsum("jxyzc,xyz->jc", sampled, lesion) / tf.maximum(tf.reduce_sum(lesion), 1.0)
     unlike = tf.reduce_sum(tf.abs(mean - donor.level), -1)
     best = tf.argmin(tf.where(fits, unlike, unlike.dtype.max), output_type=tf.int32)
     # The cube is numbered anew: compiling a slice of `index` does not come to an end (XLA in TensorFlow 2.21).

@@ -43,8 +43,8 @@ def training_dataset(cases: Sequence[CachedCase], config: Config, epoch: int, pa
     """
     _check(cases, config)
     visits = crops.plan_training(cases, config, epoch, replicas)
-    own = _own(visits, config.train.patches, replicas, replica)
-    return _dataset(cases, own, config, config.train.patches, parallel or _at_a_time())
+    dealt = _dealt(visits, config.train.patches, replicas, replica)
+    return _dataset(cases, dealt, config, config.train.patches, parallel or _at_a_time())
 
 
 def validation_patches(cases: Sequence[CachedCase], config: Config, workers: int = 1, worker: int = 0) -> tf.data.Dataset:
@@ -55,7 +55,7 @@ def validation_patches(cases: Sequence[CachedCase], config: Config, workers: int
     """
     _check(cases, config)
     plain = dataclasses.replace(config, patch=dataclasses.replace(config.patch, rotation=0.0), augment=AugmentConfig())
-    return _dataset(cases, _own(crops.plan_validation(cases, config), 1, workers, worker), plain, 1, _at_a_time())
+    return _dataset(cases, _dealt(crops.plan_validation(cases, config), 1, workers, worker), plain, 1, _at_a_time())
 
 
 def _at_a_time() -> int:
@@ -63,10 +63,10 @@ def _at_a_time() -> int:
     return max(1, min(2, cores() // 2))
 
 
-def _own(visits: crops.Visits, patches: int, owners: int, owner: int) -> crops.Visits:
+def _dealt(visits: crops.Visits, patches: int, owners: int, owner: int) -> crops.Visits:
     """Those of `owner`, where `owners` take so many `patches` each in turn."""
-    own = np.arange(len(visits.case)) // patches % owners == owner
-    return tf.nest.map_structure(lambda values: values[own], visits)
+    taken = np.arange(len(visits.case)) // patches % owners == owner
+    return tf.nest.map_structure(lambda values: values[taken], visits)
 
 
 class Reader:
@@ -104,16 +104,16 @@ class Reader:
             give_back()     # what building the dataset took
         source = self._cases[case]
         lesions = len(source.table.is_small)
-        given = donors.read_donors(self._cases, self._pool, case, pasted[:self._most], lesions + 1, self._slots)
+        donated = donors.read_donors(self._cases, self._pool, case, pasted[:self._most], lesions + 1, self._slots)
         is_small = np.zeros(self._slots, bool)
         is_small[:lesions] = source.table.is_small
-        is_small[given.label[given.label > 0] - 1] = True
+        is_small[donated.label[donated.label > 0] - 1] = True
         first = start
         if self.augmented:      # nothing is asked for beyond the case, where all is 0
             first = np.clip(start - self._margin, 0, np.maximum(np.array(source.shape) - self._block, 0))
         # One map after the other: the pages that were read count as this process's memory while their map is open.
         image, instances = (crops.read_crop(mapped(), first, self._block) for mapped in (source.image, source.instances))
-        return image, instances, np.asarray(start + self._half - first, np.float32), is_small, *given
+        return image, instances, np.asarray(start + self._half - first, np.float32), is_small, *donated
 
 
 def _dataset(

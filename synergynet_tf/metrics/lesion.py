@@ -99,8 +99,8 @@ class LesionMatch(NamedTuple):
 
     @property
     def counts(self) -> LesionCounts:
-        found, true = int(self.reference.met.sum()), int(self.predicted.met.sum())
-        return LesionCounts(len(self.reference.met), found, len(self.predicted.met), len(self.predicted.met) - true)
+        detected, true = int(self.reference.met.sum()), int(self.predicted.met.sum())
+        return LesionCounts(len(self.reference.met), detected, len(self.predicted.met), len(self.predicted.met) - true)
 
     def of_size(self, low: float, high: float) -> "LesionMatch":
         """Each side's lesions of `low` to below `high` mm3, met by any lesion of the other side, of whatever size."""
@@ -169,9 +169,9 @@ def central_voxels(places: np.ndarray, owner: np.ndarray, n: int) -> np.ndarray:
     distance = ((places - centroids[owner]) ** 2).sum(axis=1)
     order = np.lexsort((distance, owner))
     present, first = np.unique(owner[order], return_index=True)
-    found = np.zeros((n, 3), np.int64)
-    found[present] = places[order[first]]
-    return found
+    central = np.zeros((n, 3), np.int64)
+    central[present] = places[order[first]]
+    return central
 
 
 def _lesions(mask: np.ndarray, both: np.ndarray, voxel_mm3: float, rule: LesionRule, start: np.ndarray) -> Lesions:

@@ -101,7 +101,7 @@ class GroupNorm(keras.layers.Layer):
             return moments_norm(x, x.shape[-1], scale, offset)
         if batch == 1:
             return fused_instance_norm(x, scale, offset)
-        return tf.concat([fused_instance_norm(one, scale, offset) for one in tf.split(x, batch)], axis=0)
+        return tf.concat([fused_instance_norm(sample, scale, offset) for sample in tf.split(x, batch)], axis=0)
 
 
 class BatchNorm(keras.layers.BatchNormalization):

@@ -36,10 +36,10 @@ class Recomputation:
                 before = [tensor for tensor in self._before if tensor.graph is upstream[0].graph]
                 with tf.control_dependencies([*upstream, *before]):
                     again = [tf.identity(x) for x in inputs]
-                found = tf.gradients(section(*again), [*again, *variables], list(upstream),
+                grads = tf.gradients(section(*again), [*again, *variables], list(upstream),
                                      aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE)
-                self._before = [tensor for tensor in found if tensor is not None]
-                return found[:len(again)], found[len(again):]
+                self._before = [tensor for tensor in grads if tensor is not None]
+                return grads[:len(again)], grads[len(again):]
 
             return section(*inputs), backward
 

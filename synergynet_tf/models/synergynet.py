@@ -89,11 +89,11 @@ class SynergyNet(BuiltByCalling, keras.Model):
         reference = anchors.anchors_at(best, shape // config.stride, config.stride, config.anchor_sizes)
         decoded = boxes.clip(boxes.decode(tf.stop_gradient(self.rpn.deltas_at(tf.stop_gradient(cells), best)), reference), shape)
 
-        def one(decoded: tf.Tensor, scores: tf.Tensor) -> Proposals:
+        def of_sample(decoded: tf.Tensor, scores: tf.Tensor) -> Proposals:
             kept, valid = nms.nms_3d(decoded, scores, _at_least_a_voxel(decoded), nms_iou, config.proposals)
             return Proposals(tf.gather(decoded, kept), valid)
 
-        return per_sample(one, (decoded, scores), Proposals(tf.float32, tf.bool))
+        return per_sample(of_sample, (decoded, scores), Proposals(tf.float32, tf.bool))
 
     def refine(self, d1: tf.Tensor, rois: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The R-CNN sub-network on RoIs [B, R, 6] of d1 -> logits [B, R] and deltas [B, R, 6]."""
@@ -106,14 +106,14 @@ class SynergyNet(BuiltByCalling, keras.Model):
         """Refined, cut to the image, scored and suppressed once more: the `count` best boxes. They carry no gradient."""
         config, shape = self._detector, tf.shape(image)[1:4]
 
-        def one(reference: tf.Tensor, valid: tf.Tensor, logits: tf.Tensor, deltas: tf.Tensor) -> Detections:
+        def of_sample(reference: tf.Tensor, valid: tf.Tensor, logits: tf.Tensor, deltas: tf.Tensor) -> Detections:
             refined, scores = boxes.clip(boxes.decode(deltas, reference), shape), tf.sigmoid(logits)
             confident = valid & (scores >= config.score_threshold) & _at_least_a_voxel(refined)
             kept, kept_valid = nms.nms_3d(refined, scores, confident, config.final_nms_iou, count)
             return Detections(tf.gather(refined, kept), tf.gather(scores, kept), kept_valid)
 
         fixed = (proposals.boxes, proposals.valid, tf.stop_gradient(logits), tf.stop_gradient(deltas))
-        return per_sample(one, fixed, Detections(tf.float32, tf.float32, tf.bool))
+        return per_sample(of_sample, fixed, Detections(tf.float32, tf.float32, tf.bool))
 
     def patch_logits(self, features: Features, patch_boxes: tf.Tensor, training: bool = False) -> tf.Tensor:
         """The Mask sub-network on patches [B, K, 6] of d1, d2, d3, brought to one grid -> logits [B, K, S, S, S, 1].
@@ -210,11 +210,11 @@ def _crop(level: tf.Tensor, rois: tf.Tensor, indices: tf.Tensor, stride: int, ce
                                   boxes_gradient=False, reach=roi.reach(largest, stride, cells))
 
 
-def per_sample(one: Callable, batched: tuple[tf.Tensor, ...], dtypes: Any) -> Any:
+def per_sample(of_sample: Callable, batched: tuple[tf.Tensor, ...], dtypes: Any) -> Any:
     """Apply a function of one sample to each sample of a batch; `dtypes` mirrors what it returns."""
     if batched[0].shape[0] is None:
-        return tf.map_fn(lambda sample: one(*sample), batched, fn_output_signature=dtypes)
-    results = [one(*(tensor[i] for tensor in batched)) for i in range(batched[0].shape[0])]
+        return tf.map_fn(lambda sample: of_sample(*sample), batched, fn_output_signature=dtypes)
+    results = [of_sample(*(tensor[i] for tensor in batched)) for i in range(batched[0].shape[0])]
     return tf.nest.map_structure(lambda *values: tf.stack(values), *results)
 
 

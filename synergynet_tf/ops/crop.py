@@ -180,12 +180,12 @@ def _ways(lattice: _Lattice, reach: int | None) -> list[tuple[Tensor, tuple[int,
     """Which boxes (bool [N], each box in one of them) read how many voxels along each axis from the lowest one; None: sparse."""
     lowest, highest = tf.floor(tf.reduce_min(lattice.position, 2)), tf.reduce_max(lattice.position, 2)
     dense = tuple(n + 1 for n in lattice.cells)
-    left, found = tf.ones_like(lowest[:, 0], tf.bool), []
+    left, ways = tf.ones_like(lowest[:, 0], tf.bool), []
     for lengths in dict.fromkeys([tuple(min(reach or n, n) for n in dense), dense]):
         fits = tf.reduce_all(highest <= lowest + np.array(lengths, np.float32) - 1.0, 1)
-        found.append((fits & left, lengths))
+        ways.append((fits & left, lengths))
         left = ~fits
-    return [*found, (left, None)]
+    return [*ways, (left, None)]
 
 
 def _tables(lattice: _Lattice, size: Tensor, lengths: tuple[int, ...] | None) -> _Tables:
@@ -194,15 +194,15 @@ def _tables(lattice: _Lattice, size: Tensor, lengths: tuple[int, ...] | None) ->
     low = tf.floor(position)
     if lengths is None:
         voxel = tf.repeat(low, 2, axis=2) + np.tile(np.array([0.0, 1.0], np.float32), cells)
-        own, lengths = np.repeat(np.eye(cells, dtype=np.float32), 2, axis=1), tuple(2 * n for n in lattice.cells)
+        weight, lengths = np.repeat(np.eye(cells, dtype=np.float32), 2, axis=1), tuple(2 * n for n in lattice.cells)
     else:
         voxel = tf.reduce_min(low, 2, keepdims=True) + np.arange(max(lengths), dtype=np.float32)
-        own = np.ones((), np.float32)
+        weight = np.ones((), np.float32)
     distance = position[..., None] - voxel[:, :, None, :]
-    own = own * tf.cast(lattice.inside, tf.float32)[..., None]
+    weight = weight * tf.cast(lattice.inside, tf.float32)[..., None]
     slope = -tf.sign(distance) * tf.cast(tf.abs(distance) < 1.0, tf.float32)
     index = tf.maximum(tf.minimum(tf.cast(voxel, tf.int32), size[:, None] - 1), 0)
-    return _Tables(index, *(_by_axis(own * values, lattice.cells, lengths) for values in (hat(distance), slope)))
+    return _Tables(index, *(_by_axis(weight * values, lattice.cells, lengths) for values in (hat(distance), slope)))
 
 
 def _resample(block: Tensor, matrices: Sequence[Tensor]) -> Tensor:

@@ -24,8 +24,8 @@ def best(scores: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor]:
         scores [B, K], highest first, of equal ones the lower index first; indices int32 [B, K].
     """
     every, asked = scores.shape[-1], max(count, ONE_SORT)
-    found = tf.math.top_k(scores, min(asked, every) if every is not None else tf.minimum(asked, tf.shape(scores)[-1]))
-    return found.values[:, :count], found.indices[:, :count]
+    highest = tf.math.top_k(scores, min(asked, every) if every is not None else tf.minimum(asked, tf.shape(scores)[-1]))
+    return highest.values[:, :count], highest.indices[:, :count]
 
 
 def nms_3d(boxes: tf.Tensor, scores: tf.Tensor, valid: tf.Tensor, iou_threshold: float,
@@ -44,23 +44,23 @@ def nms_3d(boxes: tf.Tensor, scores: tf.Tensor, valid: tf.Tensor, iou_threshold:
     """
     order, ordered, eligible = _sorted_tiles(boxes, scores, valid)
 
-    def unfinished(tile: tf.Tensor, found: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
-        return (tile < tf.shape(order)[0]) & (found < max_output)
+    def unfinished(tile: tf.Tensor, n_kept: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
+        return (tile < tf.shape(order)[0]) & (n_kept < max_output)
 
-    def take(tile: tf.Tensor, found: tf.Tensor, kept: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def take(tile: tf.Tensor, n_kept: tf.Tensor, kept: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
         candidates = ordered[tile]
         # rows of `kept` that are not filled yet are boxes of zeros, which overlap nothing
         overlapped = tf.reduce_any(pairwise_iou(kept[:max_output], candidates) > iou_threshold, axis=0)
         keep = _greedy(candidates, eligible[tile] & ~overlapped, iou_threshold)
-        slot = tf.where(keep, found + tf.cumsum(tf.cast(keep, tf.int32), exclusive=True), max_output)
+        slot = tf.where(keep, n_kept + tf.cumsum(tf.cast(keep, tf.int32), exclusive=True), max_output)
         slot = tf.minimum(slot, max_output)[:, None]
-        return (tile + 1, found + tf.reduce_sum(tf.cast(keep, tf.int32)),
+        return (tile + 1, n_kept + tf.reduce_sum(tf.cast(keep, tf.int32)),
                 tf.tensor_scatter_nd_update(kept, slot, candidates), tf.tensor_scatter_nd_update(rows, slot, order[tile]))
 
     # one row more than the output has: what is not kept, or no longer fits, is written there and never read
     start = (0, 0, tf.zeros([max_output + 1, 6]), tf.zeros([max_output + 1], tf.int32))
-    _, found, _, rows = tf.while_loop(unfinished, take, start)
-    valid = tf.range(max_output) < found
+    _, n_kept, _, rows = tf.while_loop(unfinished, take, start)
+    valid = tf.range(max_output) < n_kept
     return tf.where(valid, rows[:max_output], 0), valid
 
 

@@ -56,8 +56,8 @@ def paste_3d(patches: Tensor, boxes: Tensor, box_indices: Tensor, valid: Tensor,
                          f"and a window of 1 or more are needed")
     batch, *size = tf.unstack(volume_shape) if tf.is_tensor(volume_shape) else volume_shape
     grid = _Grid(batch, size, -(-size[2] // RUN))
-    found = _accumulate(tf.transpose(patches, [0, 4, 1, 2, 3]), boxes, box_indices, valid, grid, window)
-    summed, count = (tf.reshape(one, [-1, batch, size[0], size[1], grid.runs * RUN]) for one in found)
+    accumulated = _accumulate(tf.transpose(patches, [0, 4, 1, 2, 3]), boxes, box_indices, valid, grid, window)
+    summed, count = (tf.reshape(runs, [-1, batch, size[0], size[1], grid.runs * RUN]) for runs in accumulated)
     if tf.is_tensor(size[2]) or size[2] % RUN:      # else there is nothing to cut, which has a slow gradient
         summed, count = summed[..., :size[2]], count[..., :size[2]]
     mean = tf.math.divide_no_nan(summed, tf.round(count))       # the ones were interpolated: 1 up to rounding

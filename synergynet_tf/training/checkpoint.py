@@ -96,18 +96,18 @@ class Checkpoint:
         """
         group = "average/" if any(name.startswith("average/") for name in self.arrays) else "weights/"
         theirs = {name.removeprefix(group): value for name, value in self.arrays.items() if name.startswith(group)}
-        own = named_weights(model)
-        parts = [part for part in PARTS if all(any(_part(name) == part for name in names) for names in (own, theirs))]
+        ours = named_weights(model)
+        parts = [part for part in PARTS if all(any(_part(name) == part for name in names) for names in (ours, theirs))]
         if not parts:
             raise InputError(f"{self.path}: no part of this network is in it; begin with another run, or from nothing")
-        shared = [name for name in {**own, **theirs} if _part(name) in parts]
+        shared = [name for name in {**ours, **theirs} if _part(name) in parts]
         for name in shared:
-            here, there = (tuple(weights[name].shape) if name in weights else "absent" for weights in (own, theirs))
+            here, there = (tuple(weights[name].shape) if name in weights else "absent" for weights in (ours, theirs))
             if here != there:
                 raise InputError(f"{self.path}: {name} is {there} in it and {here} in this network; set data.channels, unet, "
                                  "detector and mask as in that run's config.yaml, or begin from nothing")
         for name in shared:
-            own[name].assign(theirs[name])
+            ours[name].assign(theirs[name])
         return parts
 
     def restore_optimizer(self, optimizer: Any) -> None:
@@ -132,8 +132,8 @@ class Checkpoint:
         """An array for a variable. Raises InputError where it is absent, or of another shape or kind, or not finite."""
         value, wanted = self.arrays.get(name), tuple(variable.shape)
         if value is None or value.shape != wanted:
-            found = "absent" if value is None else f"of shape {value.shape}"
-            raise InputError(f"{self.path}: {name.removeprefix('weights/')} is {found}, the network wants {wanted}; "
+            actual = "absent" if value is None else f"of shape {value.shape}"
+            raise InputError(f"{self.path}: {name.removeprefix('weights/')} is {actual}, the network wants {wanted}; "
                              "use the configuration that the checkpoint was trained with")
         if value.dtype.kind not in "fiu" or not np.isfinite(value).all():
             raise InputError(f"{self.path}: {name} holds values that are no finite numbers; {REMEDY}")

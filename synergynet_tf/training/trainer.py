@@ -79,12 +79,12 @@ class Trainer:
         self._average = self._start_average()
         self._history = History(run if self._replicas.chief else None, (self._progress.stage, self._progress.epochs), console)
 
-    def begin_with(self, given: Checkpoint) -> None:
+    def begin_with(self, start: Checkpoint) -> None:
         """Take over the weights of another run before the first step. Raises InputError as `Checkpoint.begin`."""
-        parts = given.begin(self.model)
+        parts = start.begin(self.model)
         self._average = self._start_average()
         if self._replicas.chief:
-            self._console.print(f"begins with the weights of {given.path}: {', '.join(parts)}", highlight=False, soft_wrap=True)
+            self._console.print(f"begins with the weights of {start.path}: {', '.join(parts)}", highlight=False, soft_wrap=True)
 
     def _require_same_replicas(self, saved: Checkpoint) -> None:
         begun, here = saved.progress.replicas, self._replicas.count
