@@ -141,7 +141,7 @@ class Segmenter:
         return answer._replace(probability=tf.where(brain_mask, probability, 0.0))
 
     def _ask_members(self, image: Tensor) -> Answer:
-        answers = []
+        answers: list[Answer] = []
         for member in self._members:
             config = member.config
             windows = coverage.place(tf.shape(image)[:3], config.infer, self._limits.max_window_voxels)

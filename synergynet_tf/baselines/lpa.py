@@ -99,7 +99,7 @@ def belief_map(flair: np.ndarray, brain: np.ndarray) -> np.ndarray:
     return np.where(brain, np.clip((flair - middle) / deviation, 0, BELIEF_MAX), 0).astype(np.float32)
 
 
-def resample_box(array: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+def resample_box(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Stretch a box of voxels to another number of them along each axis, trilinear: float32 [*shape]. Their outer faces agree."""
     ratio = np.divide(array.shape, shape)
     return ndimage.affine_transform(array.astype(np.float32), ratio, ratio / 2 - 0.5, shape, order=1, mode="nearest")

@@ -5,6 +5,7 @@ A file is read whole and its checksum verified, so a truncated download is notic
 import gzip
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ FilePath = str | os.PathLike[str]
 CANONICAL = np.array([[0, 1], [1, 1], [2, 1]])
 TOLERANCE_MM = 1e-3         # between the corners of two grids: what float32 affines lose by rounding
 TOLERANCE_VOXELS = 0.05     # or this share of a voxel: quaternions lose hundredths of a mm at the corners of a tilted grid
-COMBINE = {"union": np.logical_or, "intersection": np.logical_and}
+COMBINE: dict[str, Callable[..., np.ndarray]] = {"union": np.logical_or, "intersection": np.logical_and}
 COMPRESSION = 4             # of gzip: masks gain nothing above it, probabilities take three times as long at 9
 
 

@@ -35,7 +35,7 @@ class Coverage(NamedTuple):
     windows: Windows
 
 
-def peak(config: Config, shape: Triple, windows: Windows) -> float:
+def peak(config: Config, shape: tuple[int, ...], windows: Windows) -> float:
     """Bytes that a process takes at most to segment a volume [X, Y, Z] in these windows."""
     detector, mask = config.detector, config.mask
     cells, count = mask.size ** 3, len(windows.starts)
@@ -46,7 +46,7 @@ def peak(config: Config, shape: Triple, windows: Windows) -> float:
     return PROCESS + scan + FLOAT * (PATCHES * CHUNK * cells * mask.width + merged + window)
 
 
-def sizes(shape: Triple) -> Iterator[Triple]:
+def sizes(shape: tuple[int, ...]) -> Iterator[Triple]:
     """Window sizes for a volume [X, Y, Z], from the whole of it down to SMALLEST a side, the longest side shortened each time."""
     size = tuple(coverage.whole_size(shape).numpy().tolist())
     yield size
@@ -56,12 +56,12 @@ def sizes(shape: Triple) -> Iterator[Triple]:
         yield size
 
 
-def as_asked(config: Config, shape: Triple) -> Coverage:
+def as_asked(config: Config, shape: tuple[int, ...]) -> Coverage:
     """How the run's `infer` settings cover a volume [X, Y, Z], whatever memory that takes."""
     return Coverage(config.infer, coverage.place(shape, config.infer))
 
 
-def fitting(config: Config, shape: Triple, memory: float) -> Coverage:
+def fitting(config: Config, shape: tuple[int, ...], memory: float) -> Coverage:
     """The run's `infer` settings with the coverage that fits: the whole volume at once, else the largest windows.
 
     Args:
@@ -79,7 +79,7 @@ def fitting(config: Config, shape: Triple, memory: float) -> Coverage:
     return chosen
 
 
-def fitting_free(config: Config, shape: Triple, memory: float) -> Coverage:
+def fitting_free(config: Config, shape: tuple[int, ...], memory: float) -> Coverage:
     """The run's `infer` settings as they are where they fit, else with the largest windows that do.
 
     Args:
@@ -96,7 +96,7 @@ def fitting_free(config: Config, shape: Triple, memory: float) -> Coverage:
     return chosen
 
 
-def _first_fitting(config: Config, shape: Triple, memory: float) -> tuple[Coverage | None, float]:
+def _first_fitting(config: Config, shape: tuple[int, ...], memory: float) -> tuple[Coverage | None, float]:
     """The first coverage that fits, from the one that is asked for on; and what the most frugal one takes."""
     least = math.inf
     for chosen in _coverages(config, shape):
@@ -107,7 +107,7 @@ def _first_fitting(config: Config, shape: Triple, memory: float) -> tuple[Covera
     return None, least
 
 
-def _coverages(config: Config, shape: Triple) -> Iterator[Coverage]:
+def _coverages(config: Config, shape: tuple[int, ...]) -> Iterator[Coverage]:
     """The coverage of the settings, then ever smaller windows."""
     infer, asked = config.infer, as_asked(config, shape)
     yield asked
@@ -120,7 +120,7 @@ def _coverages(config: Config, shape: Triple) -> Iterator[Coverage]:
             yield Coverage(smaller, coverage.place(shape, smaller))
 
 
-def described(config: Config, shape: Triple, windows: Windows) -> str:
+def described(config: Config, shape: tuple[int, ...], windows: Windows) -> str:
     """How a volume is covered and what it takes, in words."""
     count = len(windows.starts)
     how = "in one pass" if count == 1 else f"in {count} windows of {'x'.join(map(str, _size(windows)))} voxels"

@@ -5,6 +5,7 @@ window has a size that the network takes (each side a multiple of 8) and no volu
 
 All of it is in TensorFlow, since the exported graph knows a volume's shape only when the volume comes.
 """
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -23,7 +24,7 @@ class Windows(NamedTuple):
     size: tf.Tensor         # int32 [3]
 
 
-def place(shape: tf.Tensor, infer: InferConfig, max_voxels: int | None = None) -> Windows:
+def place(shape: tf.Tensor | Sequence[int], infer: InferConfig, max_voxels: int | None = None) -> Windows:
     """The windows in which a volume is seen.
 
     Args:
@@ -31,30 +32,30 @@ def place(shape: tf.Tensor, infer: InferConfig, max_voxels: int | None = None) -
         infer: its `coverage`, `window` and `overlap` are read.
         max_voxels: a volume that has more is seen in windows, though `coverage` is "whole"; None: no limit.
     """
-    shape, window = tf.convert_to_tensor(shape), tf.constant(infer.window)
+    sides, window = tf.convert_to_tensor(shape), tf.constant(infer.window)
     if infer.coverage == "centre":      # paper, 3
-        return Windows(((shape - window) // 2)[None], window)
+        return Windows(((sides - window) // 2)[None], window)
     size = window
     if infer.coverage == "whole":
-        whole = whole_size(shape)
+        whole = whole_size(sides)
         fits = True if max_voxels is None else tf.reduce_prod(tf.cast(whole, tf.int64)) <= max_voxels
         size = tf.where(fits, whole, window)
-    return covering(shape, size, infer.overlap)
+    return covering(sides, size, infer.overlap)
 
 
-def whole_size(shape: tf.Tensor) -> tf.Tensor:
+def whole_size(shape: tf.Tensor | Sequence[int]) -> tf.Tensor:
     """Int32 [3]: the sides of the one window that holds a volume [X, Y, Z], multiples of 8: (10, 16, 20) gives (16, 16, 24)."""
     return tf.maximum(-(-tf.convert_to_tensor(shape) // STRIDE), 1) * STRIDE
 
 
-def covering(shape: tf.Tensor, size: tf.Tensor, overlap: float) -> Windows:
+def covering(shape: tf.Tensor | Sequence[int], size: tf.Tensor | Sequence[int], overlap: float) -> Windows:
     """Windows of `size` that cover a volume [X, Y, Z]; neighbours share at least `overlap` (0 to below 1) of a side.
 
     On each axis the starts are those of `axis_starts`; X changes slowest.
     """
-    shape, size = tf.convert_to_tensor(shape), tf.convert_to_tensor(size)
-    axes = [axis_starts(shape[axis], size[axis], overlap) for axis in range(3)]
-    return Windows(tf.reshape(tf.stack(tf.meshgrid(*axes, indexing="ij"), -1), [-1, 3]), size)
+    sides, window = tf.convert_to_tensor(shape), tf.convert_to_tensor(size)
+    axes = [axis_starts(sides[axis], window[axis], overlap) for axis in range(3)]
+    return Windows(tf.reshape(tf.stack(tf.meshgrid(*axes, indexing="ij"), -1), [-1, 3]), window)
 
 
 def axis_starts(length: tf.Tensor, size: tf.Tensor, overlap: float) -> tf.Tensor:

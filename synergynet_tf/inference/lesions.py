@@ -18,7 +18,7 @@ class Evidence(NamedTuple):
     unet: np.ndarray                # bool [X, Y, Z], the global branch alone is above the threshold
 
 
-def score_map(boxes: np.ndarray, scores: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+def score_map(boxes: np.ndarray, scores: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Best score of the boxes [K, 6] that hold each voxel's centre: float32 [X, Y, Z], 0 where none does."""
     best = np.zeros(shape, np.float32)
     for box, score in zip(boxes, scores):

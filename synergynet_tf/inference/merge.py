@@ -15,7 +15,7 @@ from synergynet_tf.inference.coverage import Windows, gaussian_weights, in_margi
 from synergynet_tf.inference.ensemble import Network
 from synergynet_tf.models.fusion import fuse
 from synergynet_tf.ops import nms, roi
-from synergynet_tf.structures import Prediction
+from synergynet_tf.structures import Array, Prediction
 
 PROBABILITY_STEP = 1 / 4096     # probabilities are multiples of it: float32 files of them are several times smaller
 
@@ -23,20 +23,20 @@ PROBABILITY_STEP = 1 / 4096     # probabilities are multiples of it: float32 fil
 class VolumeDetections(NamedTuple):
     """The detections in a volume, all of them valid."""
 
-    boxes: tf.Tensor            # float32 [K, 6], voxels of the volume
-    scores: tf.Tensor           # float32 [K]
-    patch_logits: tf.Tensor     # float32 [K, S, S, S, 1]
-    mask_boxes: tf.Tensor       # float32 [K, 6], where each patch lies
+    boxes: Array                # float32 [K, 6], voxels of the volume
+    scores: Array               # float32 [K]
+    patch_logits: Array         # float32 [K, S, S, S, 1]
+    mask_boxes: Array           # float32 [K, 6], where each patch lies
 
 
 class Merged(NamedTuple):
     """What the network predicts for a whole volume, before eq. 1: tensors, or arrays of the same shapes."""
 
-    global_logits: tf.Tensor    # float32 [X, Y, Z], Y_u; 0 where nothing was seen
-    seen: tf.Tensor             # bool [X, Y, Z], inside a window
+    global_logits: Array        # float32 [X, Y, Z], Y_u; 0 where nothing was seen
+    seen: Array                 # bool [X, Y, Z], inside a window
     detections: VolumeDetections    # best first
-    local_logits: tf.Tensor     # float32 [X, Y, Z], Y_m; 0 where not covered
-    covered: tf.Tensor          # bool [X, Y, Z], inside a patch
+    local_logits: Array         # float32 [X, Y, Z], Y_m; 0 where not covered
+    covered: Array              # bool [X, Y, Z], inside a patch
 
 
 class _Sums(NamedTuple):
@@ -153,6 +153,6 @@ def fused_probability(merged: Merged, gamma: float) -> tf.Tensor:
     return tf.where(merged.seen, sigmoid(fused[0, ..., 0]), 0.0)
 
 
-def sigmoid(logits: tf.Tensor) -> tf.Tensor:
+def sigmoid(logits: Array) -> tf.Tensor:
     """Probabilities float32 of logits, to the nearest PROBABILITY_STEP, so that what is thresholded is what is written."""
     return tf.round(tf.sigmoid(logits) / PROBABILITY_STEP) * tf.constant(PROBABILITY_STEP, tf.float32)

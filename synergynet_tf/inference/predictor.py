@@ -16,13 +16,14 @@ from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.preprocess import LoadedCase
 from synergynet_tf.errors import InputError
 from synergynet_tf.inference import budget, merge
-from synergynet_tf.inference.budget import Coverage, Triple
+from synergynet_tf.inference.budget import Coverage
 from synergynet_tf.inference.coverage import Windows
 from synergynet_tf.inference.ensemble import Network, require_agreement
 from synergynet_tf.inference.lesions import least_voxels, without_small
 from synergynet_tf.inference.merge import Merged, VolumeDetections
 from synergynet_tf.inference.mirror import sides
 from synergynet_tf.runtime.memory import available
+from synergynet_tf.structures import Connectivity
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class Final(NamedTuple):
     """How what several parts say becomes one."""
 
     least_voxels: int = 0       # that a lesion has
-    connectivity: int = 18
+    connectivity: Connectivity = 18
     nms_iou: float = 0.2        # boxes of different parts above it are one lesion
     max_detections: int = 256
 
@@ -189,7 +190,7 @@ class Predictor:
         """Read a case's files and segment it. Raises InputError as `load` and `predict_loaded`."""
         return self.predict_loaded(self.load(case))
 
-    def coverage_of(self, shape: Triple) -> Coverage:
+    def coverage_of(self, shape: tuple[int, ...]) -> Coverage:
         """How a volume [X, Y, Z] will be covered. Raises InputError where nothing fits into `memory`, or what is free."""
         if self._memory is not None:
             return budget.fitting(self.config, shape, self._memory)

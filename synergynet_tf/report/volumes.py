@@ -66,7 +66,7 @@ def masks_text(masks: Sequence[np.ndarray], flair: Volume) -> str:
     too."""
     together = np.zeros(flair.array.shape, np.uint8)
     for bit, mask in enumerate(masks):
-        together |= mask.astype(np.uint8) << bit
+        together |= np.left_shift(mask, bit, dtype=np.uint8)
     box = brain_box(flair.array)
     if together.any():
         box = tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(box, brain_box(together)))

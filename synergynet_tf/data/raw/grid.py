@@ -16,7 +16,7 @@ from synergynet_tf.storage.files import replace_file
 class Grid(NamedTuple):
     """Where the voxels of an array [X, Y, Z] lie."""
 
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]      # X, Y, Z
     affine: np.ndarray          # float64 [4, 4], voxel indices to mm, RAS+
 
 
