@@ -30,6 +30,7 @@ def damaged(folder: pathlib.Path, names: Iterable[str] = ()) -> list[str]:
     """The files of a folder that are absent, not as their sums say, or have none though they must.
 
     Args:
+        folder: the bundle, or a part of it.
         names: those that must have one; none: all in and below the folder, but for hidden ones.
 
     Raises:

@@ -39,6 +39,10 @@ def exchange(address: Address, path: str, body: bytes | None, seconds: float, li
     """Send GET, or POST of `body` as JSON, and read the answer, in `seconds` altogether.
 
     Args:
+        address: of the server.
+        path: of the request, after the address's own.
+        body: sent as JSON; none: GET.
+        seconds: for all of it, from the connection to the last byte.
         limit: bytes of the answer's body; of a longer one no more than one more is read.
         authorization: the header of that name, for a reverse proxy before the server; empty: none.
 

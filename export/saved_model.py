@@ -51,7 +51,9 @@ def export_networks(networks: list[tuple[Any, Config]], identities: list[dict[st
     Args:
         networks: each model with its configuration; more than one are averaged.
         identities: what names each network (`networks.identity`), for the model card.
-        out, name: the SavedModel becomes `out/name/VERSION`.
+        out: the bundle's folder; the SavedModel becomes `out/name/VERSION`.
+        name: of the model, by which the server is asked.
+        limits: what a request may hold.
         runs: the networks' run folders, for the model card.
         container: how it is run; none: the defaults.
 

@@ -103,6 +103,7 @@ def cache_branches(predictor: Predictor, cases: Sequence[Case], folder: Path, id
         cases: each with a reference mask.
         folder: made if need be.
         identity: of the network's weights and configuration; with the case's files it names the kept file.
+        on_case: called after each case.
 
     Raises:
         InputError: as `Predictor.predict_case`, or a case has no reference mask.

@@ -119,6 +119,9 @@ def make_oracle(kind: Kind, objective: str, space: keras_tuner.HyperParameters, 
     """An oracle that makes `objective` as high as it can.
 
     Args:
+        kind: random, bayesian or hyperband.
+        objective: what is made high.
+        space: what is searched.
         max_trials: of random and bayesian; Hyperband makes as many as one sweep of its brackets has.
         max_epochs: the most that Hyperband gives a trial.
         seed: of the draws, above 0 (Keras Tuner takes 0 for none).

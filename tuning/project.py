@@ -25,6 +25,7 @@ def begun(project: Path, identity: dict[str, Any]) -> bool:
     """Whether the folder holds this search already.
 
     Args:
+        project: the search's folder.
         identity: what must stay the same for trials to belong to one search; settings by group.
 
     Raises:

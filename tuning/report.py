@@ -80,7 +80,9 @@ def write(project: Path, trials: Sequence[Trial], space: Space, config: Config, 
     Args:
         project: the search's folder.
         trials: all of them; at least one completed.
+        space: what was searched.
         config: what the trials started from.
+        objective: by which trials were judged.
         scan: the scan of the best trial's network.
         warm: whether the trials started from a shared checkpoint of stages 1 to 3.
     """

@@ -192,9 +192,12 @@ def run_search(settings: Settings, space: Space, config: Config, project: Path, 
     """Run the trials of a search, alone, as the chief or as a worker, as the environment says, until all have ended.
 
     Args:
+        settings: how the search goes.
+        space: what is searched.
         config: what every trial starts from; its `train.seed` seeds the oracle too.
         project: the search's folder; an unfinished search in it is gone on with.
         train: trains one trial (`tuner.Train`).
+        console: where the lines go.
 
     Raises:
         InputError: every trial failed, or the chief no longer answers.

@@ -58,6 +58,7 @@ class Config:
         """Rebuild what `asdict` gave; fields that are not given have their defaults.
 
         Args:
+            values: the groups, each a mapping of its fields.
             complete: whether every group must be there, as in what was stored. Fields may still be fewer: one that is newer than
                 the file has its default, which is how the program was before it.
 

@@ -20,7 +20,8 @@ def paste(image: tf.Tensor, instances: tf.Tensor, donors: Donors, draws: Draws, 
         instances: int [X, Y, Z], its lesion labels, none of which is a donor's.
         donors: of this patch, K rows.
         draws: of this patch: places and the border's width.
-        centre, size: float32 [3] and (X, Y, Z) of the patch in the block, within which a lesion's centre comes to lie.
+        centre: float32 [3], voxel index of the patch's centre in the block.
+        size: (X, Y, Z) of the patch; a lesion's centre comes to lie within it.
 
     Returns:
         image and instances, types and shapes as given.

@@ -32,8 +32,8 @@ def training_dataset(cases: Sequence[CachedCase], config: Config, epoch: int, pa
         config: its patch, augment, lesions, train and data.channels settings.
         epoch: the epoch's number, 0 or more, over the whole run.
         parallel: patches prepared at a time, without effect on the result; none: two, or one where two cores are all.
-        replicas, replica: of how many replicas, and for which of them: the batches of all of them in turn are those that one
-            would take with as many times the batch.
+        replicas: how many share the epoch: their batches in turn are those that one would take with as many times the batch.
+        replica: which of them this is, from 0.
 
     Returns:
         A dataset of structures.Batch with static shapes, B = train.batch x train.accumulate.
@@ -51,7 +51,10 @@ def validation_patches(cases: Sequence[CachedCase], config: Config, workers: int
     """The centre patch of each case, in order, not augmented, as structures.Batch with B = 1. Raises as `training_dataset`.
 
     Args:
-        workers, worker: among how many the cases are dealt out, and whose are given.
+        cases: the validation split.
+        config: as for `training_dataset`.
+        workers: processes that share the cases.
+        worker: which of them this is, from 0.
     """
     _check(cases, config)
     plain = dataclasses.replace(config, patch=dataclasses.replace(config.patch, rotation=0.0), augment=AugmentConfig())

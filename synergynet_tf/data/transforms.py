@@ -35,6 +35,7 @@ def augment_patch(block: warp.Block, angle: tf.Tensor, draws: Draws, donors: Don
     """Make a patch of `size` from a block: lesions pasted, resampled once, then changed in its intensities.
 
     Args:
+        block: the voxels, labels and place that the patch is cut from.
         angle: scalar float32, radians about X; positive turns +Y towards +Z.
         draws: of this one patch.
         donors: of this one patch; no rows where nothing is pasted.

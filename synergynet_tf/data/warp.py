@@ -74,7 +74,10 @@ def warp(block: Block, pose: Pose, control: tf.Tensor | None, spacing: float, si
     """Make a patch of a block: image trilinearly, labels of the nearest voxel, 0 outside. Whole shifts give voxels exactly.
 
     Args:
+        block: the voxels, labels and place that the patch is cut from.
+        pose: rotation, scale and flip.
         control: `control_points` of the displacement with `spacing` and the same flip, or none.
+        spacing: voxels between control points.
         size: (X, Y, Z) of the patch.
 
     Returns:

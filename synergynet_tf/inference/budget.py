@@ -65,6 +65,7 @@ def fitting(config: Config, shape: tuple[int, ...], memory: float) -> Coverage:
     """The run's `infer` settings with the coverage that fits: the whole volume at once, else the largest windows.
 
     Args:
+        config: of the run.
         shape: X, Y, Z of the volume.
         memory: of the process, bytes.
 
@@ -83,6 +84,7 @@ def fitting_free(config: Config, shape: tuple[int, ...], memory: float) -> Cover
     """The run's `infer` settings as they are where they fit, else with the largest windows that do.
 
     Args:
+        config: of the run.
         shape: X, Y, Z of the volume.
         memory: that the process may have in all, bytes.
 

@@ -100,6 +100,8 @@ def in_margin(boxes: tf.Tensor, windows: Windows, index: tf.Tensor, shape: tf.Te
 
     Args:
         boxes: float32 [K, 6], of the window with this `index`, in the volume's voxels.
+        windows: all of the volume's.
+        index: int32 scalar, of the window that gave the boxes.
         shape: int32 [3], X, Y, Z of the volume.
         overlap: as for `covering`.
 

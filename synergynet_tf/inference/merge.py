@@ -113,6 +113,7 @@ def suppress(detections: VolumeDetections, yielding: tf.Tensor, nms_iou: float) 
     sides of the line between them, and then both would drop it.
 
     Args:
+        detections: of all windows or networks, valid ones alone.
         yielding: bool [K], in a margin.
         nms_iou: boxes above this IoU are one lesion.
     """

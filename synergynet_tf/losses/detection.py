@@ -24,6 +24,7 @@ def focal_loss(logits: tf.Tensor, targets: tf.Tensor, beta: float, valid: tf.Ten
         valid: bool, same shape; the rest is ignored.
         normaliser: "positives" divides the sum by the number of valid positives in all that is given (by 1 if there is none),
             "none" leaves it.
+        count: float32 scalar that the sum is divided by under "positives"; None: the valid positives here.
     Returns: float32 scalar.
     """
     truth = tf.cast(targets, tf.bool)
@@ -43,6 +44,7 @@ def binary_cross_entropy(logits: tf.Tensor, targets: tf.Tensor, valid: tf.Tensor
         logits: float, any shape.
         targets: bool or 0..1, same shape.
         valid: bool, same shape.
+        count: float32 scalar, as of `segmentation.mean_over_valid`.
     Returns: float32 scalar.
     """
     values = tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.cast(targets, tf.float32), logits=tf.cast(logits, tf.float32))
@@ -64,8 +66,10 @@ def box_loss(pred: tf.Tensor, target: tf.Tensor, valid: tf.Tensor, count: tf.Ten
     """Smooth L1 of the deltas (1/J sum_j z_j and 1/D sum_d z_d of eq. 2): six coordinates are summed, the boxes averaged.
 
     Args:
-        pred, target: float [..., 6].
+        pred: float [..., 6], predicted deltas.
+        target: float [..., 6], true deltas.
         valid: bool [...]: the boxes that count, those matched to a lesion.
+        count: float32 scalar, as of `segmentation.mean_over_valid`.
     Returns: float32 scalar.
     """
     return mean_over_valid(tf.reduce_sum(smooth_l1(pred, target), axis=-1), valid, count)

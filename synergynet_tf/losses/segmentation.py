@@ -33,6 +33,8 @@ def mean_over_valid(values: tf.Tensor, valid: tf.Tensor, count: tf.Tensor | None
     """Mean of the float32 values whose `valid` (bool, same shape) holds; 0 with a zero gradient where none does.
 
     Args:
+        values: float32, any shape.
+        valid: bool, same shape.
         count: float32 scalar. Where the values are a part of a larger batch, how many are valid in the whole of it: the results
             of the parts then add up to the mean of the whole. None: as many as are valid here.
     """

@@ -135,7 +135,10 @@ def match_lesions(reference: np.ndarray, prediction: np.ndarray, spacing: Sequen
     """Label both masks [X, Y, Z] and tell of each lesion how much of it the other mask holds.
 
     Args:
+        reference: mask [X, Y, Z], bool or all 0 and 1.
+        prediction: mask of the same shape.
         spacing: voxel sides, mm.
+        rule: what one lesion is, and when it is found.
 
     Raises:
         InputError: shapes differ, or one is no mask of three axes.
@@ -160,6 +163,7 @@ def central_voxels(places: np.ndarray, owner: np.ndarray, n: int) -> np.ndarray:
     Args:
         places: int [m, 3], voxel indices.
         owner: int [m], the set, 0 to n - 1, that each belongs to.
+        n: number of sets.
 
     Returns:
         int64 [n, 3]; the first in the order of `places` among equals, zeros for a set without a voxel.

@@ -52,7 +52,8 @@ def compare_scans(before: np.ndarray, after: np.ndarray, spacing: Sequence[float
     """Match the lesions of two masks [X, Y, Z] on one grid by overlap, and say of each group what it did.
 
     Args:
-        before, after: masks of the earlier and the later scan, registered.
+        before: mask of the earlier scan, [X, Y, Z].
+        after: mask of the later scan, registered to it.
         spacing: voxel sides, mm.
         connectivity: 6, 18 or 26; what one lesion is.
 

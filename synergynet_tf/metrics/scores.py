@@ -188,7 +188,8 @@ def score_case(reference: np.ndarray, prediction: np.ndarray, probability: np.nd
         probability: map of the same shape, higher for lesion, finite; none: `ap` is that of the mask.
         spacing: voxel sides, mm, three numbers.
         rule: what one lesion is, and when it is found.
-        case, patient: the names that the scores carry; without a patient, the case's stands for it.
+        case: the name that the scores carry.
+        patient: whose the case is; none: the case's name.
 
     Raises:
         InputError: shapes differ, a mask is none, a score is not finite, or the spacing is not three positive numbers.

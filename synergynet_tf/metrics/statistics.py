@@ -42,6 +42,8 @@ def bootstrap_interval(values: Sequence[float], patients: Sequence[str], seed: i
         values: one a case; nan is left out.
         patients: whose each case is.
         seed: of the draws; the same gives the same interval.
+        resamples: draws.
+        level: share of the draws' means that the interval holds, 0 to 1.
     """
     sums, counts = _by_patient(values, patients)
     n = len(sums)

@@ -24,7 +24,8 @@ def surface_distances(reference: np.ndarray, prediction: np.ndarray, spacing: Se
     """Robust Hausdorff and average distance of two masks' surfaces; the definitions are those of MedPy's `hd95` and `assd`.
 
     Args:
-        reference, prediction: masks [X, Y, Z], bool or all 0 and 1.
+        reference: mask [X, Y, Z], bool or all 0 and 1.
+        prediction: mask of the same shape.
         spacing: voxel sides, mm, three numbers.
 
     Raises:

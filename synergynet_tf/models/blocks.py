@@ -45,7 +45,8 @@ def fused_instance_norm(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor) -> tf
 
     Args:
         x: [1, X, Y, Z, C], float32, bfloat16 or float16.
-        scale, offset: float32 [C].
+        scale: float32 [C].
+        offset: float32 [C].
     Returns: [1, X, Y, Z, C] in x's dtype.
     """
     shape = tf.shape(x)
@@ -62,7 +63,8 @@ def moments_norm(x: tf.Tensor, groups: int, scale: tf.Tensor, offset: tf.Tensor)
     Args:
         x: [B, X, Y, Z, C], any float dtype, B free.
         groups: divides C.
-        scale, offset: float32 [C].
+        scale: float32 [C].
+        offset: float32 [C].
     Returns: [B, X, Y, Z, C] in x's dtype.
     """
     shape = tf.shape(x)

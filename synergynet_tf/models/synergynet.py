@@ -157,6 +157,7 @@ def build_synergynet(config: Config, global_head: keras.layers.Layer | None = No
     """The network of a configuration, with every weight made (for `len(config.data.channels)` channels).
 
     Args:
+        config: its unet, detector and mask settings, `train.recompute` and `data.channels` are used.
         global_head: stands in the place of the U-Net's, (d1, e0) -> float32 logits [B, X, Y, Z, 1].
     """
     detector, recompute = config.detector, Recomputation(config.train.recompute)

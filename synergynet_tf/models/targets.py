@@ -60,7 +60,9 @@ def rpn_targets(annotation: Annotation, grid_shape: tuple[int, int, int], config
     IoU below `negative_iou` with all of them and off every ignored lesion. The rest is undecided and takes no part.
 
     Args:
+        annotation: of one patch.
         grid_shape: cells of the anchor grid (X / stride, ...), static.
+        config: sizes, margin and thresholds of the anchors.
     """
     enlarged = boxes.expand(annotation.gt_boxes, config.box_margin)
     match = matching.match_anchors(grid_shape, config.stride, config.anchor_sizes, enlarged, annotation.gt_valid,
@@ -83,8 +85,11 @@ def roi_targets(proposal_boxes: tf.Tensor, proposal_valid: tf.Tensor, seed: tf.T
     """Sample RoIs from the proposals and the ground truth, half of them positive as far as there are any.
 
     Args:
-        proposal_boxes, proposal_valid: [P, 6], [P].
+        proposal_boxes: float32 [P, 6].
+        proposal_valid: bool [P].
         seed: int32 [2].
+        annotation: of one patch.
+        config: thresholds and numbers of the RoIs.
     """
     instances, gt_boxes, gt_valid, gt_ignore = annotation
     enlarged = boxes.expand(gt_boxes, config.box_margin)
@@ -109,6 +114,7 @@ def mask_targets(refined: tf.Tensor, positive: tf.Tensor, instances: tf.Tensor, 
         refined: [R, 6] boxes from the R-CNN sub-network.
         positive: bool [R].
         instances: int32 [X, Y, Z].
+        config: size, context and number of the patches.
     """
     flag, indices = tf.math.top_k(tf.cast(positive, tf.float32), min(config.rois, positive.shape[0]))
     patch_boxes = boxes.scale(tf.gather(refined, indices), config.context)

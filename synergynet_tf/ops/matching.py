@@ -59,7 +59,8 @@ def match_anchors(grid_shape: tuple[int, int, int], stride: int, sizes: Sequence
         sizes: sides of the anchor cubes, voxels.
         gt_boxes: [L, 6], L <= 32768. They may reach beyond the grid.
         gt_valid: bool [L]; other lesions play no part.
-        positive_iou, negative_iou: 0 < negative_iou <= positive_iou <= 1.
+        positive_iou: least IoU of a positive anchor, at most 1.
+        negative_iou: IoU below which an anchor is background, above 0 and at most `positive_iou`.
 
     Raises:
         InputError: when the thresholds are not in that order.
@@ -92,8 +93,10 @@ def match_rois(rois: tf.Tensor, roi_valid: tf.Tensor, gt_boxes: tf.Tensor, gt_va
     """The lesion that each RoI overlaps most: IoU float32 [R] and slot int32 [R] (the lower of equals).
 
     Args:
-        rois, roi_valid: [R, 6], bool [R].
-        gt_boxes, gt_valid: [L, 6], bool [L].
+        rois: float32 [R, 6].
+        roi_valid: bool [R].
+        gt_boxes: float32 [L, 6].
+        gt_valid: bool [L].
 
     Both results are 0 where the RoI is not valid, or overlaps no valid lesion.
     """

@@ -25,6 +25,7 @@ def draw(folder: Path, scores: Systems, pairs: Mapping[str, Sequence], images: M
     """Draw all of FIGURES into an existing folder.
 
     Args:
+        folder: where the figures are written.
         scores: each system's scores.
         pairs: the files that they were made from (`pairs.Pair`), in the same order.
         images: the FLAIR file of each case.

@@ -86,6 +86,8 @@ def share(make: Callable[[int], Callable[[Any], Any]], items: Sequence[Any], wor
     Args:
         make: called once in each process with the number of cores that it may use, gives what is called with each item; an
             InputError of that is the item's own, anything else is tried again. Both travel, and so do the items.
+        items: what is to be done, each once.
+        workers: processes.
 
     Raises:
         InputError: no worker can be started, or Ray itself was ended.

@@ -46,6 +46,7 @@ def pool(workers: int, doing: str, begin: Callable[[], None] | None = None) -> I
     """Processes for the length of a `with`; what has not begun at its end is dropped, and they end with this one.
 
     Args:
+        workers: how many.
         doing: what they do, "scoring" for one, for the message.
         begin: what each calls first.
 
@@ -76,7 +77,8 @@ def each(call: Callable[[T], R], items: Sequence[T], workers: int | None,
     again, alone, and an item whose process is ended twice comes with an InputError. The rest goes on.
 
     Args:
-        call, items: can be pickled.
+        call: a function that can be pickled.
+        items: values that can be pickled.
         workers: processes; 1: this one; none: one a core, or this one for fewer than `MANY` items.
         doing: as for `pool`.
     """

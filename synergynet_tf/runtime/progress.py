@@ -20,7 +20,8 @@ def bar(what: str, total: int, done: int = 0, console: "Console | None" = None) 
 
     Args:
         what: before the bar.
-        total, done: steps in all, and those done before.
+        total: steps in all.
+        done: steps done before.
         console: none: stderr. Lines printed to the same console go above the bar. A quiet one shows nothing.
 
     Yields:

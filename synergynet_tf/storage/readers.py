@@ -40,6 +40,7 @@ def read_json(path: Path, kind: str, remedy: str, hint: Any = Any) -> Any:
     """The value of a JSON file.
 
     Args:
+        path: the file.
         kind: what the file is, for the message: "record of the preparation".
         remedy: what to do where it cannot be read.
         hint: what the value must be, as `typed.require` takes it.
@@ -94,8 +95,10 @@ def read_npz(path: Path, kind: str, remedy: str, arrays: Mapping[str, Stored] | 
     """The arrays of a NumPy archive, in memory, their checksums checked.
 
     Args:
+        path: the file.
+        kind: as of `read_json`.
+        remedy: as of `read_json`.
         arrays: those it must hold; others are given too.
-        kind, remedy: as of `read_json`.
 
     Raises:
         InputError: it is absent, not to be read, no archive, damaged, or without one of the arrays.

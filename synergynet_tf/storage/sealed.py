@@ -22,7 +22,10 @@ def read_sealed(path: Path, kind: str, remedy: str, hint: Any = dict) -> dict[st
     """The content of a file that `sealed` made.
 
     Args:
-        kind, remedy, hint: as `stored.read_json` takes them.
+        path: the file.
+        kind: as of `read_json`.
+        remedy: as of `read_json`.
+        hint: as of `read_json`.
 
     Raises:
         InputError: as `read_json`; or the content is not what the digest is of.

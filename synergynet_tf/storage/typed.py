@@ -17,6 +17,7 @@ def require(value: Any, hint: Any, name: str) -> None:
     """Check a value, all that is in it too.
 
     Args:
+        value: as read from JSON or YAML, or as given by a caller.
         hint: int, float (finite; whole numbers too), str, bool, None, Any, Literal, X | Y, tuple[...], list[X], dict[str, X], a
             dataclass (its fields are keys, those with a default optional), or {key: hint} for the keys that a mapping must have.
         name: what the value is called in the message.

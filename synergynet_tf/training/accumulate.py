@@ -27,7 +27,9 @@ def accumulated(losses: Losses, count: Callable[[Batch], Counts], batch: Batch, 
         losses: of a part of the batch, given what `count` gives for all of it, on all replicas.
         count: what the terms are divided by; of parts they add up.
         batch: of a static size that `splits` divides.
+        splits: parts of the batch.
         variables: Keras variables.
+        optimizer: whose loss scale, where it has one, the losses are multiplied with.
     """
     rows = batch.image.shape[0] // splits
 

@@ -58,6 +58,11 @@ def save(path: pathlib.Path, model: Model, config: Config, progress: Progress, o
     """Write a checkpoint, atomically.
 
     Args:
+        path: the file.
+        model: whose weights are kept.
+        config: of the run.
+        progress: where the run stands.
+        optimizer: whose state is kept; none: nothing of it.
         average: the averaged weights, in the order of `named_weights`; none: not averaged.
 
     Raises:

@@ -41,6 +41,7 @@ def make_optimizer(config: TrainConfig, steps: int) -> Any:
     """Adam (paper, 3) with the stage's learning-rate schedule and gradient clipping; behind a loss scale for float16.
 
     Args:
+        config: learning rate, schedule, clipping and precision.
         steps: of the stage, for the schedules that end at 0.
     """
     schedules = keras.optimizers.schedules

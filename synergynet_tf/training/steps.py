@@ -25,7 +25,10 @@ def make_train_step(model: SynergyNet | UNetSystem, optimizer: Any, stage: Stage
     all these batches as one.
 
     Args:
+        model: to be trained.
         optimizer: of `make_optimizer`.
+        stage: says which parts, and which terms of the loss.
+        config: of the run.
     """
     variables = trainable_variables(model, stage)
     strategy = tf.distribute.get_strategy()

@@ -82,6 +82,7 @@ def stage_losses(forward: Forward, counts: Counts) -> Parts:
     """The terms of eq. 2 that the stage trains, unweighted, by name.
 
     Args:
+        forward: the network's outputs for a batch.
         counts: of `stage_counts`; where the batch is a part of a larger one, those of all its parts together.
 
     Returns:

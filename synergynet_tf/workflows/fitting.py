@@ -69,6 +69,8 @@ def train_run(config: Config, run: pathlib.Path, console: "Console") -> None:
 
     Args:
         config: with its data; of a run that was begun, the configuration that it began with.
+        run: the run folder, made if absent.
+        console: where the lines go.
 
     Raises:
         InputError: the run was begun with another configuration or other data, or as the training raises.
@@ -87,9 +89,14 @@ def train(config: Config, run: pathlib.Path, resume: bool, strategy: "Strategy" 
     """Train into a run folder, in one process or as one of several.
 
     Args:
-        init: another run's, to begin with its weights; not with `resume`.
+        config: with its data.
+        run: the run folder.
+        resume: go on from its last checkpoint.
+        strategy: one, mirrored or multiworker.
         replicas: those of `strategy`, where it has begun; of several processes the chief begins it when the cases are prepared,
             and the others with it.
+        console: where the lines go; none: to stdout.
+        init: another run's, to begin with its weights; not with `resume`.
     """
     from rich.console import Console
 

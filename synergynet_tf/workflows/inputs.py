@@ -26,6 +26,7 @@ def find_cases(paths: Sequence[pathlib.Path], t2: pathlib.Path | None, channels:
     """The cases of files, folders and manifests, and the inputs and cases that cannot be used.
 
     Args:
+        paths: FLAIR files, folders and manifests.
         t2: what goes with a single FLAIR file.
         channels: those of the network.
         raters: whose reference is drawn where two have made one; none: no reference is needed.
@@ -66,6 +67,9 @@ def scan_case(flair: pathlib.Path, t2: pathlib.Path | None, channels: Sequence[s
     """A case of one FLAIR file, and the T2 file that goes with it if the network takes one; named after it, or its folder.
 
     Args:
+        flair: the file.
+        t2: the T2 file; none: there is no such file.
+        channels: those of the network.
         alone: whether it is the only input, to which --t2 could be added.
 
     Raises:

@@ -59,6 +59,8 @@ def pairs_of(cases: Iterable[Case], prediction: pathlib.Path, known: Iterable[st
     """The files of these cases, each with a mask, in the order of their names, as `find_pairs`.
 
     Args:
+        cases: each with a reference mask.
+        prediction: folder of the predictions.
         known: names of all cases, where what belongs to none of them is to be named in the log.
 
     Raises:

@@ -63,6 +63,8 @@ def check_cases(cases: Sequence[Case], config: Config, workers: int | None = Non
     """Check the cases, in their order.
 
     Args:
+        cases: of `find_cases`.
+        config: its data and lesions settings are used.
         workers: processes, as of `processes.each`.
         on_case: called after each case.
     """

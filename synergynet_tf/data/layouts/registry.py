@@ -113,6 +113,9 @@ def faults(cases: Sequence[Case], channels: Sequence[str], require_lesions: bool
     """Everything for which `discover` refuses cases, sorted by name, whose raters are chosen; nothing is opened.
 
     Args:
+        cases: sorted by name, their raters chosen.
+        channels: that every case must have.
+        require_lesions: whether every case must have a reference mask.
         training: whether reference masks and splits are of use, so that those which are there must be sound.
     """
     yield from _check_names(cases)

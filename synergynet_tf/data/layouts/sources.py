@@ -20,6 +20,8 @@ def keep_data_apart(option: str, folder: Path, config: Config, others: Iterable[
 
     Args:
         option: what named the folder, for the message.
+        folder: to be filled.
+        config: its data and phantoms settings are used.
         others: what is read beside the data, or what the phantoms are made from.
     """
     data, phantoms = config.data, config.phantoms

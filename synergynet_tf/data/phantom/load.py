@@ -29,8 +29,11 @@ def wide_history(brain: Brain, volume: float, shapes: Shapes | None, variety: Va
     """The lesions of a wide phantom.
 
     Args:
+        brain: the patient's, without lesions.
         volume: mm3 of the brain.
         shapes: real ones that a share of its lesions take; none: all are made up.
+        variety: how far phantoms differ.
+        rng: draws all of it.
     """
     burden = draw_wide_burden(volume, variety, rng)
     sites = find_sites(brain.anatomy, rng)

@@ -35,6 +35,9 @@ def resample(array: np.ndarray, source: Grid, target: Grid, to_source: np.ndarra
     all that they cover. Values of a spline overshoot at edges: they are cut to the range of the array.
 
     Args:
+        array: [X, Y, Z] on `source`.
+        source: the grid that is read.
+        target: the grid that is filled.
         to_source: float64 [4, 4], from mm of the target's world to mm of the source's.
         order: of the spline; 1 is linear.
     """

@@ -82,7 +82,9 @@ def to_own_space(array: np.ndarray, grid: Grid, folder: Path, record: Record) ->
 
     Args:
         array: [X, Y, Z] on `grid`, the prepared scan's.
+        grid: the prepared scan's.
         folder: of the prepared case.
+        record: of the preparation.
 
     Returns:
         float32 [X, Y, Z] on the FLAIR's canonical grid, by linear interpolation and as the mean over thick slices, 0 outside
