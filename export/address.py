@@ -34,7 +34,11 @@ class Address(NamedTuple):
 
 
 def parse(url: str, use_grpc: bool) -> Address:
-    """The address that --url gives. Raises InputError for what cannot be one, or holds more than an address."""
+    """The address that --url gives.
+
+    Raises:
+        InputError: for what cannot be one, or holds more than an address.
+    """
     if "@" in url or "?" in url or "#" in url:      # not shown: it may be a password or a key
         raise InputError("--url holds a user name, a password or a query (@, ? or #), which others on this machine could read: "
                          f"give the address alone, {EXAMPLES[use_grpc]}, and what a reverse proxy asks for by --authorization")
@@ -76,7 +80,10 @@ def is_known(host: str) -> bool:
 def proxy_for(address: Address) -> tuple[Address, str | None] | None:
     """The HTTP proxy that the environment asks for on the way to an address, and its USER:PASSWORD; none for this machine itself.
 
-    Read are http_proxy, https_proxy, all_proxy and no_proxy, as other programs do. Raises InputError for what is no HTTP proxy.
+    Read are http_proxy, https_proxy, all_proxy and no_proxy, as other programs do.
+
+    Raises:
+        InputError: for what is no HTTP proxy.
     """
     proxies = urllib.request.getproxies()
     variable = address.scheme if address.scheme in proxies else "all"

@@ -62,7 +62,11 @@ def require(value: Any, hint: Any) -> None:
 
 
 def answer_of(parts: Mapping[str, Any]) -> Answer:
-    """An answer from the outputs of the signature by name. Raises InputError where one is absent or not of its type."""
+    """An answer from the outputs of the signature by name.
+
+    Raises:
+        InputError: one is absent or not of its type.
+    """
     require(parts, {"mask_bytes": bytes, "lesion_count": int, "lesion_volume_ml": float})
     notes = parts.get("notes", "")
     require(notes, str)

@@ -34,7 +34,11 @@ class Patience:
         self._away: float | None = None     # since when
 
     def ask(self, question: Callable[[], T]) -> T:
-        """What `question` answers, asked again while it raises Unavailable. Raises InputError when patience is over."""
+        """What `question` answers, asked again while it raises Unavailable.
+
+        Raises:
+            InputError: patience is over.
+        """
         begin, wait = self._clock(), FIRST_WAIT
         while True:
             try:

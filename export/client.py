@@ -54,7 +54,10 @@ def segment_all(server: Transport, patience: Patience, jobs: Mapping[pathlib.Pat
                 parallel: int) -> int:
     """Send the scans, `parallel` at a time, and write each mask as it comes; how many failed.
 
-    Whatever goes wrong with a scan is the error of that scan. Raises InputError where there is no other.
+    Whatever goes wrong with a scan is the error of that scan.
+
+    Raises:
+        InputError: there is no other.
     """
     from rich.console import Console
 

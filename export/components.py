@@ -86,8 +86,7 @@ def paint(volume: Tensor, runs: Runs, chosen: Tensor, value: bool) -> Tensor:
 
 
 def _touching(runs: Runs, shift: Tensor, reach: int) -> tuple[Tensor, Tensor]:
-    """All pairs of runs of which the first, moved by `shift` and longer by `reach` at both ends, overlaps the second: int32 [E]
-    twice."""
+    """Pairs of runs, int32 [E] twice: the first, moved by `shift` and longer by `reach` at both ends, overlaps the second."""
     first = tf.searchsorted(runs.end, runs.begin + (shift - reach), side="right")
     last = tf.searchsorted(runs.begin, runs.end + (shift + reach), side="left")
     own, step = _counted(tf.maximum(last - first, 0))

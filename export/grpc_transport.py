@@ -50,6 +50,7 @@ class Grpc:
         return answer_of(parts | {"notes": parts.get("notes", b"").decode("utf-8", "replace")})
 
     def states(self) -> dict[str, str]:
+        """The versions of the model that the server names, and the state of each."""
         from tensorflow_serving.apis import get_model_status_pb2
 
         request = get_model_status_pb2.GetModelStatusRequest()

@@ -28,7 +28,8 @@ def answers(networks: Sequence[Predictor], files: Mapping[str, pathlib.Path]) ->
 
     `segment_raw` is left out where it refuses what it is given without the files' grid: it takes voxels for 1 mm.
 
-    Raises InputError as `Predictor.predict_case`.
+    Raises:
+        InputError: as `Predictor.predict_case`.
     """
     config = networks[0].config
     case = Case("scan", "scan", "", dict(files), None, None)

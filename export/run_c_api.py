@@ -24,10 +24,14 @@ POINTERS = ("TF_NewStatus", "TF_NewGraph", "TF_NewSessionOptions", "TF_LoadSessi
 
 
 class Output(ctypes.Structure):
+    """TF_Output: one output of an operation."""
+
     _fields_ = [("operation", ctypes.c_void_p), ("index", ctypes.c_int)]
 
 
 class Buffer(ctypes.Structure):
+    """TF_Buffer: bytes that the library holds."""
+
     _fields_ = [("data", ctypes.c_void_p), ("length", ctypes.c_size_t), ("free", ctypes.c_void_p)]
 
 
@@ -49,6 +53,7 @@ class Library:
         self.status = ctypes.c_void_p(self.c.TF_NewStatus())
 
     def check(self) -> None:
+        """Raise RuntimeError with the library's message where the last call failed."""
         if self.c.TF_GetCode(self.status):
             raise RuntimeError(ctypes.string_at(self.c.TF_Message(self.status)).decode())
 
@@ -61,6 +66,7 @@ class Library:
         return ctypes.c_void_p(session), graph
 
     def output(self, graph: ctypes.c_void_p, tensor: str) -> Output:
+        """The output of a graph by its tensor's name, as OPERATION:INDEX."""
         name, index = tensor.split(":")
         operation = self.c.TF_GraphOperationByName(graph, name.encode())
         if not operation:       # else the run would end in a segmentation fault
@@ -109,6 +115,7 @@ class Library:
         return values
 
     def has_kernel(self, operation: str) -> bool:
+        """Whether the library can compute an operation."""
         buffer = self.c.TF_GetRegisteredKernelsForOp(operation.encode(), self.status)
         self.check()
         return ctypes.cast(buffer, ctypes.POINTER(Buffer)).contents.length > 0

@@ -57,6 +57,7 @@ class Rest:
         return answer_of(row | {"mask_bytes": mask})
 
     def states(self) -> dict[str, str]:
+        """The versions of the model that the server names, and the state of each."""
         answer = self._ask()
         require(answer, {"model_version_status": list[dict]})
         for entry in answer["model_version_status"]:
@@ -64,6 +65,7 @@ class Rest:
         return {entry["version"]: entry["state"] for entry in answer["model_version_status"]}
 
     def channels(self) -> tuple[str, ...]:
+        """The channels that the served network takes, by the server's metadata."""
         answer = self._ask("/metadata")
         require(answer, {"metadata": {"signature_def": {"signature_def": dict}}})
         signatures = answer["metadata"]["signature_def"]["signature_def"]
@@ -101,7 +103,11 @@ class Rest:
 
 
 def connect(url: str, use_grpc: bool, model: str, timeout: float, authorization: str = "") -> Transport:
-    """The way to a server. Raises InputError for what can be no address or name, or a secret that would go in the clear."""
+    """The way to a server.
+
+    Raises:
+        InputError: for what can be no address or name, or a secret that would go in the clear.
+    """
     address = parse(url, use_grpc)
     if not re.fullmatch(r"[\w.+-]+", model, re.ASCII):
         raise InputError(f"--model is {ascii(model)}, but it becomes part of an address: it has letters, digits, ., +, - and _")

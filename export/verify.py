@@ -53,7 +53,11 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def find_version(bundle: pathlib.Path, name: str | None = None) -> pathlib.Path:
-    """The newest version in a bundle, whole or not: the one that a server takes. Raises InputError when there is none."""
+    """The newest version in a bundle, whole or not: the one that a server takes.
+
+    Raises:
+        InputError: there is none.
+    """
     models = [bundle / name] if name else sorted(path for path in bundle.glob("*") if path.is_dir())
     versions = {model: [path.name for path in model.glob("*") if VERSION.fullmatch(path.name)] for model in models}
     versions = {model: numbers for model, numbers in versions.items() if numbers}
@@ -106,7 +110,11 @@ def check_answers(version: pathlib.Path, answers: pathlib.Path, what: str, repea
 
 
 def compare(expected: "Mapping[str, np.ndarray]", found: "Mapping[str, np.ndarray]", what: str) -> float:
-    """The largest difference of a probability. Raises InputError where an output is absent or too far from what is expected."""
+    """The largest difference of a probability.
+
+    Raises:
+        InputError: an output is absent or too far from what is expected.
+    """
     import numpy as np
 
     worst = 0.0

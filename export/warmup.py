@@ -17,7 +17,8 @@ FILE = "tf_serving_warmup_requests"     # in assets.extra, where the server look
 def write_warmup(folder: pathlib.Path, model: str, groups: Sequence[Mapping[str, np.ndarray]]) -> None:
     """Write a PredictionLog record for each signature in each of `groups`, with the inputs there (see reference.py).
 
-    Raises InputError when tensorflow-serving-api is not installed.
+    Raises:
+        InputError: tensorflow-serving-api is not installed.
     """
     try:
         from tensorflow_serving.apis import predict_pb2, prediction_log_pb2

@@ -74,7 +74,11 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def chosen_systems(names: str) -> list[str]:
-    """The systems of a list with commas, in the order of the paper's tables. Raises InputError for others."""
+    """The systems of a list with commas, in the order of the paper's tables.
+
+    Raises:
+        InputError: others.
+    """
     given = [name.strip() for name in names.split(",") if name.strip()]
     unknown = [name for name in given if name not in SYSTEMS]
     if unknown or not given:
@@ -85,7 +89,11 @@ def chosen_systems(names: str) -> list[str]:
 
 
 def external_systems(predictions: Sequence[str]) -> dict[str, pathlib.Path]:
-    """Other tools' folders by name, from NAME=FOLDER. Raises InputError for another form, a taken name or no folder."""
+    """Other tools' folders by name, from NAME=FOLDER.
+
+    Raises:
+        InputError: another form, a taken name or no folder.
+    """
     found: dict[str, pathlib.Path] = {}
     for text in predictions:
         name, equals, path = text.partition("=")

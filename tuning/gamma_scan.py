@@ -135,7 +135,11 @@ def branches_of(prediction: CasePrediction) -> Branches:
 
 
 def load_branches(path: Path) -> Branches:
-    """What `cache_branches` kept. Raises InputError where it is damaged."""
+    """What `cache_branches` kept.
+
+    Raises:
+        InputError: it is damaged.
+    """
     remedy = "delete it: it is made again"
     file = read_npz(path, "record of the branches", remedy, ARRAYS)
     branches = Branches(*(file[name] for name in Branches._fields))

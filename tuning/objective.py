@@ -56,7 +56,9 @@ class Objective:
         """The objective of mean scores by name.
 
         LFPR is undefined where no lesion is predicted in any case: then none is false, and it counts 0.
-        Raises InputError where another metric is undefined, for want of a reference lesion in the validation cases.
+
+        Raises:
+            InputError: another metric is undefined, for want of a reference lesion in the validation cases.
         """
         total = 0.0
         for name, weight in self.terms.items():

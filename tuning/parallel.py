@@ -18,7 +18,8 @@ Role = Literal["alone", "chief", "worker"]
 def process_role(environment: Mapping[str, str] = os.environ) -> Role:
     """What this process is, by Keras Tuner's three environment variables.
 
-    Raises InputError where an address or port is set and another of the three is not.
+    Raises:
+        InputError: an address or port is set and another of the three is not.
     """
     given = [name for name in (NAME, ADDRESS, PORT) if name in environment]
     if given in ([], [NAME]):

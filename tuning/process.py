@@ -15,7 +15,9 @@ def in_own_process(call: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function that can be pickled, and give what it returns; what it raises is raised here, with its trace as the cause.
 
     The process ends with this one, however that ends: nothing writes on into a folder that a later command takes up.
-    Raises InputError where the process is ended from outside.
+
+    Raises:
+        InputError: the process is ended from outside.
     """
     with pool(1, "training", import_tensorflow) as executor:
         try:

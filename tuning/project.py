@@ -15,7 +15,11 @@ FOLDERS = ("shared", "branches", "tensorboard")
 
 
 def make_project(project: Path) -> None:
-    """Make the folder. Raises InputError where files in it that a search would write are not ours."""
+    """Make the folder.
+
+    Raises:
+        InputError: files in it that a search would write are not ours.
+    """
     claim_files("--project", [project / name for name in (*FILES, *FOLDERS)])
     for name in FOLDERS:
         make_own(project / name)

@@ -111,7 +111,8 @@ def hyperparameters(space: Space, config: Config) -> "HyperParameters":
 def apply(config: Config, values: dict[str, Any]) -> Config:
     """The configuration with a trial's values; names that are no setting of the space (Keras Tuner's own) are left out.
 
-    Raises InputError for a combination that the configuration does not take.
+    Raises:
+        InputError: a combination that the configuration does not take.
     """
     groups: dict[str, dict[str, Any]] = {}
     for parameter in PARAMETERS:

@@ -31,7 +31,11 @@ HYPERBAND = {"hyperband_iterations": int, "max_epochs": int, "min_epochs": int, 
 
 
 def read_trial(path: Path, oracle: keras_tuner.Oracle) -> Trial:
-    """A trial from its own file. Raises InputError where it cannot be one of this oracle's search."""
+    """A trial from its own file.
+
+    Raises:
+        InputError: it cannot be one of this oracle's search.
+    """
     value = read_json(path, "record of a trial", REMEDY, TRIAL)
     with reading(path, "record of a trial", REMEDY):
         _require_equal("trial_id", value["trial_id"], path.parent.name.removeprefix("trial_"))

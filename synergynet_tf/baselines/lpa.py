@@ -50,14 +50,22 @@ class LPA:
         return out
 
     def save(self, path: pathlib.Path) -> None:
-        """Write an .npz file. Raises InputError when it cannot be written."""
+        """Write an .npz file.
+
+        Raises:
+            InputError: it cannot be written.
+        """
         buffer = io.BytesIO()
         np.savez(buffer, prior=self.prior, scale=self.scale, weights=self.weights, threshold=self.threshold)
         replace_file(path, buffer.getvalue())
 
 
 def load(path: pathlib.Path) -> LPA:
-    """Read what `save` wrote. Raises InputError when it is absent or damaged."""
+    """Read what `save` wrote.
+
+    Raises:
+        InputError: it is absent or damaged.
+    """
     remedy = "delete it: it is fitted again"
     file = read_npz(path, "model", remedy, ARRAYS)
     with reading(path, "model", remedy):

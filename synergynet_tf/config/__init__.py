@@ -51,6 +51,7 @@ class Config:
                            "or 0")
 
     def asdict(self) -> dict[str, dict[str, Any]]:
+        """The groups by name, each a mapping of its fields."""
         return dataclasses.asdict(self)
 
     @classmethod

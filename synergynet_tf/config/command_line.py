@@ -66,7 +66,11 @@ def parse(argv: list[str] | None, description: str, add_arguments: Callable | No
 
 
 def with_preset(config: Config, name: str) -> Config:
-    """A configuration with a preset's settings in place of its own. Raises InputError as `parse` for an unknown preset."""
+    """A configuration with a preset's settings in place of its own.
+
+    Raises:
+        InputError: as `parse` for an unknown preset.
+    """
     values = config.asdict()
     for group, fields in read_yaml(_preset(name), "preset", "install the program again").items():
         values[group] |= fields

@@ -14,7 +14,8 @@ Groups = Mapping[str, type[Settings]]
 def part(arguments: Sequence[str], groups: Groups) -> tuple[list[tuple[str, str]], list[str]]:
     """Part a command line in (name, text) of --preset, --config and settings, and what is the command's own, both in order.
 
-    Raises InputError where one of the former is without a value.
+    Raises:
+        InputError: one of the former is without a value.
     """
     taken, rest, words = [], [], iter(arguments)
     for argument in words:
@@ -44,7 +45,11 @@ class ChosenSettings:
         self._files: dict[str, Path] = {}       # where a setting came from, if from a file
 
     def take(self, name: str, text: str) -> None:
-        """Take a setting `group.field`, or a group, as typed on the command line. Raises InputError if it is not one."""
+        """Take a setting `group.field`, or a group, as typed on the command line.
+
+        Raises:
+            InputError: it is not one.
+        """
         group, _, field = name.partition(".")
         if group not in self._groups or (field and field not in hints(self._groups[group])):
             raise InputError(f"there is no setting --{name}{nearest(name, self._groups)}")
@@ -60,7 +65,11 @@ class ChosenSettings:
                 self._set(group, field, value)
 
     def take_file(self, path: Path, kind: str) -> None:
-        """Take the settings of a YAML file. Raises InputError where it cannot be read, or holds anything else."""
+        """Take the settings of a YAML file.
+
+        Raises:
+            InputError: it cannot be read, or holds anything else.
+        """
         remedy = "correct it; a run's own config.yaml shows every setting"
         values = readers.read_yaml(path, kind, remedy, Any)
         try:

@@ -72,8 +72,11 @@ class CachedCase:
 
 
 def _mapped(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
-    """An array of `_build`, without parsing its header: to `np.load` that is Python source, and CPython 3.11 cannot compile in
-    two threads at once ("AST constructor recursion depth mismatch"), as the pipeline would."""
+    """An array of `_build`, without parsing its header.
+
+    To `np.load` the header is Python source, and CPython 3.11 cannot compile in two threads at once ("AST constructor recursion
+    depth mismatch"), as the pipeline would.
+    """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     return np.memmap(path, dtype, "r", offset=path.stat().st_size - size, shape=shape)
 

@@ -46,8 +46,9 @@ class Contents:
 def read_contents(path: Path) -> Contents:
     """Read and unpack a file, and check its header.
 
-    Raises InputError: no such file, not NIfTI in one file, truncated or corrupt, not three-dimensional, complex or colour voxels,
-    no voxels at all or more than `MAX_VOXELS`, more bytes than the header asks for, a header that is damaged otherwise.
+    Raises:
+        InputError: no such file, not NIfTI in one file, truncated or corrupt, not three-dimensional, complex or colour voxels, no
+            voxels at all or more than `MAX_VOXELS`, more bytes than the header asks for, a header that is damaged otherwise.
     """
     try:
         return _read(path)

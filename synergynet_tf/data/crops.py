@@ -61,7 +61,11 @@ def plan_training(cases: Sequence[CachedCase], config: Config, epoch: int, repli
 
 
 def plan_validation(cases: Sequence[CachedCase], config: Config) -> Visits:
-    """The centre patch of every case once, in order, without rotation. Raises InputError without cases."""
+    """The centre patch of every case once, in order, without rotation.
+
+    Raises:
+        InputError: there are no cases.
+    """
     _require_cases(cases, "validation")
     starts = np.array([centre_start(case.shape, config.patch.size) for case in cases], np.int32)
     seeds = [stream(config.train.seed, _VALIDATION, 0, visit).generate_state(2) for visit in range(len(cases))]

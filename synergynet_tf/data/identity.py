@@ -50,7 +50,11 @@ class Digests:
         self._changed = False
 
     def of(self, path: Path) -> str:
-        """The digest of a file's bytes. Raises InputError when it cannot be read."""
+        """The digest of a file's bytes.
+
+        Raises:
+            InputError: it cannot be read.
+        """
         try:
             status = path.stat()
         except OSError:
@@ -65,7 +69,11 @@ class Digests:
         return content
 
     def of_voxels(self, path: Path) -> str | None:
-        """The digest of a scan's voxels; None where they cannot be read, or are all 0. Raises InputError as `of`."""
+        """The digest of a scan's voxels; None where they cannot be read, or are all 0.
+
+        Raises:
+            InputError: as `of`.
+        """
         content = self.of(path)
         if content not in self._known["voxels"]:
             try:
@@ -75,7 +83,11 @@ class Digests:
         return self._known["voxels"][content]
 
     def save(self) -> None:
-        """Write the index if it grew and its folder is there. Raises InputError when it cannot be written."""
+        """Write the index if it grew and its folder is there.
+
+        Raises:
+            InputError: it cannot be written.
+        """
         if self._changed and self._index.parent.is_dir():
             replace_file(self._index, sealed(self._known))
 
@@ -99,13 +111,21 @@ def members(split: Split) -> Record:
 
 
 def record_of(split: Split, channels: Sequence[str], digest_of: Callable[[Path], str] = digest) -> Record:
-    """The cases of a split and what their files hold. Raises InputError when one cannot be read."""
+    """The cases of a split and what their files hold.
+
+    Raises:
+        InputError: one cannot be read.
+    """
     files = {case.name: files_of(case, channels, digest_of) for part in SPLITS for case in getattr(split, part)}
     return {name: entry | {"files": files[name]} for name, entry in members(split).items()}
 
 
 def files_of(case: Case, channels: Sequence[str], digest_of: Callable[[Path], str] = digest) -> dict[str, str]:
-    """Digests of the files that a case is read from, by channel, `lesions` and `lesions2`. Raises InputError as `digest_of`."""
+    """Digests of the files that a case is read from, by channel, `lesions` and `lesions2`.
+
+    Raises:
+        InputError: as `digest_of`.
+    """
     paths = {channel: case.images[channel] for channel in channels}
     paths |= {name: path for name, path in ((LESIONS, case.lesions), ("lesions2", case.lesions2)) if path}
     return {name: digest_of(path) for name, path in paths.items()}
@@ -122,7 +142,11 @@ def write(folder: Path, record: Record, source: str | None) -> None:
 
 
 def read(folder: Path) -> tuple[Record, str | None] | None:
-    """The record of a run's folder and its source; None where it holds none. Raises InputError where it is damaged."""
+    """The record of a run's folder and its source; None where it holds none.
+
+    Raises:
+        InputError: it is damaged.
+    """
     if not (folder / FILE).exists():
         return None
     entry: Any = {"split": str, "patient": str, "combine": str | None, "weight": float, "files": dict[str, str]}
@@ -134,7 +158,8 @@ def read(folder: Path) -> tuple[Record, str | None] | None:
 def cases_of(run: Path, part: str, channels: Sequence[str], require_lesions: bool) -> list[Case]:
     """The cases of one part of a run's own split, as it was trained with them.
 
-    Raises InputError as `layouts.discover`, and where a case has joined, left or moved, or one of this part has other files.
+    Raises:
+        InputError: as `layouts.discover`, and where a case has joined, left or moved, or one of this part has other files.
     """
     cases, known = discover(run, "manifest", channels, require_lesions), read(run)
     if known:
@@ -195,9 +220,12 @@ def _changed_files(name: str, before: dict[str, str], now: dict[str, str]) -> It
 
 
 def require_apart(split: Split, digests: Digests) -> None:
-    """Raises InputError where a patient, or one scan under two patients' names, is in two parts of a split.
+    """Refuse a split that has a patient, or one scan, in two parts.
 
     Scans are one where all voxels are equal, however they are packed: what `prepare --check` calls duplicates.
+
+    Raises:
+        InputError: a patient, or one scan under two patients' names, is in two parts of a split.
     """
     placed = [(part, case) for part in SPLITS for case in getattr(split, part)]
     with ThreadPoolExecutor(cores()) as pool:

@@ -69,7 +69,11 @@ def far_from_1mm(spacing: Sequence[float]) -> bool:
 
 
 def judge_spacing(spacing: Sequence[float]) -> list[Note]:
-    """Of a FLAIR's voxels, mm. Raises InputError outside `SIDES`; a note outside `SPACING`."""
+    """Of a FLAIR's voxels, mm.
+
+    Raises:
+        InputError: outside `SIDES`; a note outside `SPACING`.
+    """
     if min(spacing) < SIDES[0] - ROUNDING or max(spacing) > SIDES[1] + ROUNDING:
         raise InputError(f"the voxels are {shown(spacing)} mm, but sides of {SIDES[0]:g} to {SIDES[1]:g} mm are needed, best 1: "
                          "correct the header, or resample to 1 mm (`python -m synergynet_tf.prepare --raw`)")
@@ -100,7 +104,11 @@ def without_background(array: np.ndarray, value: np.float32) -> tuple[np.ndarray
 
 
 def judge_background(array: np.ndarray) -> None:
-    """Of a FLAIR [X, Y, Z] whose background was settled. Raises InputError where more than `FILLED` of it is not 0."""
+    """Of a FLAIR [X, Y, Z] whose background was settled.
+
+    Raises:
+        InputError: more than `FILLED` of it is not 0.
+    """
     share = np.count_nonzero(array) / array.size
     if share > FILLED:
         raise InputError(f"{100 * share:.0f} % of the voxels are not 0, but around a brain there are more than "

@@ -53,8 +53,10 @@ class Volume:
 def read(path: FilePath, finite: bool = True) -> Volume:
     """Read a scan as float32, reoriented (never resampled) to the closest canonical orientation, its affine in mm.
 
-    Raises InputError as `container.read_contents` does, for an affine that is no grid, or skewed, or in no unit of length; for
-    NaN or Inf, unless `finite` is false: then they are the caller's to look for, and the notes to pass on, which are else logged.
+    Raises:
+        InputError: as `container.read_contents` does, for an affine that is no grid, or skewed, or in no unit of length; for NaN
+            or Inf, unless `finite` is false: then they are the caller's to look for, and the notes to pass on, which are else
+            logged.
     """
     path = Path(path)
     found = read_contents(path)
@@ -78,13 +80,18 @@ def read(path: FilePath, finite: bool = True) -> Volume:
 def read_mask(path: FilePath) -> Volume:
     """Read a binary mask: `array` is bool. 0 and any one other value will do (0/1, 0/255); all zero is an empty mask.
 
-    Raises InputError as `read` does, and for more than one value beside 0.
+    Raises:
+        InputError: as `read` does, and for more than one value beside 0.
     """
     return as_mask(read(path))
 
 
 def as_mask(volume: Volume) -> Volume:
-    """The mask that a volume holds, as `read_mask` gives it. Raises InputError for more than one value beside 0."""
+    """The mask that a volume holds, as `read_mask` gives it.
+
+    Raises:
+        InputError: more than one value beside 0.
+    """
     array = volume.array
     mask = array != 0
     first = array[tuple(np.unravel_index(np.argmax(mask), mask.shape))]
@@ -99,7 +106,9 @@ def as_mask(volume: Volume) -> Volume:
 def read_reference(path: FilePath, other: FilePath | None = None, combine: str | None = None) -> Volume:
     """Read a reference mask, or the union or intersection of two raters' masks as `combine` says; grid and path are the first's.
 
-    Raises InputError as `read_mask` does, and where the two grids differ; ValueError for two masks without such a word.
+    Raises:
+        InputError: as `read_mask` does, and where the two grids differ.
+        ValueError: two masks without such a word.
     """
     first = read_mask(path)
     if other is None:
@@ -112,7 +121,11 @@ def read_reference(path: FilePath, other: FilePath | None = None, combine: str |
 
 
 def read_prediction(mask: FilePath | None, probability: FilePath | None) -> Volume:
-    """Read a tool's mask; of a tool that gives none, its probability map above 1/2. Raises InputError as `read_mask` does."""
+    """Read a tool's mask; of a tool that gives none, its probability map above 1/2.
+
+    Raises:
+        InputError: as `read_mask` does.
+    """
     if mask is not None:
         return read_mask(mask)
     if probability is None:
@@ -148,7 +161,10 @@ def write_like(path: FilePath, array: np.ndarray, like: Volume, dtype: np.dtype 
 
     Shape, orientation, sform, qform and their codes are the file's own, bit for bit; the display range (cal_min, cal_max) is
     cleared, as it belonged to other values. The file appears whole or not at all. `path` ends in .nii.gz or .nii.
-    Raises InputError when it cannot be written; ValueError when the array is not on `like`'s grid or does not fit `dtype`.
+
+    Raises:
+        InputError: it cannot be written.
+        ValueError: the array is not on `like`'s grid or does not fit `dtype`.
     """
     path, dtype = Path(path), np.dtype(dtype)
     if not path.name.endswith(NIFTI_ENDINGS):

@@ -61,14 +61,21 @@ def load_case(case: Case, channels: Sequence[str]) -> LoadedCase:
 
 
 def read_scan(path: Path) -> Volume:
-    """Read a channel and settle its background. Raises InputError as `nifti.read` does."""
+    """Read a channel and settle its background.
+
+    Raises:
+        InputError: as `nifti.read` does.
+    """
     return settled(nifti.read(path, finite=False))
 
 
 def settled(volume: Volume) -> Volume:
-    """A channel as read, with its background at 0 where it is certain what the background is. Raises InputError for NaN or Inf.
+    """A channel as read, with its background at 0 where it is certain what the background is.
 
     NaN may be the background where none lies within what is not NaN, holes filled.
+
+    Raises:
+        InputError: NaN or Inf.
     """
     value = judgement.background(volume.array)
     if value is not None and np.isnan(value):
@@ -84,7 +91,8 @@ def settled(volume: Volume) -> Volume:
 def find_brain(flair: Volume) -> tuple[np.ndarray, Box, np.ndarray, list[Note]]:
     """The brain of a FLAIR that was `settled`: `brain_mask`, what is `measured` in it, and notes.
 
-    Raises InputError where the rules of `judgement` refuse the scan.
+    Raises:
+        InputError: the rules of `judgement` refuse the scan.
     """
     with named(flair.path):
         notes = judgement.judge_spacing(flair.spacing)
@@ -98,7 +106,8 @@ def find_brain(flair: Volume) -> tuple[np.ndarray, Box, np.ndarray, list[Note]]:
 def measured(volume: Volume, brain: np.ndarray, box: Box) -> tuple[np.ndarray, list[Note]]:
     """What a channel measured in the brain, outliers clipped: float32 [X, Y, Z] of its box, 0 elsewhere; and notes.
 
-    Raises InputError where it is nothing, constant, a label map, or far off in many voxels.
+    Raises:
+        InputError: it is nothing, constant, a label map, or far off in many voxels.
     """
     values = np.where(brain, volume.array[_slices(box)], np.float32(0))
     there = values != 0
@@ -122,7 +131,9 @@ def brain_mask(flair: Volume) -> tuple[np.ndarray, Box]:
     """The brain of a skull-stripped FLAIR: bool [X, Y, Z] cropped to its box, and the box on the canonical grid.
 
     Components (26-connected) below `SPECK` of the largest are dropped, holes (6-connected) filled.
-    Raises InputError when every voxel is 0.
+
+    Raises:
+        InputError: every voxel is 0.
     """
     found = flair.array != 0
     if not found.any():

@@ -24,7 +24,11 @@ class Split:
 
 
 def divide(cases: Sequence[Case], data: DataConfig) -> Split:
-    """The split that a configuration asks for: one of `folds`, or that of `split_cases`. Raises InputError as they do."""
+    """The split that a configuration asks for: one of `folds`, or that of `split_cases`.
+
+    Raises:
+        InputError: as they do.
+    """
     if data.folds:
         return folds(cases, data.folds, data.split, data.split_seed)[data.fold]
     return split_cases(cases, data.split, data.split_seed)
@@ -35,7 +39,9 @@ def split_cases(cases: Sequence[Case], shares: tuple[float, float, float], seed:
 
     A split that the cases bring (a manifest's column) wins. Otherwise patients are shuffled by the seed and dealt out by
     `counts`. The result depends on the patients' names and the seed alone, not on the order of the cases.
-    Raises InputError where only some cases bring a split, and where they leave train empty.
+
+    Raises:
+        InputError: only some cases bring a split, and where they leave train empty.
     """
     explicit = [case for case in cases if case.split is not None]
     if explicit and len(explicit) < len(cases):
@@ -60,7 +66,9 @@ def folds(cases: Sequence[Case], k: int, shares: tuple[float, float, float], see
     Patients are shuffled by the seed and dealt out in turn, so that the test parts differ by one patient at most. Of a fold's
     other patients, train and validation get what `counts` gives them by the first two shares; the validation patients are those
     that are tested next, so that they too change from fold to fold. The third share has no part in it.
-    Raises InputError where there are fewer than 2 folds, fewer patients than folds, or cases that bring a split of their own.
+
+    Raises:
+        InputError: there are fewer than 2 folds, fewer patients than folds, or cases that bring a split of their own.
     """
     explicit = next((case for case in cases if case.split is not None), None)
     if explicit:
@@ -113,7 +121,8 @@ def save(split: Split, path: str | Path) -> None:
     Where a reference is made of two masks, the columns lesions2 and combine say of which, and how; where cases are drawn more
     often than others, the column weight says so; where scans have dates, the column date.
 
-    Raises InputError when the file cannot be written.
+    Raises:
+        InputError: the file cannot be written.
     """
     cases = [(part, case) for part in SPLITS for case in getattr(split, part)]
     channels = sorted({channel for _, case in cases for channel in case.images})
@@ -135,7 +144,11 @@ def _row(part: str, case: Case, channels: Sequence[str]) -> dict[str, str]:
 
 
 def load(path: Path) -> Split:
-    """The split that `save` wrote, whether its files are still there or not. Raises InputError where it is no such manifest."""
+    """The split that `save` wrote, whether its files are still there or not.
+
+    Raises:
+        InputError: it is no such manifest.
+    """
     return split_cases(find(path, "manifest"), (1, 0, 0), 0)
 
 

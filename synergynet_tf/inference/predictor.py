@@ -62,8 +62,10 @@ class Segmentation:
 
     @cached_property
     def probability(self) -> np.ndarray:
-        """Float32 [X, Y, Z], the mean over `parts` of multiples of `merge.PROBABILITY_STEP`; 0 outside the brain and where no
-        window was."""
+        """Float32 [X, Y, Z], the mean over `parts` of multiples of `merge.PROBABILITY_STEP`.
+
+        It is 0 outside the brain and where no window was.
+        """
         first, *rest = (merge.fused_probability(part.merged, part.gamma).numpy() for part in self.parts)
         return np.where(self.brain, sum(rest, first) / np.float32(1 + len(rest)), np.float32(0))
 
@@ -115,6 +117,7 @@ class CasePrediction:
 
     @property
     def case(self) -> Case:
+        """The case that was segmented."""
         return self.loaded.case
 
     def on_grid(self, array: np.ndarray) -> np.ndarray:
@@ -168,11 +171,19 @@ class Predictor:
         return Segmentation(first.merged, brain, first.gamma, infer.threshold, tuple(others), final)
 
     def load(self, case: Case) -> LoadedCase:
-        """Read a case's files as the network takes them. Raises InputError as `preprocess.load_case`."""
+        """Read a case's files as the network takes them.
+
+        Raises:
+            InputError: as `preprocess.load_case`.
+        """
         return preprocess.load_case(case, self.config.data.channels)
 
     def predict_loaded(self, loaded: LoadedCase) -> CasePrediction:
-        """Segment a case that `load` gave. Raises InputError as `predict_volume`, naming the case's FLAIR file."""
+        """Segment a case that `load` gave.
+
+        Raises:
+            InputError: as `predict_volume`, naming the case's FLAIR file.
+        """
         shape = loaded.image.shape[:3]
         try:
             self._check(loaded.image)
@@ -187,11 +198,19 @@ class Predictor:
         return CasePrediction(loaded, segmentation, dataclasses.replace(self.config, infer=coverage.infer), coverage.windows)
 
     def predict_case(self, case: Case) -> CasePrediction:
-        """Read a case's files and segment it. Raises InputError as `load` and `predict_loaded`."""
+        """Read a case's files and segment it.
+
+        Raises:
+            InputError: as `load` and `predict_loaded`.
+        """
         return self.predict_loaded(self.load(case))
 
     def coverage_of(self, shape: tuple[int, ...]) -> Coverage:
-        """How a volume [X, Y, Z] will be covered. Raises InputError where nothing fits into `memory`, or what is free."""
+        """How a volume [X, Y, Z] will be covered.
+
+        Raises:
+            InputError: nothing fits into `memory`, or what is free.
+        """
         if self._memory is not None:
             return budget.fitting(self.config, shape, self._memory)
         if self._share is None or tf.config.list_logical_devices("GPU"):

@@ -25,7 +25,9 @@ def focal_loss(logits: tf.Tensor, targets: tf.Tensor, beta: float, valid: tf.Ten
         normaliser: "positives" divides the sum by the number of valid positives in all that is given (by 1 if there is none),
             "none" leaves it.
         count: float32 scalar that the sum is divided by under "positives"; None: the valid positives here.
-    Returns: float32 scalar.
+
+    Returns:
+        Float32 scalar.
     """
     truth = tf.cast(targets, tf.bool)
     logits = tf.cast(logits, tf.float32)
@@ -45,7 +47,9 @@ def binary_cross_entropy(logits: tf.Tensor, targets: tf.Tensor, valid: tf.Tensor
         targets: bool or 0..1, same shape.
         valid: bool, same shape.
         count: float32 scalar, as of `segmentation.mean_over_valid`.
-    Returns: float32 scalar.
+
+    Returns:
+        Float32 scalar.
     """
     values = tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.cast(targets, tf.float32), logits=tf.cast(logits, tf.float32))
     return mean_over_valid(values, valid, count)
@@ -55,7 +59,9 @@ def smooth_l1(pred: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     """z of eq. 2, element by element: d^2 / 2 where d = |pred - target| is below 1, d - 1/2 elsewhere.
 
     Args: pred, target: float tensors of one shape.
-    Returns: float32 of that shape.
+
+    Returns:
+        Float32 of that shape.
     """
     distance = tf.abs(tf.cast(pred, tf.float32) - tf.cast(target, tf.float32))
     inside = tf.minimum(distance, 1.0)
@@ -70,6 +76,8 @@ def box_loss(pred: tf.Tensor, target: tf.Tensor, valid: tf.Tensor, count: tf.Ten
         target: float [..., 6], true deltas.
         valid: bool [...]: the boxes that count, those matched to a lesion.
         count: float32 scalar, as of `segmentation.mean_over_valid`.
-    Returns: float32 scalar.
+
+    Returns:
+        Float32 scalar.
     """
     return mean_over_valid(tf.reduce_sum(smooth_l1(pred, target), axis=-1), valid, count)

@@ -17,7 +17,9 @@ def dice_loss(logits: tf.Tensor, target: tf.Tensor, valid: tf.Tensor | None = No
         target: bool or number of the same shape, 0 to 1.
         valid: bool [M]; none: all. Rows that are not valid count nothing.
         count: see `mean_over_valid`.
-    Returns: float32 scalar in [0, 1]; 0 with a zero gradient where no row is valid.
+
+    Returns:
+        Float32 scalar in [0, 1]; 0 with a zero gradient where no row is valid.
     """
     logits, target = tf.cast(logits, tf.float32), tf.cast(target, tf.float32)
     patches = tf.shape(logits)[0]

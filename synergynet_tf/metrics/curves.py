@@ -10,7 +10,10 @@ LEVELS = 4096       # probabilities are counted to 1/4096, the step in which our
 def score_counts(reference: np.ndarray, probability: np.ndarray) -> np.ndarray:
     """How many voxels of the background and of the lesions have each probability: int64 [2, LEVELS + 1].
 
-    Counts of several scans are added. Raises InputError for other shapes, no mask, or a value outside 0 to 1.
+    Counts of several scans are added.
+
+    Raises:
+        InputError: other shapes, no mask, or a value outside 0 to 1.
     """
     probability = np.asarray(probability)
     check_same_shape(reference, probability, "probability map")

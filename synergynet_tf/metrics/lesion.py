@@ -99,6 +99,7 @@ class LesionMatch(NamedTuple):
 
     @property
     def counts(self) -> LesionCounts:
+        """How many lesions of each mask there are, and how many meet the other one."""
         detected, true = int(self.reference.met.sum()), int(self.predicted.met.sum())
         return LesionCounts(len(self.reference.met), detected, len(self.predicted.met), len(self.predicted.met) - true)
 
@@ -153,7 +154,11 @@ def match_lesions(reference: np.ndarray, prediction: np.ndarray, spacing: Sequen
 
 
 def count_lesions(reference: np.ndarray, prediction: np.ndarray, connectivity: Connectivity = 18) -> LesionCounts:
-    """Count which lesions touch the other mask by one voxel or more. Raises InputError as `match_lesions`."""
+    """Count which lesions touch the other mask by one voxel or more.
+
+    Raises:
+        InputError: as `match_lesions`.
+    """
     return match_lesions(reference, prediction, rule=LesionRule(connectivity)).counts
 
 

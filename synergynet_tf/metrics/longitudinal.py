@@ -103,8 +103,7 @@ def _parts(old: np.ndarray, n_old: int, new: np.ndarray, n_new: int, both: np.nd
 
 
 def _side(mask: np.ndarray, labels: np.ndarray, part: np.ndarray, n: int) -> tuple[np.ndarray, ...]:
-    """Of one scan: each lesion voxel's part of the graph; and of each part, its lesions, its voxels, the voxel nearest their
-    centroid."""
+    """Of one scan: each lesion voxel's part of the graph; and of each part its lesions, its voxels and its central voxel."""
     owner = part[labels[mask].astype(np.int64) - 1]
     places = central_voxels(np.argwhere(mask), owner, n)
     return owner, np.bincount(part, minlength=n), np.bincount(owner, minlength=n), places

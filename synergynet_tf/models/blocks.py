@@ -34,6 +34,7 @@ class BuiltByCalling:
     """
 
     def build(self, input_shape: tuple) -> None:
+        """Nothing to make: the layers inside are built when they are called."""
         del input_shape         # the layers inside see theirs when they are called
         self.built = True
 
@@ -47,7 +48,9 @@ def fused_instance_norm(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor) -> tf
         x: [1, X, Y, Z, C], float32, bfloat16 or float16.
         scale: float32 [C].
         offset: float32 [C].
-    Returns: [1, X, Y, Z, C] in x's dtype.
+
+    Returns:
+        [1, X, Y, Z, C] in x's dtype.
     """
     shape = tf.shape(x)
     flat = tf.reshape(x, [1, shape[1] * shape[2], shape[3], x.shape[-1]])     # the kernel knows two spatial axes
@@ -65,7 +68,9 @@ def moments_norm(x: tf.Tensor, groups: int, scale: tf.Tensor, offset: tf.Tensor)
         groups: divides C.
         scale: float32 [C].
         offset: float32 [C].
-    Returns: [B, X, Y, Z, C] in x's dtype.
+
+    Returns:
+        [B, X, Y, Z, C] in x's dtype.
     """
     shape = tf.shape(x)
     channels = x.shape[-1]
@@ -87,6 +92,7 @@ class GroupNorm(keras.layers.Layer):
         self.groups = groups
 
     def build(self, input_shape: tuple) -> None:
+        """Make the weights for an input of this shape."""
         channels = (int(input_shape[-1]),)
         self.scale = self.add_weight(
             name="scale", shape=channels, initializer="ones", dtype="float32", trainable=True, **_KEEP_FLOAT32)
@@ -95,6 +101,7 @@ class GroupNorm(keras.layers.Layer):
         self.built = True
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
+        """x [B, X, Y, Z, C] -> a map of the same number of axes, in x's dtype."""
         scale, offset = tf.convert_to_tensor(self.scale), tf.convert_to_tensor(self.offset)
         if self.groups is not None:
             return moments_norm(x, self.groups, scale, offset)
@@ -138,11 +145,13 @@ class ConvNormAct(keras.layers.Layer):
         self.normalises_batch = norm == "batch"
 
     def build(self, input_shape: tuple) -> None:
+        """Make the weights for an input of this shape."""
         build_layer(self.conv, input_shape)
         build_layer(self.norm, (*input_shape[:-1], self.conv.filters))
         self.built = True
 
     def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """x [B, X, Y, Z, C] -> a map of the same number of axes, in x's dtype."""
         return self.normalise(self.conv(x, training=training), training)
 
     def normalise(self, x: tf.Tensor, training: bool | None) -> tf.Tensor:
@@ -173,10 +182,12 @@ class ResidualBlock(keras.layers.Layer):
         self.project: Conv3D | None = None
 
     def build(self, input_shape: tuple) -> None:
+        """Make the weights for an input of this shape."""
         self._make_weights(tuple(input_shape), self.stride > 1 or int(input_shape[-1]) != self.width)
         self.built = True
 
     def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """x [B, X, Y, Z, C] -> a map of the same number of axes, in x's dtype."""
         return self._finish(*self._enter(x, training), training)
 
     def _make_weights(self, input_shape: tuple, project: bool) -> None:
@@ -220,6 +231,7 @@ class JoiningBlock(ResidualBlock):
         self.up = keras.layers.Conv3D(width, 1, use_bias=False, kernel_initializer="he_normal", name="up")
 
     def build(self, input_shape: tuple) -> None:
+        """Make the weights for inputs of these two shapes."""
         coarse, skip = map(tuple, input_shape)
         joined = (*skip[:-1], self.width + skip[-1])
         build_layer(self.up, coarse)
@@ -228,6 +240,7 @@ class JoiningBlock(ResidualBlock):
 
     def call(self, maps: tuple[tf.Tensor, tf.Tensor],  # type: ignore[override]  # two maps in place of one
              training: bool | None = None) -> tf.Tensor:
+        """Maps (coarse, skip) at strides 2s and s -> [B, X, Y, Z, width] at stride s."""
         coarse, skip = maps
         coarse = self.up(coarse)
         kernels = [kernel_of(layer) for layer in (self.project, self.units[0].conv)]

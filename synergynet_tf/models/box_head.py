@@ -35,6 +35,7 @@ class BoxHead(BuiltByCalling, keras.Model):
             6, kernel_initializer=keras.initializers.RandomNormal(stddev=BOX_SPREAD), dtype="float32", name="deltas")
 
     def call(self, crops: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """RoI crops [N, S, S, S, C] -> logits [N, 1] and deltas [N, 6]."""
         x = crops
         for conv in self.convs:
             x = conv(x)

@@ -14,6 +14,7 @@ class Conv3D(keras.layers.Conv3D):
     """Keras's with "same" padding, in training with the gradients of `convolve`."""
 
     def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """x [B, X, Y, Z, C] -> [B, X', Y', Z', filters]."""
         if not training:
             return super().call(x)
         made, = convolve(x, [kernel_of(self)], training, self.strides)

@@ -10,6 +10,8 @@ def fuse(global_logits: tf.Tensor, local_logits: tf.Tensor, covered: tf.Tensor, 
         local_logits: float [B, X, Y, Z, 1], Y_m, the mean over the patches that cover a voxel; not read where none does.
         covered: bool [B, X, Y, Z].
         gamma: weight of the local branch, 0 to 1 (paper: 0.3).
-    Returns: float [B, X, Y, Z, 1]. Where not covered the gradient of the local logits is zero.
+
+    Returns:
+        Float [B, X, Y, Z, 1]. Where not covered the gradient of the local logits is zero.
     """
     return tf.where(covered[..., tf.newaxis], gamma * local_logits + (1.0 - gamma) * global_logits, global_logits)

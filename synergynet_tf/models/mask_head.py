@@ -27,6 +27,7 @@ class MaskProjections(BuiltByCalling, keras.Model):
             for i in range(SCALES)]
 
     def call(self, maps: Maps3) -> Maps3:
+        """Maps (d1, d2, d3) -> the same three maps with `width` channels each."""
         return tuple(project(x) for project, x in zip(self.projections, maps, strict=True))
 
 
@@ -42,6 +43,7 @@ class MaskHead(BuiltByCalling, keras.Model):
             1, 1, kernel_initializer=keras.initializers.RandomNormal(stddev=LOGIT_SPREAD), dtype="float32", name="logits")
 
     def call(self, crops: Maps3) -> tf.Tensor:
+        """Crops of the three maps, [N, S, S, S, width] each -> logits [N, S, S, S, 1]."""
         p1, p2, p3 = crops
         x = tf.nn.relu(p1 + p2 + p3)
         for conv in self.convs:

@@ -17,10 +17,12 @@ class NoGlobalHead(keras.layers.Layer):
     """(d1, e0) -> float32 logits [B, X, Y, Z, 1] that say "no lesion" everywhere. It has no weights."""
 
     def build(self, input_shape: tuple) -> None:
+        """There is nothing to make."""
         del input_shape
         self.built = True
 
     def call(self, maps: tuple[tf.Tensor, tf.Tensor], training: bool | None = None) -> tf.Tensor:
+        """Maps (d1, e0) -> constant logits [B, X, Y, Z, 1] on the grid of e0."""
         del training        # as GlobalHead is called
         return tf.fill(tf.concat([tf.shape(maps[1])[:-1], [1]], 0), NO_LESION)
 

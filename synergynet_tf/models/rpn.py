@@ -36,12 +36,14 @@ class RPNHead(keras.Model):
             name="deltas")
 
     def build(self, input_shape: tuple) -> None:
+        """Make the weights for a map of this shape."""
         build_layer(self.shared, input_shape)
         for layer in (self.objectness, self.deltas):
             build_layer(layer, (*input_shape[:-1], self.shared.filters))
         self.built = True
 
     def call(self, d1: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """d1 [B, X, Y, Z, C] -> objectness logits of all anchors, and the cells that `deltas_at` reads."""
         cells = self.shared(d1)
         objectness = self.objectness(cells)
         shape = tf.shape(objectness)

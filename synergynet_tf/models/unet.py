@@ -85,6 +85,7 @@ class Decoder(_Part):
         self.block1 = JoiningBlock(width1, config.convolutions, config.norm, recompute.levels > 1, name="d1")
 
     def call(self, maps: Maps3, training: bool | None = None) -> Maps3:
+        """Maps (e1, e2, e3) -> (d1, d2, d3)."""
         e1, e2, e3 = maps
         d3 = e3
         d2 = self._run(2, self.block2, (d3, e2), training)
@@ -101,6 +102,7 @@ class GlobalHead(_Part):
         self.logits = logit_layer(1, GLOBAL_PRIOR, "logits")
 
     def call(self, maps: tuple[tf.Tensor, tf.Tensor], training: bool | None = None) -> tf.Tensor:
+        """Maps (d1, e0) -> float32 logits [B, X, Y, Z, 1]."""
         return self._run(0, self._head, maps, training)
 
     def _head(self, maps: tuple[tf.Tensor, tf.Tensor], training: bool | None) -> tf.Tensor:
@@ -117,6 +119,7 @@ class UNet(BuiltByCalling, keras.Model):
         self.global_head = GlobalHead(config, recompute)
 
     def call(self, image: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Image [B, X, Y, Z, C] -> float32 logits [B, X, Y, Z, 1]."""
         e0, e1, e2, e3 = self.encoder(image, training=training)
         d1, _, _ = self.decoder((e1, e2, e3), training=training)
         return self.global_head((d1, e0), training=training)
@@ -126,6 +129,7 @@ class UNetSystem(UNet):
     """The baseline as a system beside SynergyNet: called on an image it gives a Prediction, one without detections."""
 
     def call(self, image: tf.Tensor) -> Prediction:  # type: ignore[override]  # a system's answer in place of its logits
+        """Image [B, X, Y, Z, C] -> a Prediction without detections."""
         logits = self.logits(image)
         rows = tf.shape(image)[0]
         boxes = tf.zeros([rows, 0, 6])

@@ -55,7 +55,9 @@ def crop_and_resize_3d(volume: Tensor, boxes: Tensor, box_indices: Tensor, crop_
     Returns float32 [N, cx, cy, cz, C]; cells outside [0, size - 1] hold `extrapolation_value`.
 
     Differentiable in the volume and, for "trilinear", in the boxes; at a voxel's centre the boxes' gradient is 0, as in tf.image.
-    Raises InputError for an unknown method or shapes that do not fit.
+
+    Raises:
+        InputError: an unknown method or shapes that do not fit.
     """
     volume, boxes = tf.convert_to_tensor(volume), tf.cast(boxes, tf.float32)
     _check(volume, boxes, crop_size, method)

@@ -47,7 +47,9 @@ def paste_3d(patches: Tensor, boxes: Tensor, box_indices: Tensor, valid: Tensor,
     Returns mean float32 [B, X, Y, Z, C] and covered bool [B, X, Y, Z]. A voxel is covered by a box that holds its centre (half
     open: b0 <= voxel + 0.5 < b1) and takes the patch's trilinear sample there; beyond the outermost cell centres, theirs.
     The mean is 0 where nothing covers. It does not depend on the order of the patches. Differentiable in the patches only.
-    Raises InputError for shapes that do not fit.
+
+    Raises:
+        InputError: shapes that do not fit.
     """
     patches, boxes = tf.cast(patches, tf.float32), tf.cast(boxes, tf.float32)
     box_indices, valid = tf.cast(box_indices, tf.int32), tf.cast(valid, tf.bool)

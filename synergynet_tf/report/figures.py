@@ -56,8 +56,10 @@ def segmentation_figure(path: Path, flair: np.ndarray, mask: np.ndarray, referen
 
 
 def viewpoint(flair: np.ndarray, mask: np.ndarray, reference: np.ndarray | None = None) -> tuple[int, int, int]:
-    """The voxel to slice at: on each axis, where the largest predicted lesion has the most voxels; without one, the largest
-    reference lesion; without any, the middle of the brain."""
+    """The voxel to slice at: on each axis, where the largest predicted lesion has the most voxels.
+
+    Without a predicted lesion the largest reference lesion is taken, and without any the middle of the brain.
+    """
     for lesions in (mask, reference):
         if lesions is not None and lesions.any():
             labels, _ = ndimage.label(lesions, np.ones((3, 3, 3)))

@@ -109,7 +109,11 @@ def write_report(folder: Path, front: Front, pages: Iterable[Page]) -> None:
 
 
 def viewer_file() -> Path:
-    """NiiVue in the installed nilearn, which is found, not imported. Raises InputError where it is not there."""
+    """NiiVue in the installed nilearn, which is found, not imported.
+
+    Raises:
+        InputError: it is not there.
+    """
     spec = importlib.util.find_spec("nilearn")
     folders = spec.submodule_search_locations if spec else None
     found = sorted(Path(folders[0]).rglob(VIEWER)) if folders else []

@@ -60,8 +60,13 @@ def comparison_pages(pairs: Mapping[str, Sequence], images: Mapping[str, Path], 
 
 
 def comparison_rows(matches: Mapping[str, LesionMatch], main: str, affine: np.ndarray) -> tuple[list[Row], int]:
-    """The reference's lesions, largest first, and by whom each was found, then every system's false ones; and how many of
-    these were left out. A row's kind is what it is to the main system."""
+    """The reference's lesions, largest first, and which systems found each; then every system's false lesions.
+
+    A row's kind is what the lesion is to the main system.
+
+    Returns:
+        The rows, and how many false lesions were left out.
+    """
     sides = [largest_first(match.reference) for match in matches.values()]
     rows = []
     for i, volume in enumerate(sides[0].mm3):
@@ -104,7 +109,11 @@ def prediction_pages(cases: Sequence[Case], folder: Path) -> Iterator[Page]:
 
 
 def lesion_file(folder: Path, case: Case) -> dict:
-    """What `predict` wrote of a case beside its mask. Raises InputError where it is damaged."""
+    """What `predict` wrote of a case beside its mask.
+
+    Raises:
+        InputError: it is damaged.
+    """
     path, kind, remedy = folder / f"{case.name}_lesions.json", "list of lesions", "segment the scan again"
     about = read_json(path, kind, remedy, LESION_FILE)
     with reading(path, kind, remedy):

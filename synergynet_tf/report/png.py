@@ -9,7 +9,11 @@ from synergynet_tf.storage.files import replace_file
 
 
 def save_png(figure: Figure, path: Path, dpi: int) -> None:
-    """Write a figure at so many dots an inch, as `files.replace_file` does. Raises InputError where it cannot be written."""
+    """Write a figure at so many dots an inch, as `files.replace_file` does.
+
+    Raises:
+        InputError: it cannot be written.
+    """
     content = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from")      # a case's name may hold any letter

@@ -20,10 +20,13 @@ PICTURE = "qc.png"
 
 
 def quality_picture(folder: Path, known: Record) -> Path:
-    """Draw `qc.png` in a prepared case's folder: above, the FLAIR in its own space with the brain mask outlined; below, the
-    prepared FLAIR, with MNI152's brain outlined where it lies on that grid. Axial slices, one sagittal, one coronal.
+    """Draw `qc.png` in a prepared case's folder: axial slices, one sagittal, one coronal.
 
-    Raises InputError where a file is gone, the raw FLAIR included, or the picture cannot be written.
+    Above is the FLAIR in its own space with the brain mask outlined; below the prepared FLAIR, with MNI152's brain outlined where
+    it lies on that grid.
+
+    Raises:
+        InputError: a file is gone, the raw FLAIR included, or the picture cannot be written.
     """
     own, brain = nifti.read(known.sources["flair"]["path"]), nifti.read_mask(folder / record.OWN_BRAIN)
     prepared = nifti.read(folder / known.files["flair"])

@@ -27,7 +27,9 @@ def thumbnail_sheets(folder: Path, checks: Sequence[CaseCheck], problems: Sequen
     Of each case the axial, the coronal and the sagittal slice through its largest lesion (its middle where there is none), front
     or top up, the patient's left on the left, all cases to one scale; lesions outlined; framed in the colour of its worst
     problem.
-    Raises InputError where the folder cannot be written.
+
+    Raises:
+        InputError: the folder cannot be written.
     """
     pages, paths = [checks[start:start + PAGE] for start in range(0, len(checks), PAGE)], sheet_names(folder, len(checks))
     columns, rows = (max((check.views.picture.shape[axis] for check in checks if check.views), default=300) for axis in (1, 0))

@@ -61,9 +61,11 @@ def flair_text(flair: Volume) -> str:
 
 
 def masks_text(masks: Sequence[np.ndarray], flair: Volume) -> str:
-    """Up to `TOGETHER` masks as one volume for the viewer, uint8: bit 0 is the first one's. One volume of eight masks is
-    drawn in an eighth of the time of eight. It is cut as its scan is or, where a mask reaches beyond the brain, to hold all of it
-    too."""
+    """Up to `TOGETHER` masks as one volume for the viewer, uint8: bit 0 is the first mask's.
+
+    The viewer draws one volume of eight masks in an eighth of the time of eight volumes. The volume is cut as its scan is; where
+    a mask reaches beyond the brain, it is larger, so that it holds the mask too.
+    """
     together = np.zeros(flair.array.shape, np.uint8)
     for bit, mask in enumerate(masks):
         together |= np.left_shift(mask, bit, dtype=np.uint8)

@@ -32,8 +32,12 @@ class Outcome(NamedTuple):
 
 @contextlib.contextmanager
 def connected(workers: int, address: str | None) -> Iterator[None]:
-    """Ray for the length of a `with`: the cluster at an address, "auto" for the one that this machine is of; none, or "local": a
-    Ray of this machine, for as long.
+    """Connect to Ray for the length of a `with`.
+
+    Args:
+        workers: processes that will share the work.
+        address: of a cluster; "auto" for the one that this machine belongs to; none or "local" for a Ray of this machine, which
+            ends with the `with`.
 
     Raises:
         InputError: Ray is not installed, or there is no such cluster.
@@ -55,8 +59,10 @@ def connected(workers: int, address: str | None) -> Iterator[None]:
 
 
 def _ray(local: bool) -> ModuleType:
-    """Ray, imported. One of this machine listens on loopback alone, to those who know its token: whoever reaches a Ray can run
-    code there. It reads the environment as it is imported. Raises InputError where it is not installed."""
+    """Import Ray, which reads the environment meanwhile. Raises InputError where it is not installed.
+
+    A Ray of this machine listens on loopback alone, to those who know its token: whoever reaches a Ray can run code there.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")       # it would report to its makers
     os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")     # it would end workers for what others take
     if local:

@@ -13,7 +13,8 @@ from synergynet_tf.runtime import signals
 class Command(Protocol):
     """An entry point: called with the arguments, or with none for those of this process, it gives the exit status."""
 
-    def __call__(self, argv: list[str] | None = None) -> int: ...
+    def __call__(self, argv: list[str] | None = None) -> int:
+        """Run the command."""
 
 
 def command(main: Callable[[list[str] | None], None]) -> Command:

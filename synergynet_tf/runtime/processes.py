@@ -111,8 +111,10 @@ def _alone(call: Callable[[T], R], item: T, doing: str) -> R | InputError:
 
 @contextlib.contextmanager
 def _deaf() -> Iterator[None]:
-    """What is started within never meets the terminal's signals, not even while it begins: it inherits that they are blocked.
-    Here they come at the end."""
+    """Block the terminal's signals for the length of a `with`; this process receives them at its end.
+
+    A process that is started within inherits the block, and so never receives them, not even while it begins.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         yield
@@ -139,8 +141,10 @@ class _Child(SpawnProcess):
 
 
 class Children(SpawnContext):
-    """A context of multiprocessing whose processes are `_Child`ren: spawned, not forked, since who starts them may hold
-    TensorFlow's threads."""
+    """A context of multiprocessing whose processes are `_Child`ren.
+
+    They are spawned, not forked, since the process that starts them may have TensorFlow's threads.
+    """
 
     Process = _Child
 

@@ -36,7 +36,9 @@ def replace_file(path: Path, content: bytes, grows: bool = False) -> None:
     """Write `content` to a temporary file beside `path`, then move it there: the old file or the new one, never a part.
 
     It bears our mark; with `grows` it does so when it is added to, too.
-    Raises InputError when the folder is absent or cannot be written, or the disk is full; what lay at `path` is then untouched.
+
+    Raises:
+        InputError: the folder is absent or cannot be written, or the disk is full; what lay at `path` is then untouched.
     """
     try:
         _sweep_once(path.parent)
@@ -173,7 +175,11 @@ _sweep_once = functools.lru_cache(maxsize=None)(sweep)      # when a process fir
 
 
 def digest(path: Path) -> str:
-    """A digest of a file's bytes. Raises InputError when it cannot be read."""
+    """A digest of a file's bytes.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     try:
         return _digest(path.read_bytes())
     except OSError as error:

@@ -48,7 +48,8 @@ def held(folder: Path, remedy: str) -> Iterator[None]:
 def turn(folder: Path) -> Iterator[None]:
     """Wait until no other command writes in a folder, and write there for the length of a `with`.
 
-    Raises InputError where one does not end.
+    Raises:
+        InputError: one does not end.
     """
     with _released(_awaited(folder / FILE), folder / FILE):
         yield

@@ -8,8 +8,9 @@ import tensorflow as tf
 
 
 class WeightAverage:
-    """average <- d average + (1 - d) weight after each step, with d = min(decay, (1 + t) / (10 + t)) so that the first
-    steps are forgotten soon.
+    """After each step t, average <- d average + (1 - d) weight.
+
+    d = min(decay, (1 + t) / (10 + t)), so that the first steps are forgotten soon.
 
     Args:
         variables: the network's variables.

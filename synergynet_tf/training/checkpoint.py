@@ -97,7 +97,10 @@ class Checkpoint:
     def begin(self, model: Model) -> list[str]:
         """Assign the weights, averaged where they are kept, of the parts that both networks have: for a training of its own.
 
-        Returns the names of these parts. Raises InputError where there are none, or where one is built otherwise here.
+        Returns the names of these parts.
+
+        Raises:
+            InputError: there are none, or where one is built otherwise here.
         """
         group = "average/" if any(name.startswith("average/") for name in self.arrays) else "weights/"
         theirs = {name.removeprefix(group): value for name, value in self.arrays.items() if name.startswith(group)}
@@ -146,7 +149,11 @@ class Checkpoint:
 
 
 def load(path: pathlib.Path) -> Checkpoint:
-    """Read a checkpoint. Raises InputError when it is absent, damaged, of another format or no checkpoint at all."""
+    """Read a checkpoint.
+
+    Raises:
+        InputError: it is absent, damaged, of another format or no checkpoint at all.
+    """
     arrays = read_npz(path, "checkpoint", REMEDY, {"meta": Stored("u", (None,))})
     with reading(path, "checkpoint", REMEDY):
         meta = parse_json(arrays.pop("meta").tobytes(), META)

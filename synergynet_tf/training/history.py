@@ -45,7 +45,11 @@ class Resumed:
 
 
 def read_log(path: pathlib.Path) -> list[dict[str, Any]]:
-    """The records of a log that are the run's, in order; none where there is no log. Raises InputError where it is damaged."""
+    """The records of a log that are the run's, in order; none where there is no log.
+
+    Raises:
+        InputError: it is damaged.
+    """
     records: list[dict[str, Any]] = []
     lines = read_jsonl(path, "log", "move it away", Record | Resumed, '{"resumed"') if path.exists() else ()
     for line in lines:
@@ -90,7 +94,8 @@ class History:
                validation: dict[str, float] | None = None, seconds: float = 0.0) -> None:
         """Append one record. `step` counts from the run's start, `epoch` from the stage's; `validation` ends an epoch.
 
-        Raises InputError when the log cannot be written, on a full disk for one.
+        Raises:
+            InputError: the log cannot be written, on a full disk for one.
         """
         if self._file is None or self._board is None:
             return

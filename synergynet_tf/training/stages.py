@@ -16,10 +16,12 @@ class Stage(NamedTuple):
 
     @property
     def has_rpn(self) -> bool:
+        """Whether the stage trains the RPN."""
         return "rpn" in self.parts
 
     @property
     def has_global(self) -> bool:
+        """Whether the stage trains the global branch."""
         return "global_head" in self.parts
 
 

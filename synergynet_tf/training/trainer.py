@@ -80,7 +80,11 @@ class Trainer:
         self._history = History(run if self._replicas.chief else None, (self._progress.stage, self._progress.epochs), console)
 
     def begin_with(self, start: Checkpoint) -> None:
-        """Take over the weights of another run before the first step. Raises InputError as `Checkpoint.begin`."""
+        """Take over the weights of another run before the first step.
+
+        Raises:
+            InputError: as `Checkpoint.begin`.
+        """
         parts = start.begin(self.model)
         self._average = self._start_average()
         if self._replicas.chief:

@@ -26,7 +26,8 @@ EXAMPLES = (0.1, 0.5, 0.9)      # figure 3 shows the test cases at these places 
 def divide(config: Config, out: pathlib.Path) -> "list[Split]":
     """Divide the cohort into parts, of each fold; nothing is written. Of an experiment that has begun, see that it is as it was.
 
-    Raises InputError without a test case, or where a patient or a scan is in two parts of a fold, or has joined, left or moved.
+    Raises:
+        InputError: without a test case, or where a patient or a scan is in two parts of a fold, or has joined, left or moved.
     """
     from synergynet_tf.data import identity, layouts, splits
     from synergynet_tf.data.cache import cache_root
@@ -51,7 +52,8 @@ def divide(config: Config, out: pathlib.Path) -> "list[Split]":
 def check_external(external: dict[str, pathlib.Path], cases: "Sequence[Case]") -> None:
     """See that other tools' results of the test cases are there and can be scored: now, and not after the training.
 
-    Raises InputError where one is missing, cannot be read, or is on another grid than its reference.
+    Raises:
+        InputError: one is missing, cannot be read, or is on another grid than its reference.
     """
     from synergynet_tf.data import nifti
     from synergynet_tf.workflows.pairs import pairs_of
@@ -82,7 +84,11 @@ def _has_begun(out: pathlib.Path) -> bool:
 
 
 def find_results(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pathlib.Path]) -> "dict[str, list[Pair]]":
-    """The files that score each system, the test cases of all folds in one order. Raises InputError where one is missing."""
+    """The files that score each system, the test cases of all folds in one order.
+
+    Raises:
+        InputError: one is missing.
+    """
     from synergynet_tf.workflows.pairs import find_pairs
 
     folders = {name: [fold.folder / name / "predictions" for fold in folds] for name in systems}
@@ -128,7 +134,11 @@ def _networks(folds: Sequence[Fold], systems: Sequence[str]) -> list[tuple[str, 
 
 
 def record_of(out: pathlib.Path, config: Config, budget: str) -> bytes:
-    """The content of experiment.json. Raises InputError where another experiment lies in the folder."""
+    """The content of experiment.json.
+
+    Raises:
+        InputError: another experiment lies in the folder.
+    """
     about, path = {"budget": budget, "config": config.asdict()}, out / "experiment.json"
     folders = [out / name for name in (*FOLDERS, *(f"fold{number}" for number in range(config.data.folds or 1)))]
     claim("--out", [path, out / "results.md", *folders])

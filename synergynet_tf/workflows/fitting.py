@@ -33,14 +33,22 @@ log = logging.getLogger(__name__)
 
 
 def best_weights(run: pathlib.Path) -> "Checkpoint":
-    """The best checkpoint of a run. Raises InputError where there is none, or it is damaged."""
+    """The best checkpoint of a run.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
     from synergynet_tf.training import checkpoint
 
     return checkpoint.load(run / "best.npz")
 
 
 def configuration_of(run: pathlib.Path) -> Config:
-    """The configuration that a run began with. Raises InputError where it has no last checkpoint, or a damaged one."""
+    """The configuration that a run began with.
+
+    Raises:
+        InputError: it has no last checkpoint, or a damaged one.
+    """
     from synergynet_tf.training import checkpoint
 
     return checkpoint.load(run / "last.npz").config
@@ -166,7 +174,8 @@ def with_phantoms(config: Config, run: pathlib.Path, console: "Console") -> Conf
 def divide(config: Config, run: pathlib.Path, resume: bool) -> "Split":
     """The cases by part: the data's, divided and written down in the run's folder; of a run that goes on, as it began.
 
-    Raises InputError where a run that goes on finds other data than it began with.
+    Raises:
+        InputError: a run that goes on finds other data than it began with.
     """
     from synergynet_tf.data import identity, layouts, splits
     from synergynet_tf.data.cache import cache_root

@@ -60,7 +60,11 @@ def share_epochs(total: int, weights: Sequence[int]) -> list[int]:
 
 
 def run_system(system: str, fold: Fold, budget: str, console: "Console") -> None:
-    """Train a system on a fold and segment its test cases, as far as that is not done. Raises InputError as these do."""
+    """Train a system on a fold and segment its test cases, as far as that is not done.
+
+    Raises:
+        InputError: as these do.
+    """
     folder = fold.folder / system
     (folder / "predictions").mkdir(parents=True, exist_ok=True)
     console.rule(f"{fold.folder.name}: {system}", align="left")

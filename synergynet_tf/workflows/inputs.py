@@ -54,7 +54,11 @@ def find_cases(paths: Sequence[pathlib.Path], t2: pathlib.Path | None, channels:
 
 
 def split_cases(run: pathlib.Path, split: str, channels: Sequence[str]) -> list[Case]:
-    """A run's own cases of a split. Raises InputError where it holds none, or as `identity.cases_of`."""
+    """A run's own cases of a split.
+
+    Raises:
+        InputError: it holds none, or as `identity.cases_of`.
+    """
     from synergynet_tf.data import identity
 
     cases = identity.cases_of(run, split, channels, require_lesions=False)

@@ -125,9 +125,9 @@ def segment(scan: Scan, *runs: Run, t2: Scan | None = None) -> Segmented:
 
 
 def fit(config: Config, run: Run) -> Network:
-    """Train on the cohort that `config.data.path` names (none: phantoms are made) into a run folder; there, go on where it was
-    stopped, and do nothing where it had ended.
+    """Train on the cohort that `config.data.path` names (none: phantoms are made) into a run folder.
 
+    A training that was stopped in that folder goes on; of one that has ended the network is loaded.
     Cases are prepared in processes: a script that calls this has its main part under `if __name__ == "__main__":`.
 
     Raises:

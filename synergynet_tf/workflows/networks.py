@@ -64,7 +64,11 @@ def require_run(run: pathlib.Path, weights: str) -> None:
 
 
 def load_networks(runs: Sequence[pathlib.Path], weights: str, changes: Changes) -> "list[tuple[Any, Config]]":
-    """Each run's network and its changed configuration. Raises InputError as `checkpoint.load_run` and `Changes.applied`."""
+    """Each run's network and its changed configuration.
+
+    Raises:
+        InputError: as `checkpoint.load_run` and `Changes.applied`.
+    """
     from synergynet_tf.training.checkpoint import load_run
 
     loaded = (load_run(run, weights) for run in runs)

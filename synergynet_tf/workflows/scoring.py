@@ -131,7 +131,11 @@ def _score_pair(pair: Pair, rule: "LesionRule | None") -> "CaseScores":
 
 
 def write_scores(scores: "list[CaseScores]", rule: "LesionRule", out: pathlib.Path) -> None:
-    """Write scores.csv, sizes.csv, scores.md and scores.json into an existing folder. Raises InputError if they cannot be."""
+    """Write scores.csv, sizes.csv, scores.md and scores.json into an existing folder.
+
+    Raises:
+        InputError: they cannot be.
+    """
     from synergynet_tf.report import tables
 
     content = json.dumps(tables.as_json(scores, rule), indent=2, allow_nan=False) + "\n"

@@ -53,8 +53,10 @@ class ReadCase(NamedTuple):
 
 
 def one_ahead(cases: Sequence[Case], load: Callable[[Case], Any]) -> Iterator[tuple[Case, Callable[[], Any]]]:
-    """Each case and a function that gives what `load` made of it, or raises what it raised; the next case is being loaded by a
-    thread meanwhile."""
+    """Each case, and a function that gives what `load` made of it, or raises what it raised.
+
+    Meanwhile a thread loads the next case.
+    """
     if not cases:
         return
     with ThreadPoolExecutor(1) as pool:
@@ -68,7 +70,11 @@ def one_ahead(cases: Sequence[Case], load: Callable[[Case], Any]) -> Iterator[tu
 
 
 def read_case(predictor: Predictor, case: Case) -> ReadCase:
-    """Read a case. Raises InputError as `Predictor.load`."""
+    """Read a case.
+
+    Raises:
+        InputError: as `Predictor.load`.
+    """
     inputs = files_of(case, predictor.config.data.channels)
     return ReadCase(predictor.load(case), inputs)
 

@@ -12,7 +12,11 @@ from synergynet_tf.errors import InputError
 
 
 def test_scans(path: pathlib.Path) -> list[Case]:
-    """The challenge's test scans at a path, by name. Raises InputError where there are none."""
+    """The challenge's test scans at a path, by name.
+
+    Raises:
+        InputError: there are none.
+    """
     cases = [case for case in discover(path, "isbi2015", raters=None) if case.patient.startswith("test")]
     if not cases:
         raise InputError(f"--data is {path}, but its patients are all of the training part: name the folder of test01, test02")
@@ -20,7 +24,11 @@ def test_scans(path: pathlib.Path) -> list[Case]:
 
 
 def find_masks(cases: Sequence[Case], folder: pathlib.Path) -> list[pathlib.Path]:
-    """The mask of each case, `<case>_mask.nii.gz` or .nii. Raises InputError where any is missing; all are named."""
+    """The mask of each case, `<case>_mask.nii.gz` or .nii.
+
+    Raises:
+        InputError: any is missing; all are named.
+    """
     found = {case.name: first_file(folder, (f"{case.name}_mask",)) for case in cases}
     missing = [name for name, mask in found.items() if mask is None]
     if missing:
@@ -32,7 +40,8 @@ def find_masks(cases: Sequence[Case], folder: pathlib.Path) -> list[pathlib.Path
 def export(case: Case, mask: pathlib.Path, path: pathlib.Path) -> None:
     """Write a mask as uint8 (0 and 1) on the grid and with the header of the case's FLAIR file.
 
-    Raises InputError where a file cannot be read or written, the mask is not binary, or its grid is not the scan's.
+    Raises:
+        InputError: a file cannot be read or written, the mask is not binary, or its grid is not the scan's.
     """
     import numpy as np
 

@@ -30,7 +30,8 @@ class Cohort:
 def find_cases(config: Config, require_lesions: bool = False) -> Cohort:
     """Find the cases as a training would, noting what it would refuse them for.
 
-    Raises InputError where there is nothing to check: no such path, no case, a table that cannot be read.
+    Raises:
+        InputError: there is nothing to check: no such path, no case, a table that cannot be read.
     """
     cases: list[Case] = []
     problems: list[Problem] = []

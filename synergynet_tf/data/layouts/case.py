@@ -68,7 +68,11 @@ def plain(files: Mapping[str, Sequence[Path]]) -> dict[str, Sequence[Path]]:
 
 
 def only(paths: Sequence[Path], what: str) -> Path | None:
-    """The one file of several candidates, if any. Raises InputError where there are more; all are named."""
+    """The one file of several candidates, if any.
+
+    Raises:
+        InputError: there are more; all are named.
+    """
     if len(paths) > 1:
         raise InputError(several(what, paths))
     return paths[0] if paths else None
@@ -80,7 +84,11 @@ def several(what: str, paths: Sequence[Path]) -> str:
 
 
 def first_file(folder: Path, stems: Iterable[str]) -> Path | None:
-    """The first NIfTI file of these names, without suffix, that the folder has. Raises InputError where two have that name."""
+    """The first NIfTI file of these names, without suffix, that the folder has.
+
+    Raises:
+        InputError: two have that name.
+    """
     files = scans(folder)
     return next((only(files[key(name)], f"{name} in {folder}") for name in stems if key(name) in files), None)
 

@@ -33,7 +33,11 @@ class Part(NamedTuple):
     weight: float               # times its cases' own
 
     def taken(self, cases: Sequence["Case | Part"]) -> list[Case]:
-        """The cases that `path` holds as those of this part. Raises InputError where `path` names paths itself."""
+        """The cases that `path` holds as those of this part.
+
+        Raises:
+            InputError: `path` names paths itself.
+        """
         front = f"{self.prefix}-" if self.prefix else ""
         taken = []
         for case in cases:
@@ -52,7 +56,9 @@ def find(path: Path) -> list[Case | Part] | None:
     path. A row with a path has no scans: it stands for all cases of that folder or manifest, and its patient, split and weight
     are for all of them (`Part`). All but patient and flair, or path, may be absent or empty; paths are relative to the file's
     folder. Columns without NIfTI files are ignored, in a line that names them.
-    Raises InputError where the file cannot be read as such a table.
+
+    Raises:
+        InputError: the file cannot be read as such a table.
     """
     if path.is_dir():
         path = path / "manifest.csv"

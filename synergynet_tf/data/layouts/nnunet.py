@@ -17,7 +17,9 @@ def find(path: Path) -> list[Case] | None:
     The dataset names no patients: a NAME that ends in _T<number> or _ses-<label> is one of its patient's time points, every
     other a patient of its own; where that is wrong, write a manifest. Its folder stands for the training cases; name imagesTs
     for the test cases.
-    Raises InputError where dataset.json cannot be read or names no channels.
+
+    Raises:
+        InputError: dataset.json cannot be read or names no channels.
     """
     root, images = (path.parent, path) if path.name == "imagesTs" else (path, path / "imagesTr")
     if not images.is_dir() or not (root / "dataset.json").is_file():

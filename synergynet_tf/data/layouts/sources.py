@@ -16,13 +16,16 @@ def sources(path: str | Path, cases: Iterable[Case] = ()) -> list[Path]:
 
 
 def keep_data_apart(option: str, folder: Path, config: Config, others: Iterable[Path] = ()) -> None:
-    """Raises InputError where a folder that is to be filled, or a cache that was named, is, holds or lies in what is read.
+    """Refuse to fill a folder, or a cache that was named, that is among what is read, holds it or lies in it.
 
     Args:
         option: what named the folder, for the message.
         folder: to be filled.
         config: its data and phantoms settings are used.
         others: what is read beside the data, or what the phantoms are made from.
+
+    Raises:
+        InputError: a folder that is to be filled, or a cache that was named, is, holds or lies in what is read.
     """
     data, phantoms = config.data, config.phantoms
     made_from = [Path(path).expanduser() for path in (phantoms.anatomy, phantoms.shapes) if path]

@@ -55,7 +55,11 @@ class Atlas(NamedTuple):
 
 
 def anatomy_files(folder: str | Path) -> list[Path]:
-    """The label maps of a folder, by name. Raises InputError if there is none."""
+    """The label maps of a folder, by name.
+
+    Raises:
+        InputError: there is none.
+    """
     files = sorted(p for p in Path(folder).glob("*") if p.name.endswith(NIFTI_ENDINGS))
     if not files:
         raise InputError(f"anatomy folder {folder} holds no .nii or .nii.gz file; give a folder of FreeSurfer-style label maps")
@@ -115,7 +119,11 @@ def _ventricle_pull(regions: np.ndarray, side: tuple[int, int, int]) -> np.ndarr
 
 @functools.lru_cache(maxsize=1)
 def template_atlas() -> Atlas:
-    """The MNI152 2009a symmetric template. Raises InputError if the installed nilearn lacks its maps."""
+    """The MNI152 2009a symmetric template.
+
+    Raises:
+        InputError: the installed nilearn lacks its maps.
+    """
     brain = template_map("t1") > 0
     labels, _ = ndimage.label(brain)
     brain = labels == np.argmax(np.bincount(labels.ravel())[1:]) + 1
@@ -176,7 +184,11 @@ def _closed(mask: np.ndarray, radius: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=1)
 def label_atlas(path: Path) -> Atlas:
-    """A FreeSurfer-style label map, turned into the grid's pose. Raises InputError on a file that holds no such brain."""
+    """A FreeSurfer-style label map, turned into the grid's pose.
+
+    Raises:
+        InputError: a file that holds no such brain.
+    """
     import nibabel
 
     try:

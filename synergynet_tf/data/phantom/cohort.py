@@ -26,7 +26,11 @@ def session_counts(config: PhantomConfig) -> list[int]:
 
 
 def check_folder(folder: Path) -> None:
-    """Make sure that a cohort can be written to `folder`, and make it. Raises InputError where it cannot."""
+    """Make sure that a cohort can be written to `folder`, and make it.
+
+    Raises:
+        InputError: it cannot.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         sweep(folder)

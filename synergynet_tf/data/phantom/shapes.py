@@ -38,7 +38,8 @@ class Shapes(NamedTuple):
 def read_shapes(path: str | Path) -> Shapes:
     """Read a file of shapes: .npz with `coords` (voxels of the MNI grid, [V, 3]) and `offsets` ([N + 1]), others are passed over.
 
-    Raises InputError on a file that cannot be read or holds no such shapes.
+    Raises:
+        InputError: a file that cannot be read or holds no such shapes.
     """
     file = read_npz(Path(path), "file of shapes", "give phantoms.shapes an .npz file with coords and offsets",
                     {"coords": Stored("iu", (None, 3)), "offsets": Stored("iu", (None,))})
@@ -105,6 +106,7 @@ class RealShapes:
         self._by_size = np.argsort(self._volumes, kind="stable")
 
     def __call__(self, sites: Sites, volume: float, rng: np.random.Generator) -> Lesion:
+        """A lesion of about `volume` mm3, as `LesionHistory` draws it."""
         found = self.like(volume, rng) if rng.random() < self._share else None
         return found if found is not None else draw_focus(sites, volume, rng)
 

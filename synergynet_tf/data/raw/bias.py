@@ -13,7 +13,10 @@ ITERATIONS = (50, 50, 50)   # at each of three widths of the spline
 def log_field(scan: Volume, brain: np.ndarray) -> np.ndarray:
     """The logarithm of the scan's bias field at every `strides`-th voxel: float32 [A, B, C]. `brain` is bool [X, Y, Z].
 
-    The brain's mean is left as it is. Raises InputError when N4 fails.
+    The brain's mean is left as it is.
+
+    Raises:
+        InputError: N4 fails.
     """
     sitk = tools.load("SimpleITK")
     strides = _strides(scan)

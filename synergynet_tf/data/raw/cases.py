@@ -18,7 +18,9 @@ def find(path: str | Path, layout: str = "auto", raters: str = "first") -> tuple
     """The raw cases at a path, sorted by name, and why others cannot be used; a missing FLAIR is an error of its own later.
 
     Folders PATIENT/ or PATIENT/SESSION/ with flair.nii.gz, t2.nii.gz, t1.nii.gz do where no layout applies.
-    Raises InputError as `layouts.find` does.
+
+    Raises:
+        InputError: as `layouts.find` does.
     """
     path = Path(path).expanduser()
     plain = _plain(path) if layout == "auto" and path.is_dir() and not (path / "manifest.csv").exists() else []

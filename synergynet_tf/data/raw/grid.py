@@ -54,7 +54,11 @@ def resample(array: np.ndarray, source: Grid, target: Grid, to_source: np.ndarra
 
 
 def write(path: Path, array: np.ndarray, grid: Grid, dtype: type) -> None:
-    """Write an array on a grid as a NIfTI file, as `files.replace_file` does. Raises InputError when it cannot be written."""
+    """Write an array on a grid as a NIfTI file, as `files.replace_file` does.
+
+    Raises:
+        InputError: it cannot be written.
+    """
     image = nib.Nifti1Image(array.astype(dtype), grid.affine)
     code = 4 if grid is MNI else 1
     image.set_sform(grid.affine, code)

@@ -45,7 +45,8 @@ def prepare_cases(cases: Sequence[Case], out: Path, config: RawConfig,
 def prepare_case(case: Case, folder: Path, config: RawConfig) -> Record:
     """Bring one case to the network's space: flair.nii.gz and the other channels, lesions.nii.gz, prepared.json.
 
-    Raises InputError: no FLAIR, a file that cannot be used, no brain found, a tool that is not installed, a full disk.
+    Raises:
+        InputError: no FLAIR, a file that cannot be used, no brain found, a tool that is not installed, a full disk.
     """
     if "flair" not in case.images:
         raise InputError(f"case {case.name}: no FLAIR, only {', '.join(sorted(case.images)) or 'nothing'}; add the file")

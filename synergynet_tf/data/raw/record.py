@@ -47,7 +47,11 @@ class Record:
 
 
 def read(folder: Path) -> Record | None:
-    """The record of a folder, or None where it holds none. Raises InputError where it is damaged, or of another version."""
+    """The record of a folder, or None where it holds none.
+
+    Raises:
+        InputError: it is damaged, or of another version.
+    """
     path, kind, remedy = folder / FILE, "record of the preparation", "prepare the case again"
     if not path.exists():
         return None

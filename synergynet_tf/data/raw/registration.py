@@ -48,7 +48,8 @@ GREYS = 256
 def to_template(scan: Volume) -> np.ndarray:
     """Where the template's brain lies in a scan, with or without skull: float64 [4, 4], affine, from MNI mm to the scan's mm.
 
-    Raises InputError when the scan holds no brain that can be recognised.
+    Raises:
+        InputError: the scan holds no brain that can be recognised.
     """
     ranked = ranks(scan)
     try:
@@ -102,7 +103,8 @@ def _largest(mask: np.ndarray) -> np.ndarray:
 def to_flair(flair: Volume, other: Volume) -> np.ndarray:
     """Where the FLAIR's points lie in another channel: float64 [4, 4], rigid, from the FLAIR's mm to the other's mm.
 
-    Raises InputError when the two do not overlap.
+    Raises:
+        InputError: the two do not overlap.
     """
     sitk = tools.load("SimpleITK")
     fixed, moving = (tools.to_image(ranks(volume), volume.affine) for volume in (flair, other))
@@ -129,7 +131,8 @@ def rigid_part(matrix: np.ndarray) -> np.ndarray:
 def ranks(scan: Volume) -> np.ndarray:
     """The scan's greys as ranks within its foreground, 20 to 255, and 0 in the air: float32 [X, Y, Z].
 
-    Raises InputError where all voxels are one grey.
+    Raises:
+        InputError: all voxels are one grey.
     """
     array = scan.array
     if array.min() == array.max():

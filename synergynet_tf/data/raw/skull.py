@@ -26,7 +26,8 @@ class Aligned(NamedTuple):
 def brain(scans: Aligned, method: str) -> np.ndarray:
     """The brain, bool [X, Y, Z] on the FLAIR's canonical grid.
 
-    Raises InputError when what is found cannot be a brain by its size.
+    Raises:
+        InputError: what is found cannot be a brain by its size.
     """
     flair = scans.volumes["flair"]
     mask = METHODS[method](scans)

@@ -24,7 +24,8 @@ class StepStore:
     def get(self, step: str, key: str, compute: Callable[[], Arrays], gives: Mapping[str, Stored]) -> Arrays:
         """The arrays of a step, as it `gives` them: read, or else computed and kept.
 
-        Raises InputError as `compute`, or if they cannot be written.
+        Raises:
+            InputError: as `compute`, or if they cannot be written.
         """
         path = self._folder / f"{step}-{key}.npz"
         self._used.add(path)

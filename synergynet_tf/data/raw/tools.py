@@ -28,7 +28,11 @@ def load(name: str) -> ModuleType:
 
 
 def version(name: str) -> str:
-    """The installed version of a tool. Raises InputError as `load`."""
+    """The installed version of a tool.
+
+    Raises:
+        InputError: as `load`.
+    """
     load(name)
     return metadata.version(name)
 
