@@ -4,7 +4,7 @@ Axes. Volumes are in the closest canonical orientation (RAS+): X runs left to ri
 [X, Y, Z], tensors [B, X, Y, Z, C]. Sizes in shapes:
 
     B volumes in a batch    X, Y, Z voxels    C channels    L label slots (`lesions.max_lesions`)
-    N anchors of a volume   A anchor sizes    P proposals   R RoIs of a head    K detections    S cells of a mask patch, per axis
+    N anchors of a volume   A anchor sizes    P proposals   R RoIs of a head    K detections    S cells of a mask, per axis
 
 Boxes are [x0, y0, z0, x1, y1, z1] in voxels of the full-resolution grid, half-open: voxel i covers [i, i + 1), so a lesion in
 voxels 3..5 has x0 = 3, x1 = 6. They are float32, under mixed precision too.
@@ -14,7 +14,7 @@ without meaning (zeros where nothing else is said) and no code reads them. `igno
 
 Terms. Lesion: one connected component; instance: its label (1..L, 0 is background, slot l holds label l + 1). Anchor -> proposal
 (decoded RPN box) -> RoI (proposal given to a head) -> detection (final scored box). Delta: box offsets. Objectness: RPN logit.
-`gt_*` is annotation, `*_targets` is derived from it for a loss, `pred_*` is what the network says. Heads emit logits.
+`gt_*` is annotation, `*_targets` is derived from it for a loss, `pred_*` is the network's output. Heads emit logits.
 """
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -47,9 +47,9 @@ class Detections(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What the network says of a volume, before the two branches are fused."""
+    """What the network predicts for a volume, before the two branches are fused."""
 
     global_logits: Tensor       # float32 [B, X, Y, Z, 1], Y_u of eq. 1
-    detections: Detections      # where the local branch speaks
-    patch_logits: Tensor        # float32 [B, K, S, S, S, 1], Y_m of eq. 1 on the grid of each detection's mask box
-    mask_boxes: Tensor          # float32 [B, K, 6], the detection's box with context: where its patch lies
+    detections: Detections      # the final boxes of the local branch
+    mask_logits: Tensor         # float32 [B, K, S, S, S, 1], Y_m of eq. 1 on the grid of each detection's mask box
+    mask_boxes: Tensor          # float32 [B, K, 6], the detection's box with context: where its mask lies

@@ -69,10 +69,10 @@ class DetectorConfig(Settings):
 class MaskConfig(Settings):
     """The Mask sub-network (paper, 2.2)."""
 
-    size: int = 16                              # cells a side of a patch
-    context: float = 1.5                        # the patch's box is the refined box scaled by this about its centre
+    size: int = 16                              # cells a side of a mask
+    context: float = 1.5                        # the mask's box is the refined box scaled by this about its centre
     width: int = 32                             # channels of the Mask sub-network
-    window: int = 40                            # voxels a side: the largest box that is pasted whole
+    window: int = 40                            # voxels a side: the largest box whose mask is pasted whole
     rois: int = 48                              # positive RoIs given to the mask loss, at most
 
     GROUP = "mask"

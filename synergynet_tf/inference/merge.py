@@ -1,7 +1,7 @@
 """The network on a whole volume: window by window, and the windows' predictions merged into one.
 
 Global logits are averaged voxel by voxel, each window weighted by how deep the voxel lies in it. Detections are moved to the
-volume's coordinates and suppressed once more over all windows. The patches of those that are left are pasted once, and eq. 1 is
+volume's coordinates and suppressed once more over all windows. The masks of those that are left are pasted once, and eq. 1 is
 applied once, so a lesion that two windows saw does not count twice.
 
 It is one graph, in which `predict` and the exported SavedModel do the same.
@@ -25,8 +25,8 @@ class VolumeDetections(NamedTuple):
 
     boxes: Array                # float32 [K, 6], voxels of the volume
     scores: Array               # float32 [K]
-    patch_logits: Array         # float32 [K, S, S, S, 1]
-    mask_boxes: Array           # float32 [K, 6], where each patch lies
+    mask_logits: Array          # float32 [K, S, S, S, 1]
+    mask_boxes: Array           # float32 [K, 6], where each mask lies
 
 
 class Merged(NamedTuple):
@@ -72,7 +72,7 @@ def _over_windows(network: Network, config: Config, image: tf.Tensor, windows: W
                   shape: tf.Tensor) -> _Sums:
     """`image` is padded, `front` voxels in front, so that every window lies inside; `shape` is the volume's without it."""
     full, count, channels = tf.shape(image)[:3], tf.shape(windows.starts)[0], len(config.data.channels)
-    window_weights, patch_shapes = gaussian_weights(windows.size), []
+    window_weights, mask_shapes = gaussian_weights(windows.size), []
 
     def add(i: tf.Tensor, sums: _Sums) -> tuple[tf.Tensor, _Sums]:
         begin = windows.starts[i] + front
@@ -80,7 +80,7 @@ def _over_windows(network: Network, config: Config, image: tf.Tensor, windows: W
         prediction = network(tf.ensure_shape(part[None], [1, None, None, None, channels]))
         around = tf.stack([begin, full - begin - windows.size], 1)
         detections = moved(prediction, windows.starts[i])
-        patch_shapes.append(detections.patch_logits.shape[1:])
+        mask_shapes.append(detections.mask_logits.shape[1:])
         margin = in_margin(detections.boxes, windows, i, shape, config.infer.overlap)
         return i + 1, _Sums(sums.logits + tf.pad(window_weights * prediction.global_logits[0, ..., 0], around),
                             sums.weights + tf.pad(window_weights, around),
@@ -94,14 +94,14 @@ def _over_windows(network: Network, config: Config, image: tf.Tensor, windows: W
                   rows([], tf.bool))
     sums = tf.while_loop(lambda i, _: i < count, add, (0, start), parallel_iterations=1)[1]     # one at a time: memory
     detections = VolumeDetections(*(array.concat() for array in sums.detections))
-    patches = tf.ensure_shape(detections.patch_logits, [None, *patch_shapes[-1]])       # known once the network is traced
-    return sums._replace(detections=detections._replace(patch_logits=patches), margins=sums.margins.concat())
+    masks = tf.ensure_shape(detections.mask_logits, [None, *mask_shapes[-1]])       # known once the network is traced
+    return sums._replace(detections=detections._replace(mask_logits=masks), margins=sums.margins.concat())
 
 
 def moved(prediction: Prediction, start: tf.Tensor) -> VolumeDetections:
     """The valid detections of a window (B = 1) that begins at `start`, in the volume's coordinates."""
     detections, shift = prediction.detections, tf.cast(tf.tile(start, [2]), tf.float32)
-    rows = (detections.boxes[0] + shift, detections.scores[0], prediction.patch_logits[0], prediction.mask_boxes[0] + shift)
+    rows = (detections.boxes[0] + shift, detections.scores[0], prediction.mask_logits[0], prediction.mask_boxes[0] + shift)
     return VolumeDetections(*(tf.boolean_mask(values, detections.valid[0]) for values in rows))
 
 
@@ -138,12 +138,12 @@ def united(parts: list[VolumeDetections], nms_iou: float, count: int) -> VolumeD
 
 
 def paste(detections: VolumeDetections, shape: tf.Tensor, window: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Y_m of eq. 1: the patches' mean logits float32 [X, Y, Z], 0 where there is none, and bool [X, Y, Z], where there is any.
+    """Y_m of eq. 1: the masks' mean logits float32 [X, Y, Z], 0 where there is none, and bool [X, Y, Z], where there is any.
 
     `window` is `mask.window`, the largest box in voxels a side that is pasted whole.
     """
     count = tf.shape(detections.scores)
-    mean, covered = roi.paste_3d(detections.patch_logits, detections.mask_boxes, tf.zeros(count, tf.int32),
+    mean, covered = roi.paste_3d(detections.mask_logits, detections.mask_boxes, tf.zeros(count, tf.int32),
                                  tf.ones(count, tf.bool), tf.concat([[1], shape], 0), window)
     return tf.where(covered, mean[..., 0], 0.0)[0], covered[0]
 

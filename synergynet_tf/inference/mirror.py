@@ -18,7 +18,7 @@ def mirrored(network: Network) -> Network:
         length = tf.cast(tf.shape(image)[1], tf.float32)
         return Prediction(tf.reverse(seen.global_logits, [1]),
                           seen.detections._replace(boxes=_turned(seen.detections.boxes, length)),
-                          tf.reverse(seen.patch_logits, [2]), _turned(seen.mask_boxes, length))
+                          tf.reverse(seen.mask_logits, [2]), _turned(seen.mask_boxes, length))
 
     return predict
 

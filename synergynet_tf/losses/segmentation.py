@@ -1,19 +1,19 @@
-"""The Dice terms of eq. 2: of the mask patches, and of the whole volume after fusion."""
+"""The Dice terms of eq. 2: of the masks of RoIs, and of the whole volume after fusion."""
 import tensorflow as tf
 
 EPSILON = 1e-6      # voxels: nothing beside any real lesion
 
 
 def dice_loss(logits: tf.Tensor, target: tf.Tensor, valid: tf.Tensor | None = None, count: tf.Tensor | None = None) -> tf.Tensor:
-    """Mean over the valid patches of 1 - 2 sum(a t) / (sum a^2 + sum t^2), a the sigmoid of the logits (eq. 2).
+    """Mean over the valid rows of 1 - 2 sum(a t) / (sum a^2 + sum t^2), a the sigmoid of the logits (eq. 2).
 
-    It is L_MASK over patches, and L_U-Net over whole volumes after fusion.
+    It is L_MASK over RoI crops, and L_U-Net over whole volumes after fusion.
 
-    1e-6 is added above and below the fraction line: a patch without a lesion in which nothing is predicted has loss 0, and one in
+    1e-6 is added above and below the fraction line: a row without a lesion in which nothing is predicted has loss 0, and one in
     which something is predicted has loss 1 and next to no gradient.
 
     Args:
-        logits: float [M, ...]; a patch is a row, all other axes are its voxels.
+        logits: float [M, ...]; a row is a RoI crop or a volume, all other axes are its voxels.
         target: bool or number of the same shape, 0 to 1.
         valid: bool [M]; none: all. Rows that are not valid count nothing.
         count: see `mean_over_valid`.
@@ -22,8 +22,7 @@ def dice_loss(logits: tf.Tensor, target: tf.Tensor, valid: tf.Tensor | None = No
         Float32 scalar in [0, 1]; 0 with a zero gradient where no row is valid.
     """
     logits, target = tf.cast(logits, tf.float32), tf.cast(target, tf.float32)
-    patches = tf.shape(logits)[0]
-    rows = tf.ones([patches], tf.bool) if valid is None else valid
+    rows = tf.ones([tf.shape(logits)[0]], tf.bool) if valid is None else valid
     probability = tf.sigmoid(logits)
     overlap, total = probability * target, tf.square(probability) + tf.square(target)
     axes = list(range(1, logits.shape.rank))

@@ -2,9 +2,9 @@
 
     (d1, d2, d3) -> MaskProjections -> maps of `width` channels -> crops on the RoI's grid of S cells a side -> MaskHead
 
-The paper combines the three scales' patches. Here each map is brought to `width` channels before the crop rather than after. The
-two commute, because both are linear and the projection has no bias, and d2 and d3 hold far fewer cells than the crops. The
-projected crops are then added, which is a 1x1x1 convolution of the three crops side by side.
+The paper combines the crops of a RoI from the three scales. Here each map is brought to `width` channels before the crop
+rather than after. The two commute, because both are linear and the projection has no bias, and d2 and d3 hold far fewer cells
+than the crops. The projected crops are then added, which is a 1x1x1 convolution of the three crops side by side.
 
 There is no normalisation, for the reason of box_head; a layer norm would cost half as much as the convolution it follows.
 """

@@ -1,8 +1,8 @@
 """The baseline Mask R-CNN: the local branch alone, on features of its own, for lesions of every size (paper, 3).
 
-It is SynergyNet's network without the global branch: where that would speak there is a constant "no lesion", and with gamma 1
-eq. 1 leaves the patches' own word where a patch lies. Which lesions it is for, its anchors and its gamma are settings; the preset
-`mask_rcnn` holds them.
+It is SynergyNet's network without the global branch: in place of that branch's logits there is a constant "no lesion", and with
+gamma 1 eq. 1 takes the mask's logits wherever a mask lies. Which lesions it is for, its anchors and its gamma are settings; the
+preset `mask_rcnn` holds them.
 """
 import keras
 import tensorflow as tf
@@ -14,7 +14,7 @@ NO_LESION = -12.0       # logit: its probability rounds to 0
 
 
 class NoGlobalHead(keras.layers.Layer):
-    """(d1, e0) -> float32 logits [B, X, Y, Z, 1] that say "no lesion" everywhere. It has no weights."""
+    """(d1, e0) -> float32 logits [B, X, Y, Z, 1] of "no lesion" everywhere. It has no weights."""
 
     def build(self, input_shape: tuple) -> None:
         """There is nothing to make."""

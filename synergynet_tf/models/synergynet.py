@@ -18,7 +18,7 @@ from synergynet_tf.ops.interpolation import over_rows
 from synergynet_tf.structures import Detections, Prediction
 
 DECODER_STRIDES = LEVEL_STRIDES[1:]     # of d1, d2, d3
-CHUNK = 16              # patches that inference segments at a time
+CHUNK = 16              # RoIs whose masks inference computes at a time
 
 
 class Features(NamedTuple):
@@ -72,7 +72,7 @@ class SynergyNet(BuiltByCalling, keras.Model):
         detections = self.detect(proposals, logits, roi_deltas, image, self._detector.max_detections)
         mask_boxes = boxes.scale(detections.boxes, self._mask.context)
         return Prediction(global_logits=self.global_head((features.d1, features.e0)), detections=detections,
-                          patch_logits=self.valid_patch_logits(features, mask_boxes, detections.valid), mask_boxes=mask_boxes)
+                          mask_logits=self.valid_mask_logits(features, mask_boxes, detections.valid), mask_boxes=mask_boxes)
 
     def features(self, image: tf.Tensor, training: bool = False) -> Features:
         """The shared layers: everything but the full-resolution decoder block."""
@@ -115,28 +115,28 @@ class SynergyNet(BuiltByCalling, keras.Model):
         fixed = (proposals.boxes, proposals.valid, tf.stop_gradient(logits), tf.stop_gradient(deltas))
         return per_sample(of_sample, fixed, Detections(tf.float32, tf.float32, tf.bool))
 
-    def patch_logits(self, features: Features, patch_boxes: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """The Mask sub-network on patches [B, K, 6] of d1, d2, d3, brought to one grid -> logits [B, K, S, S, S, 1].
+    def mask_logits(self, features: Features, mask_boxes: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """The Mask sub-network on RoIs [B, K, 6], cropped from d1, d2, d3 and brought to one grid -> logits [B, K, S, S, S, 1].
 
         The boxes get no gradient.
         """
-        lead = tf.shape(patch_boxes)[:2]
+        lead = tf.shape(mask_boxes)[:2]
 
         def section(*maps: tf.Tensor) -> tf.Tensor:
-            return self._segment(self.projections(maps), _merge_lead(patch_boxes), tf.repeat(tf.range(lead[0]), lead[1]))
+            return self._segment(self.projections(maps), _merge_lead(mask_boxes), tf.repeat(tf.range(lead[0]), lead[1]))
 
         maps = features.d1, features.d2, features.d3
         logits = self._recompute(section, *maps) if training and self._recompute.levels else section(*maps)
         return tf.reshape(logits, tf.concat([lead, tf.shape(logits)[1:]], 0))
 
-    def valid_patch_logits(self, features: Features, patch_boxes: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
-        """`patch_logits` where `valid` (bool [B, K]) holds, 0 elsewhere: time and memory follow the number of valid patches.
+    def valid_mask_logits(self, features: Features, mask_boxes: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+        """`mask_logits` where `valid` (bool [B, K]) holds, 0 elsewhere: time and memory follow the number of valid RoIs.
 
         Without a gradient, hence not for training.
         """
         projected = self.projections((features.d1, features.d2, features.d3))
-        lead = tf.shape(patch_boxes)[:2]
-        indices, flat = tf.repeat(tf.range(lead[0]), lead[1]), _merge_lead(patch_boxes)
+        lead = tf.shape(mask_boxes)[:2]
+        indices, flat = tf.repeat(tf.range(lead[0]), lead[1]), _merge_lead(mask_boxes)
 
         def add(rows: tf.Tensor, live: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
             made = self._segment(projected, tf.gather(flat, rows), tf.gather(indices, rows))
@@ -146,10 +146,10 @@ class SynergyNet(BuiltByCalling, keras.Model):
         logits = over_rows(tf.reshape(valid, [-1]), CHUNK, add, tf.zeros([lead[0] * lead[1], size, size, size, 1]))
         return tf.reshape(logits, [lead[0], lead[1], size, size, size, 1])
 
-    def _segment(self, projected: Maps3, patch_boxes: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
-        """Patches [N, 6] of the volumes `indices` [N] -> logits [N, S, S, S, 1]."""
+    def _segment(self, projected: Maps3, mask_boxes: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
+        """RoIs [N, 6] of the volumes `indices` [N] -> logits [N, S, S, S, 1]."""
         largest = self._mask.context * max(self._detector.anchor_sizes)
-        return self.mask_head(tuple(_crop(level, patch_boxes, indices, stride, self._mask.size, largest)
+        return self.mask_head(tuple(_crop(level, mask_boxes, indices, stride, self._mask.size, largest)
                                     for level, stride in zip(projected, DECODER_STRIDES)))
 
 
@@ -172,26 +172,26 @@ def build_synergynet(config: Config, global_head: keras.layers.Layer | None = No
 
 
 def _make_weights(model: SynergyNet, image: tf.Tensor) -> None:
-    """Call each layer once, on one box: a call of the whole would plan suppression and patches for hundreds."""
+    """Call each layer once, on one box: a call of the whole would plan suppression and masks for hundreds."""
     features, box = model.features(image), tf.constant([[[0.0, 0.0, 0.0, *image.shape[1:4]]]])
     model.rpn(features.d1)
     model.refine(features.d1, box)
-    model.patch_logits(features, box)
+    model.mask_logits(features, box)
     model.global_head((features.d1, features.e0))
 
 
-def paste_patches(prediction: Prediction, window: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Y_m of eq. 1 in the volume: mean logits [B, X, Y, Z, 1] of the patches over each voxel, and whether any covers it."""
+def paste_masks(prediction: Prediction, window: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Y_m of eq. 1 in the volume: mean logits [B, X, Y, Z, 1] of the masks over each voxel, and whether any covers it."""
     shape = tf.shape(prediction.global_logits)
     lead = tf.shape(prediction.mask_boxes)[:2]
     indices = tf.repeat(tf.range(lead[0]), lead[1])
-    return roi.paste_3d(_merge_lead(prediction.patch_logits), _merge_lead(prediction.mask_boxes), indices,
+    return roi.paste_3d(_merge_lead(prediction.mask_logits), _merge_lead(prediction.mask_boxes), indices,
                         tf.reshape(prediction.detections.valid, [-1]), _static_or(prediction.global_logits, shape), window)
 
 
 def fused_logits(prediction: Prediction, gamma: float, window: int) -> tf.Tensor:
     """Eq. 1 over the whole volume: [B, X, Y, Z, 1]."""
-    local, covered = paste_patches(prediction, window)
+    local, covered = paste_masks(prediction, window)
     return fuse(prediction.global_logits, local, covered, gamma)
 
 
@@ -205,7 +205,7 @@ def crop_rois(level: tf.Tensor, rois: tf.Tensor, stride: int, cells: int, larges
 
 
 def _crop(level: tf.Tensor, rois: tf.Tensor, indices: tf.Tensor, stride: int, cells: int, largest: float) -> tf.Tensor:
-    """Patches of a feature map; the boxes get no gradient: the box losses train them."""
+    """RoI crops of a feature map; the boxes get no gradient: the box losses train them."""
     size = (cells,) * 3
     return roi.crop_and_resize_3d(level, roi.to_normalised(rois, tf.shape(level)[1:4], stride, size), indices, size,
                                   boxes_gradient=False, reach=roi.reach(largest, stride, cells))

@@ -41,15 +41,15 @@ class RoITargets(NamedTuple):
 
 
 class MaskTargets(NamedTuple):
-    """Patches for the mask loss."""
+    """RoI crops for the mask loss."""
 
-    boxes: tf.Tensor        # float32 [M, 6], where each patch lies
-    masks: tf.Tensor        # float32 [M, S, S, S, 1], lesion (0 to 1) at each cell's centre, every lesion of the patch counted
+    boxes: tf.Tensor        # float32 [M, 6], where each crop lies
+    masks: tf.Tensor        # float32 [M, S, S, S, 1], lesion (0 to 1) at each cell's centre, every lesion in the crop counted
     valid: tf.Tensor        # bool [M]
 
 
 def ignored_voxels(instances: tf.Tensor, gt_ignore: tf.Tensor) -> tf.Tensor:
-    """Voxels of lesions that the detector is not asked about: bool [X, Y, Z] from int32 [X, Y, Z] and bool [L]."""
+    """Voxels of the lesions that the detector ignores: bool [X, Y, Z] from int32 [X, Y, Z] and bool [L]."""
     return tf.gather(tf.concat([[False], gt_ignore], 0), instances)
 
 
@@ -106,9 +106,9 @@ def roi_targets(proposal_boxes: tf.Tensor, proposal_valid: tf.Tensor, seed: tf.T
 
 
 def mask_targets(refined: tf.Tensor, positive: tf.Tensor, instances: tf.Tensor, config: MaskConfig) -> MaskTargets:
-    """Patches around the refined boxes of the RoIs that hold a lesion, with the lesion voxels in them.
+    """RoI crops around the refined boxes of the RoIs that hold a lesion, with the lesion voxels in them.
 
-    The patch is fused into the whole volume, so every lesion in it is foreground, not only the one that was matched.
+    The mask is fused into the whole volume, so every lesion in the crop is foreground, not only the one that was matched.
 
     Args:
         refined: [R, 6] boxes from the R-CNN sub-network.
@@ -117,9 +117,9 @@ def mask_targets(refined: tf.Tensor, positive: tf.Tensor, instances: tf.Tensor, 
         config: size, context and number of the patches.
     """
     flag, indices = tf.math.top_k(tf.cast(positive, tf.float32), min(config.rois, positive.shape[0]))
-    patch_boxes = boxes.scale(tf.gather(refined, indices), config.context)
+    crop_boxes = boxes.scale(tf.gather(refined, indices), config.context)
     size = (config.size,) * 3
     lesions = tf.cast(instances > 0, tf.float32)[None, ..., None]
-    masks = roi.crop_and_resize_3d(lesions, roi.to_normalised(patch_boxes, instances.shape, 1, size),
+    masks = roi.crop_and_resize_3d(lesions, roi.to_normalised(crop_boxes, instances.shape, 1, size),
                                    tf.zeros_like(indices), size)
-    return MaskTargets(boxes=patch_boxes, masks=masks, valid=flag > 0)
+    return MaskTargets(boxes=crop_boxes, masks=masks, valid=flag > 0)

@@ -134,7 +134,7 @@ class UNetSystem(UNet):
         rows = tf.shape(image)[0]
         boxes = tf.zeros([rows, 0, 6])
         nothing = Detections(boxes, tf.zeros([rows, 0]), tf.zeros([rows, 0], tf.bool))
-        return Prediction(logits, nothing, patch_logits=tf.zeros([rows, 0, 1, 1, 1, 1]), mask_boxes=boxes)
+        return Prediction(logits, nothing, mask_logits=tf.zeros([rows, 0, 1, 1, 1, 1]), mask_boxes=boxes)
 
     def logits(self, image: tf.Tensor, training: bool = False) -> tf.Tensor:
         """image [B, X, Y, Z, C] -> float32 logits [B, X, Y, Z, 1], as training wants them."""

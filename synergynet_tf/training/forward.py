@@ -95,7 +95,7 @@ class Forward:
         """Of the Mask sub-network, for `mask_targets`: [B, M, S, S, S, 1]."""
         if self.stage.has_global:
             return self._masks_and_prediction[0]
-        return self._model.patch_logits(self.features, self.mask_targets.boxes, self._training)
+        return self._model.mask_logits(self.features, self.mask_targets.boxes, self._training)
 
     @functools.cached_property
     def volume_logits(self) -> tf.Tensor:
@@ -113,7 +113,7 @@ class Forward:
         class_logits, deltas = model.refine(tf.stop_gradient(features.d1), self.proposals.boxes)
         detections = model.detect(self.proposals, class_logits, deltas, self.batch.image, config.detector.train_detections)
         mask_boxes = boxes.scale(detections.boxes, config.mask.context)
-        logits = model.patch_logits(features, tf.concat([goal.boxes, mask_boxes], 1), self._training)
+        logits = model.mask_logits(features, tf.concat([goal.boxes, mask_boxes], 1), self._training)
         sampled = goal.boxes.shape[1]
         global_logits = model.global_head((features.d1, features.e0), training=self._training)
         return logits[:, :sampled], Prediction(global_logits, detections, logits[:, sampled:], mask_boxes)

@@ -19,7 +19,7 @@ Counts = dict[str, tf.Tensor]       # how many values each term is a mean over, 
 
 
 class Term(NamedTuple):
-    """A term of eq. 2: a mean over anchors, RoIs, patches or volumes of the batch."""
+    """A term of eq. 2: a mean over anchors, RoIs, masks or volumes of the batch."""
 
     weight: str                                         # its setting in the group `loss`
     part: str                                           # of the network: the term is computed in each stage that trains it

@@ -64,7 +64,7 @@ def test_detections_move_to_the_volumes_voxels_and_padding_is_subtracted():
     rows = merge.moved(predicted(np.zeros((8, 8, 8)), [[3, 1, 0, 6, 4, 2]], [0.7]), tf.constant([-2, 5, 0]))
     np.testing.assert_allclose(rows.boxes, [[1, 6, 0, 4, 9, 2]])
     np.testing.assert_allclose(rows.mask_boxes, rows.boxes)
-    assert rows.patch_logits.shape == (1, SIDE, SIDE, SIDE, 1)
+    assert rows.mask_logits.shape == (1, SIDE, SIDE, SIDE, 1)
 
 
 def test_a_lesion_that_two_windows_saw_is_one_detection():
@@ -100,7 +100,7 @@ def test_only_the_best_of_several_networks_are_kept_best_first():
     parts = [rows_of([[0, 0, 0, 2, 2, 2], [4, 4, 4, 6, 6, 6]], [0.9, 0.3]), rows_of([[8, 8, 8, 9, 9, 9]], [0.5])]
     for best in (merge.united(parts, 0.2, 2), merge.united(parts[::-1], 0.2, 2)):
         np.testing.assert_allclose(best.scores, [0.9, 0.5])
-        assert best.patch_logits[:, 0, 0, 0, 0].numpy().tolist() == best.scores.numpy().tolist()
+        assert best.mask_logits[:, 0, 0, 0, 0].numpy().tolist() == best.scores.numpy().tolist()
         assert best.mask_boxes[:, 0].numpy().tolist() == [0, 8]
 
 

@@ -22,7 +22,7 @@ def test_a_mirrored_network_is_the_network_between_two_mirrors(image):
     toy = Toy()
     plain, turned = toy(tf.constant(image[None, ::-1])), mirrored(toy)(tf.constant(image[None]))
     np.testing.assert_array_equal(turned.global_logits[0], plain.global_logits[0][::-1])
-    np.testing.assert_array_equal(turned.patch_logits, plain.patch_logits.numpy()[:, :, ::-1])
+    np.testing.assert_array_equal(turned.mask_logits, plain.mask_logits.numpy()[:, :, ::-1])
     for own, other in ((turned.detections.boxes, plain.detections.boxes), (turned.mask_boxes, plain.mask_boxes)):
         own, other = own.numpy()[0], other.numpy()[0]
         np.testing.assert_allclose(own[:, [0, 3]], 16 - other[:, [3, 0]])

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from synergynet_tf.config import Config
 from synergynet_tf.models import synergynet
-from synergynet_tf.models.synergynet import Features, Proposals, build_synergynet, fused_logits, paste_patches, per_sample
+from synergynet_tf.models.synergynet import Features, Proposals, build_synergynet, fused_logits, paste_masks, per_sample
 from synergynet_tf.ops import anchors, boxes
 from synergynet_tf.structures import Detections, Prediction
 from tests.cohort import TINY
@@ -41,7 +41,7 @@ def test_the_network_is_whole_before_its_first_call(image):
 def test_shapes(prediction):
     assert prediction.global_logits.shape == (2, 32, 40, 24, 1)
     assert prediction.detections.boxes.shape == prediction.mask_boxes.shape == (2, 8, 6)
-    assert prediction.patch_logits.shape == (2, 8, 8, 8, 8, 1)
+    assert prediction.mask_logits.shape == (2, 8, 8, 8, 8, 1)
     assert prediction.detections.valid.dtype == tf.bool
 
 
@@ -63,13 +63,13 @@ def test_only_valid_patches_are_segmented(model, image, monkeypatch):
     monkeypatch.setattr(synergynet, "CHUNK", 2)
     features, valid = model.features(image), np.array([[True, True, False, True], [False, False, False, False]])
     patch_boxes = tf.constant([[[2.0 * i, 3, 4, 2 * i + 9, 12, 14] for i in range(4)]] * 2)
-    every, some = model.patch_logits(features, patch_boxes), model.valid_patch_logits(features, patch_boxes, tf.constant(valid))
+    every, some = model.mask_logits(features, patch_boxes), model.valid_mask_logits(features, patch_boxes, tf.constant(valid))
     np.testing.assert_allclose(some.numpy()[valid], every.numpy()[valid], atol=1e-6)
     assert not some.numpy()[~valid].any() and every.numpy()[~valid].any()
 
 
 def test_gamma_0_is_the_u_net_and_gamma_1_the_patches_where_they_are(prediction):
-    local, covered = paste_patches(prediction, CONFIG.mask.window)
+    local, covered = paste_masks(prediction, CONFIG.mask.window)
     assert covered.numpy().any() and not covered.numpy().all()
     np.testing.assert_array_equal(fused_logits(prediction, 0.0, CONFIG.mask.window), prediction.global_logits)
     only_local = fused_logits(prediction, 1.0, CONFIG.mask.window).numpy()
@@ -81,7 +81,7 @@ def test_a_sample_is_predicted_alike_alone_and_in_a_batch(model, image, predicti
     alone = model(image[1:])
     np.testing.assert_allclose(alone.global_logits[0], prediction.global_logits[1], atol=1e-4)
     np.testing.assert_allclose(alone.detections.boxes[0], prediction.detections.boxes[1], atol=1e-3)
-    np.testing.assert_allclose(alone.patch_logits[0], prediction.patch_logits[1], atol=1e-3)
+    np.testing.assert_allclose(alone.mask_logits[0], prediction.mask_logits[1], atol=1e-3)
 
 
 def test_free_batch_and_size_in_one_trace(model, image, prediction):
@@ -109,7 +109,7 @@ def test_survives_a_saved_model_round_trip(model, image, prediction, tmp_path):
     loaded = tf.saved_model.load(str(tmp_path))
     again = loaded.predict(image)
     np.testing.assert_allclose(again["global_logits"], prediction.global_logits, atol=1e-4)
-    np.testing.assert_allclose(again["patch_logits"], prediction.patch_logits, atol=1e-3)
+    np.testing.assert_allclose(again["mask_logits"], prediction.mask_logits, atol=1e-3)
 
 
 def test_an_image_of_zeros_gives_finite_numbers(model):
