@@ -36,7 +36,7 @@ class Merged(NamedTuple):
     seen: Array                 # bool [X, Y, Z], inside a window
     detections: VolumeDetections    # best first
     local_logits: Array         # float32 [X, Y, Z], Y_m; 0 where not covered
-    covered: Array              # bool [X, Y, Z], inside a patch
+    covered: Array              # bool [X, Y, Z], under a mask
 
 
 class _Sums(NamedTuple):
@@ -109,7 +109,7 @@ def suppress(detections: VolumeDetections, yielding: tf.Tensor, nms_iou: float) 
     """Suppress duplicates among the detections of several windows or networks.
 
     A detection in its window's margin yields to any other that overlaps it by more than `nms_iou`, however the scores stand: its
-    box and its patch may be cut off. It is not dropped outright, since two windows may place one lesion's centre on different
+    box and its mask may be cut off. It is not dropped outright, since two windows may place one lesion's centre on different
     sides of the line between them, and then both would drop it.
 
     Args:
