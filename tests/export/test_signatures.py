@@ -1,20 +1,24 @@
 """The exported graph covers a volume as `Predictor` does: whole, in windows, the centre, and above the server's limit."""
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from export.settings import Limits
 from export.signatures import Member, Segmenter
+from synergynet_tf.config import TrainConfig
 from synergynet_tf.inference.predictor import Predictor
+from synergynet_tf.training.systems import system_of
 from tests.export.toy import Toy, toy_config
 
 SHAPES = [(19, 33, 24), (40, 16, 50), (7, 5, 9)]
 
 
-def served(config, **limits):
-    """The signature for z-scored volumes of a toy network."""
-    toy = Toy()
-    segmenter = Segmenter([Member(toy, toy.weights, config)], Limits(**limits))
+def served(config, network=None, **limits):
+    """The signature for z-scored volumes of a network, a toy unless one is given, and what must live as long."""
+    network = network or Toy()
+    segmenter = Segmenter([Member(network, network.weights, config)], Limits(**limits))
     return segmenter.module, segmenter.signatures()["serving_default"]
 
 
@@ -45,3 +49,14 @@ def test_above_the_servers_limit_a_volume_is_seen_in_windows():
         want = Predictor(Toy(), toy_config(coverage=coverage, **infer)).predict_volume(image, np.ones(image.shape[:3], bool))
         np.testing.assert_allclose(answer(tf.constant(image[None]))["probability"][0], want.probability, atol=1e-6)
         assert held
+
+
+def test_a_u_net_alone_has_no_patches_to_merge():
+    config = dataclasses.replace(toy_config(coverage="windows", window=(16, 24, 16)), train=TrainConfig(system="unet"))
+    network = system_of(config).build(config)
+    image = np.random.default_rng(2).normal(0.4, 1, (20, 24, 16, 1)).astype(np.float32)
+    _, answer = held = served(config, network)
+    have = answer(tf.constant(image[None]))
+    want = Predictor(network, config).predict_volume(image, np.ones(image.shape[:3], bool))
+    np.testing.assert_allclose(have["probability"][0], want.probability, atol=1e-6)
+    assert held and not have["detection_valid"].numpy().any() and len(np.unique(want.probability)) > 10
