@@ -28,7 +28,7 @@ Train = Callable[[Config, Path, Path | None], dict[str, float]]
 
 
 class Watch(Protocol):
-    """Who is told of trials as they come and go."""
+    """Is called when a trial begins and when it ends."""
 
     def began(self, trial: Trial) -> None:
         """A trial is about to be trained."""
@@ -47,7 +47,7 @@ class SynergyTuner(keras_tuner.Tuner):
         objective: what is made as high as it can be; the oracle's objective has its name.
         train: trains one trial: its configuration, its folder, and the folder of the trial that it continues (Hyperband) or None
             -> mean validation scores by name. It goes on where a killed one stopped.
-        watch: is told of trials.
+        watch: called when a trial begins and when it ends.
     """
 
     def __init__(self, oracle: keras_tuner.Oracle, project: Path, config: Config, objective: Objective, train: Train,
@@ -104,12 +104,12 @@ class SynergyTuner(keras_tuner.Tuner):
         self.save()
 
     def on_trial_begin(self, trial: Trial) -> None:
-        """Tell of it."""
+        """Report that the trial begins."""
         self._asked = False
         self._watch.began(trial)
 
     def on_trial_end(self, trial: Trial) -> None:
-        """Record it, and tell of it."""
+        """Record the trial's end, and report it."""
         super().on_trial_end(trial)
         self._watch.ended(self.oracle.get_trial(trial.trial_id))
 

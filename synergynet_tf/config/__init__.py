@@ -23,7 +23,7 @@ __all__ = ["AugmentConfig", "Config", "DataConfig", "DetectorConfig", "FusionCon
 
 @dataclass(frozen=True)
 class Config:
-    """All of it. `asdict` and `from_dict` are exact inverses."""
+    """The whole configuration. `asdict` and `from_dict` are exact inverses."""
 
     data: DataConfig = field(default_factory=DataConfig)
     phantoms: PhantomConfig = field(default_factory=PhantomConfig)

@@ -115,7 +115,7 @@ def _own_arguments(parser: Any, rest: Sequence[str], groups: Groups) -> dict[str
 
 
 def _told(error: Exception, groups: Groups, options: Sequence[str]) -> str:
-    """An error of the parser in our words."""
+    """The message of a parser's error, in the wording of this project."""
     text = " ".join(str(error).split())
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, InputError):      # an InputError of a type is wrapped

@@ -1,4 +1,4 @@
-"""What --help says of the settings: each with the comment that stands beside its field, in groups, those that matter first."""
+"""The help of the settings: each with the comment beside its field, in groups, the most important ones first."""
 import argparse
 import inspect
 import io
@@ -11,7 +11,7 @@ from typing import Any
 from synergynet_tf.config.settings import Settings, hints
 from synergynet_tf.storage.typed import described
 
-FIRST = ("data", "train", "patch", "augment", "loss", "infer")      # the groups that matter most; the others follow
+FIRST = ("data", "train", "patch", "augment", "loss", "infer")      # the most important groups; the others follow
 
 
 def comments(group: type[Settings]) -> dict[str, str]:

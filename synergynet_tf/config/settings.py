@@ -33,7 +33,7 @@ class Settings:
         self.check()
 
     def check(self) -> None:
-        """What a field alone cannot say: the group's own rules."""
+        """The rules that concern several fields of the group."""
 
     def require(self, condition: bool, name: str, rule: str) -> None:
         """Raise InputError, with the field's value and the rule, unless the condition holds."""

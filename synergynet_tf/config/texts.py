@@ -33,10 +33,10 @@ def part(arguments: Sequence[str], groups: Groups) -> tuple[list[tuple[str, str]
 
 
 class ChosenSettings:
-    """What was given, the later over the earlier.
+    """The settings that were chosen; a later value replaces an earlier one.
 
     Args:
-        groups: what can be given, by the names of the groups.
+        groups: the groups that can be set, by name.
     """
 
     def __init__(self, groups: Groups):
@@ -106,7 +106,7 @@ class ChosenSettings:
 
 
 def _loaded(text: str, hint: Any, name: str) -> Any:
-    """What the text of a field stands for: text stays as it was typed, but for the word null where there may be nothing."""
+    """The value that a field's text stands for: text stays as typed, except the word null where None is allowed."""
     kinds = get_args(hint) if get_origin(hint) is not Literal else ()
     if hint is str or str in kinds or (get_origin(hint) is Literal and isinstance(get_args(hint)[0], str)):
         if _is_list(hint):

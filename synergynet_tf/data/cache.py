@@ -128,7 +128,7 @@ class _Damaged(InputError):
 
 
 def _is_ready(case: Case, folder: Path, config: Config) -> bool:
-    """Whether a folder is there and sound; says so where it is damaged."""
+    """Whether a folder exists and is undamaged; a damaged one is reported."""
     try:
         return _open(case, folder, config) is not None
     except _Damaged as error:

@@ -63,7 +63,8 @@ def contrast(image: tf.Tensor, inside: tf.Tensor, factor: tf.Tensor) -> tf.Tenso
 def bias(image: tf.Tensor, inside: tf.Tensor, strength: tf.Tensor, terms: tf.Tensor) -> tf.Tensor:
     """Multiply by a smooth field exp(f), f the polynomial with coefficients `terms` [O, O, O] and largest value `strength`.
 
-    A z-score has no zero of its own: the field acts on what a voxel is above the darkest one `inside` (bool, as image).
+    The zero of a z-score has no physical meaning: the field acts on a voxel's excess over the darkest one `inside` (bool, as
+    image).
     """
     active = strength > 0
     low = _statistics(active, image, inside).low

@@ -8,7 +8,7 @@ import tensorflow as tf
 from synergynet_tf.data.donors import SIDE, Donors
 from synergynet_tf.data.draws import Draws
 
-CLEARANCE = 2.0     # voxels to other lesions and to the brain's border: a pasted lesion remains a lesion of its own
+CLEARANCE = 2.0     # voxels to other lesions and to the brain's border: a pasted lesion stays a separate lesion
 
 
 def paste(image: tf.Tensor, instances: tf.Tensor, donors: Donors, draws: Draws, centre: tf.Tensor,

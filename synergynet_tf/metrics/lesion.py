@@ -133,7 +133,7 @@ def label_lesions(mask: np.ndarray, connectivity: Connectivity = 18) -> tuple[np
 
 def match_lesions(reference: np.ndarray, prediction: np.ndarray, spacing: Sequence[float] = (1.0, 1.0, 1.0),
                   rule: LesionRule = LesionRule()) -> LesionMatch:        # noqa: B008 (frozen)
-    """Label both masks [X, Y, Z] and tell of each lesion how much of it the other mask holds.
+    """Label both masks [X, Y, Z], and count for each lesion how much of it the other mask covers.
 
     Args:
         reference: mask [X, Y, Z], bool or all 0 and 1.

@@ -29,7 +29,7 @@ _KEEP_FLOAT32 = {
 class BuiltByCalling:
     """For layers that only hold other layers: the first call builds those, and there is nothing else to build.
 
-    Without a `build` of its own Keras 3 first traces a layer's `call` symbolically, once more for every level of nesting: seconds
+    Without its own `build` Keras 3 first traces a layer's `call` symbolically, once more for every level of nesting: seconds
     for a U-Net, and again in every test. It stands before the Keras class among the bases.
     """
 

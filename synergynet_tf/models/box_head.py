@@ -2,8 +2,8 @@
 
     crops [R, s, s, s, C], s = detector.roi_size -> logits [R], deltas [R, 6]
 
-There is no normalisation: d1 is normalised already, and statistics over a crop would take away its level, which helps to tell a
-lesion from its absence.
+There is no normalisation: d1 is normalised already, and statistics over a crop would take away its level, which helps to
+distinguish a lesion from its absence.
 """
 import keras
 import tensorflow as tf

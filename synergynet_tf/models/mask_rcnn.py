@@ -1,4 +1,4 @@
-"""The baseline Mask R-CNN: the local branch alone, on features of its own, for lesions of every size (paper, 3).
+"""The baseline Mask R-CNN: the local branch alone, on its own features, for lesions of every size (paper, 3).
 
 It is SynergyNet's network without the global branch: in place of that branch's logits there is a constant "no lesion", and with
 gamma 1 eq. 1 takes the mask's logits wherever a mask lies. Which lesions it is for, its anchors and its gamma are settings; the

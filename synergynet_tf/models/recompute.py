@@ -23,7 +23,7 @@ class Recomputation:
     def __call__(self, section: Section, *inputs: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, ...]:
         """`section(*inputs)`, recomputed for the gradients.
 
-        The second time the section waits for the gradients of its outputs, and reads its inputs through nodes of their own: else
+        The second time the section waits for the gradients of its outputs, and reads its inputs through separate nodes: else
         TensorFlow would make the maps early, or find that they had been made before and keep those.
 
         Args:

@@ -24,7 +24,7 @@ from synergynet_tf.ops.anchors import anchors_at
 from synergynet_tf.ops.boxes import pairwise_iou, volumes
 from synergynet_tf.ops.interpolation import blank
 
-BLOCKS_AT_ONCE = 8      # enough to fill vector units, few enough that a patch with few lesions does little in vain
+BLOCKS_AT_ONCE = 8      # enough to fill vector units, few enough that a patch with few lesions wastes little work
 SLOT_BITS = 15          # lesion slots fit int16 labels (config.LesionConfig)
 CLAIM = 1 << (SLOT_BITS + 32)
 

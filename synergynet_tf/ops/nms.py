@@ -75,7 +75,7 @@ def _sorted_tiles(boxes: tf.Tensor, scores: tf.Tensor, valid: tf.Tensor) -> tupl
 
 
 def _greedy(boxes: tf.Tensor, free: tf.Tensor, iou_threshold: float) -> tf.Tensor:
-    """Which of a tile's sorted boxes [TILE, 6] are kept, bool [TILE], where `free` says which may be."""
+    """Which of a tile's sorted boxes [TILE, 6] are kept, bool [TILE], `free` marks those that may be."""
     earlier = tf.range(TILE)[:, None] < tf.range(TILE)[None, :]
     suppresses = (pairwise_iou(boxes, boxes) > iou_threshold) & earlier
 

@@ -1,4 +1,4 @@
-"""Bits that repeat: the same weights, batch and seed give the same gradients, whatever the threads do.
+"""Repeatable bits: the same weights, batch and seed give the same gradients, whatever the threads do.
 
 TensorFlow's op determinism leaves one gap. A sum of three or more tensors (`AddN`) begins with the first operand whose buffer it
 may overwrite; which one that is depends on which of its other readers has finished, and floats added in another order differ in

@@ -1,6 +1,6 @@
-"""Letting go of the graphs that a process has traced, and of what tracing them took.
+"""Freeing the graphs that a process has traced, and the memory that tracing them took.
 
-TensorFlow keeps the gradient function of every tf.custom_gradient in a traced graph under a name of its own, for as long as the
+TensorFlow keeps the gradient function of every tf.custom_gradient in a traced graph under a unique name, for as long as the
 process lives, and with it the graph: some 100 MB for each stage, which an experiment of many folds would pile up.
 """
 import gc
@@ -16,7 +16,7 @@ PREFIX = "CustomGradient-"
 def released() -> Iterator[None]:
     """Graphs that are traced within a `with` are freed after it, once nothing else holds them.
 
-    A step takes its gradients when it is traced, and runs on; gradients that are not taken by then can not be taken any more.
+    A step takes its gradients when it is traced, and runs on; gradients that are not taken by then cannot be taken later.
     """
     before = kept()
     try:

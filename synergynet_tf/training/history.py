@@ -1,7 +1,7 @@
-"""What a run tells: a JSONL log, TensorBoard, and a line for each epoch.
+"""The records of a run: a JSONL log, TensorBoard, and a printed line for each epoch.
 
-The log only ever grows. A run that goes on from a checkpoint writes where it goes on, `{"resumed": ...}`; of the records before
-this line those beyond the checkpoint are not the run's, for they come again, and a line that a kill has torn is nobody's.
+The log is only appended to. A run that resumes from a checkpoint writes where it resumes, `{"resumed": ...}`. Records before this
+line that lie beyond the checkpoint are ignored, since the run writes them again; so is a line that was cut off by a kill.
 """
 import contextlib
 import errno
@@ -78,7 +78,7 @@ class History:
         if not run:
             return
         self._path, self._console = run / LOG, console
-        read_log(self._path)        # what is damaged is said now, not when the run has ended
+        read_log(self._path)        # a damaged log is an error now, not after the training
         if not self._path.exists():
             replace_file(self._path, b"", grows=True)
         with _writing(self._path):

@@ -27,7 +27,7 @@ def make_train_step(model: SynergyNet | UNetSystem, optimizer: Any, stage: Stage
     Args:
         model: to be trained.
         optimizer: of `make_optimizer`.
-        stage: says which parts, and which terms of the loss.
+        stage: the parts that are trained, and with them the terms of the loss.
         config: of the run.
     """
     variables = trainable_variables(model, stage)

@@ -1,7 +1,7 @@
 """The systems that one trainer trains: SynergyNet, and the baselines that the paper sets beside it (paper, 3).
 
-A system is a network and its stages. Each stage has the number, and so the count of `train.epochs`, of the SynergyNet stage that
-it is like: the Mask R-CNN has the first three, and the U-Net's only one the last, 100 epochs in the paper.
+A system is a network and its stages. A baseline's stage has the number of the SynergyNet stage that it resembles, and so that
+stage's count of `train.epochs`: the Mask R-CNN has the first three, the U-Net has the last one alone, 100 epochs in the paper.
 """
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -143,7 +143,7 @@ class Trainer:
             last = epoch == epochs - 1
             validation = self._validate(stage, loss_step, last or (epoch + 1) % self._config.train.validate_every == 0)
             step = (self._epochs_before(stage.number) + epoch + 1) * self._steps
-            # First the record, then the checkpoint: a record beyond the checkpoint is dropped on resuming, a lost one stays lost.
+            # First the record, then the checkpoint: resuming drops a record beyond the checkpoint, but cannot restore a lost one.
             self._history.record(stage, epoch, step, loss, parts, validation, time.perf_counter() - start)
             self._save(stage, epoch + 1, optimizer, validation)
 
@@ -154,7 +154,7 @@ class Trainer:
         every = max(1, self._steps // RECORDS_AN_EPOCH)
         values: list[dict[str, float]] = []
         for step, batch in enumerate(self._replicas.batches(functools.partial(self._dataset, run_epoch))):
-            # Before a first step it has been traced, or scans were segmented.
+            # Tracing, or segmenting scans, has taken memory before the first step.
             with giving_back() if step == 0 else contextlib.nullcontext():
                 total, parts = train_step(batch)
             values.append({name: float(self._replicas.first(value)) for name, value in {"loss": total, **parts}.items()})

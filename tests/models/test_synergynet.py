@@ -63,7 +63,7 @@ def test_only_valid_patches_are_segmented(model, image, monkeypatch):
     monkeypatch.setattr(synergynet, "CHUNK", 2)
     features, valid = model.features(image), np.array([[True, True, False, True], [False, False, False, False]])
     mask_boxes = tf.constant([[[2.0 * i, 3, 4, 2 * i + 9, 12, 14] for i in range(4)]] * 2)
-    every, some = model.mask_logits(features, mask_boxes), model.valid_mask_logits(features, patch_boxes, tf.constant(valid))
+    every, some = model.mask_logits(features, mask_boxes), model.valid_mask_logits(features, mask_boxes, tf.constant(valid))
     np.testing.assert_allclose(some.numpy()[valid], every.numpy()[valid], atol=1e-6)
     assert not some.numpy()[~valid].any() and every.numpy()[~valid].any()
 
