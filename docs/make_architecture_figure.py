@@ -68,7 +68,7 @@ ARROWS = (
     (((48.25, 32), (52, 32), (52, 20), (69, 20)), None), (((48.25, 22), (50, 22), (50, 16), (69, 16)), None),
     (((39.5, 9), (50, 9), (50, 12), (69, 12)), (60, 21.3, "crops at the boxes")),
     (((92, 30.2), (92, 16), (89, 16)), (96.8, 23, "detections")),
-    (((79, 12.2), (79, 7), (105, 7), (105, 42.2)), (93, 8.3, "$Y_m$: logits of each patch, pasted")),
+    (((79, 12.2), (79, 7), (105, 7), (105, 42.2)), (93, 8.3, "$Y_m$: logits of each mask, pasted")),
 )
 SCAN = (
     Step("files", "flair.nii.gz, t2.nii.gz:\nwhich files make a case", "workflows/inputs.py\ndata/layouts/"),
@@ -76,8 +76,8 @@ SCAN = (
     Step("judge", "mended and noted,\nor refused with the numbers", "data/judgement.py"),
     Step("prepare", "brain = FLAIR not 0; cut to its box;\nz-score in the brain", "data/preprocess.py"),
     Step("cover", "the whole brain box,\nor windows of it", "inference/coverage.py\ninference/budget.py"),
-    Step("network", "global logits, detections\nand their patches", "models/synergynet.py", SHARED),
-    Step("merge", "windows averaged, detections\nsuppressed, patches pasted", "inference/merge.py", LOCAL),
+    Step("network", "global logits, detections\nand their masks", "models/synergynet.py", SHARED),
+    Step("merge", "windows averaged, detections\nsuppressed, masks pasted", "inference/merge.py", LOCAL),
     Step("fuse", "eq. 1, sigmoid, threshold,\nonly inside the brain", "models/fusion.py\ninference/predictor.py", FUSED),
     Step("lesions", "components: volume, score,\nwhich branch found it", "inference/lesions.py"),
     Step("write", "back to the file's own grid:\nmask, probability, lesions", "inference/outputs.py"),
