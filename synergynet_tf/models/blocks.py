@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 from synergynet_tf.models.convolution import Conv3D, after, convolve, convolve_activated, convolve_repeated, kernel_of
+from synergynet_tf.ops.interpolation import shape_of
 
 Norm = Literal["instance", "group", "batch"]
 
@@ -52,12 +53,12 @@ def fused_instance_norm(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor) -> tf
     Returns:
         [1, X, Y, Z, C] in x's dtype.
     """
-    shape = tf.shape(x)
+    shape = shape_of(x)
     flat = tf.reshape(x, [1, shape[1] * shape[2], shape[3], x.shape[-1]])     # the kernel knows two spatial axes
     none = tf.zeros([0])                                                      # running statistics: not used when training
     y = tf.raw_ops.FusedBatchNormV3(
         x=flat, scale=scale, offset=offset, mean=none, variance=none, epsilon=EPSILON, is_training=True).y
-    return tf.ensure_shape(tf.reshape(y, shape), x.shape)
+    return tf.ensure_shape(tf.reshape(y, tf.shape(x)), x.shape)
 
 
 def moments_norm(x: tf.Tensor, groups: int, scale: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:

@@ -14,7 +14,7 @@ from synergynet_tf.models.recompute import NO_RECOMPUTATION, Recomputation
 from synergynet_tf.models.rpn import RPNHead
 from synergynet_tf.models.unet import LEVEL_STRIDES, Decoder, Encoder, GlobalHead, Maps3, least_image
 from synergynet_tf.ops import anchors, boxes, nms, roi
-from synergynet_tf.ops.interpolation import over_rows
+from synergynet_tf.ops.interpolation import over_rows, shape_of
 from synergynet_tf.structures import Detections, Prediction
 
 DECODER_STRIDES = LEVEL_STRIDES[1:]     # of d1, d2, d3
@@ -84,9 +84,9 @@ class SynergyNet(BuiltByCalling, keras.Model):
 
         Boxes carry no gradient.
         """
-        config, shape = self._detector, tf.shape(image)[1:4]
+        config, shape = self._detector, shape_of(image)[1:4]
         scores, best = nms.best(tf.stop_gradient(objectness), config.pre_nms)
-        reference = anchors.anchors_at(best, shape // config.stride, config.stride, config.anchor_sizes)
+        reference = anchors.anchors_at(best, [n // config.stride for n in shape], config.stride, config.anchor_sizes)
         decoded = boxes.clip(boxes.decode(tf.stop_gradient(self.rpn.deltas_at(tf.stop_gradient(cells), best)), reference), shape)
 
         def of_sample(decoded: tf.Tensor, scores: tf.Tensor) -> Proposals:
@@ -99,12 +99,12 @@ class SynergyNet(BuiltByCalling, keras.Model):
         """The R-CNN sub-network on RoIs [B, R, 6] of d1 -> logits [B, R] and deltas [B, R, 6]."""
         crops = crop_rois(d1, rois, DECODER_STRIDES[0], self._detector.roi_size, max(self._detector.anchor_sizes))
         logits, deltas = self.box_head(crops)
-        lead = tf.shape(rois)[:2]
-        return tf.reshape(logits, lead), tf.reshape(deltas, tf.concat([lead, [6]], 0))
+        lead = shape_of(rois)[:2]
+        return tf.reshape(logits, lead), tf.reshape(deltas, [*lead, 6])
 
     def detect(self, proposals: Proposals, logits: tf.Tensor, deltas: tf.Tensor, image: tf.Tensor, count: int) -> Detections:
         """Refined, cut to the image, scored and suppressed once more: the `count` best boxes. They carry no gradient."""
-        config, shape = self._detector, tf.shape(image)[1:4]
+        config, shape = self._detector, shape_of(image)[1:4]
 
         def of_sample(reference: tf.Tensor, valid: tf.Tensor, logits: tf.Tensor, deltas: tf.Tensor) -> Detections:
             refined, scores = boxes.clip(boxes.decode(deltas, reference), shape), tf.sigmoid(logits)
@@ -120,14 +120,12 @@ class SynergyNet(BuiltByCalling, keras.Model):
 
         The boxes get no gradient.
         """
-        lead = tf.shape(mask_boxes)[:2]
-
         def section(*maps: tf.Tensor) -> tf.Tensor:
-            return self._segment(self.projections(maps), _merge_lead(mask_boxes), tf.repeat(tf.range(lead[0]), lead[1]))
+            return self._segment(self.projections(maps), _merge_lead(mask_boxes), _volumes_of(mask_boxes))
 
         maps = features.d1, features.d2, features.d3
         logits = self._recompute(section, *maps) if training and self._recompute.levels else section(*maps)
-        return tf.reshape(logits, tf.concat([lead, tf.shape(logits)[1:]], 0))
+        return tf.reshape(logits, [*shape_of(mask_boxes)[:2], *(self._mask.size,) * 3, 1])
 
     def valid_mask_logits(self, features: Features, mask_boxes: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
         """`mask_logits` where `valid` (bool [B, K]) holds, 0 elsewhere: time and memory follow the number of valid RoIs.
@@ -135,8 +133,8 @@ class SynergyNet(BuiltByCalling, keras.Model):
         Without a gradient, hence not for training.
         """
         projected = self.projections((features.d1, features.d2, features.d3))
-        lead = tf.shape(mask_boxes)[:2]
-        indices, flat = tf.repeat(tf.range(lead[0]), lead[1]), _merge_lead(mask_boxes)
+        lead = shape_of(mask_boxes)[:2]
+        indices, flat = _volumes_of(mask_boxes), _merge_lead(mask_boxes)
 
         def add(rows: tf.Tensor, live: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
             made = self._segment(projected, tf.gather(flat, rows), tf.gather(indices, rows))
@@ -182,11 +180,9 @@ def _make_weights(model: SynergyNet, image: tf.Tensor) -> None:
 
 def paste_masks(prediction: Prediction, window: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Y_m of eq. 1 in the volume: mean logits [B, X, Y, Z, 1] of the masks over each voxel, and whether any covers it."""
-    shape = tf.shape(prediction.global_logits)
-    lead = tf.shape(prediction.mask_boxes)[:2]
-    indices = tf.repeat(tf.range(lead[0]), lead[1])
-    return roi.paste_3d(_merge_lead(prediction.mask_logits), _merge_lead(prediction.mask_boxes), indices,
-                        tf.reshape(prediction.detections.valid, [-1]), _static_or(prediction.global_logits, shape), window)
+    return roi.paste_3d(_merge_lead(prediction.mask_logits), _merge_lead(prediction.mask_boxes),
+                        _volumes_of(prediction.mask_boxes), tf.reshape(prediction.detections.valid, [-1]),
+                        shape_of(prediction.global_logits)[:4], window)
 
 
 def fused_logits(prediction: Prediction, gamma: float, window: int) -> tf.Tensor:
@@ -200,14 +196,13 @@ def crop_rois(level: tf.Tensor, rois: tf.Tensor, stride: int, cells: int, larges
 
     `largest` is the side in voxels that few of them exceed: crops of those take longer.
     """
-    lead = tf.shape(rois)[:2]
-    return _crop(level, _merge_lead(rois), tf.repeat(tf.range(lead[0]), lead[1]), stride, cells, largest)
+    return _crop(level, _merge_lead(rois), _volumes_of(rois), stride, cells, largest)
 
 
 def _crop(level: tf.Tensor, rois: tf.Tensor, indices: tf.Tensor, stride: int, cells: int, largest: float) -> tf.Tensor:
     """RoI crops of a feature map; the boxes get no gradient: the box losses train them."""
     size = (cells,) * 3
-    return roi.crop_and_resize_3d(level, roi.to_normalised(rois, tf.shape(level)[1:4], stride, size), indices, size,
+    return roi.crop_and_resize_3d(level, roi.to_normalised(rois, shape_of(level)[1:4], stride, size), indices, size,
                                   boxes_gradient=False, reach=roi.reach(largest, stride, cells))
 
 
@@ -215,18 +210,21 @@ def per_sample(of_sample: Callable, batched: tuple[tf.Tensor, ...], dtypes: Any)
     """Apply a function of one sample to each sample of a batch; `dtypes` mirrors what it returns."""
     if batched[0].shape[0] is None:
         return tf.map_fn(lambda sample: of_sample(*sample), batched, fn_output_signature=dtypes)
-    results = [of_sample(*(tensor[i] for tensor in batched)) for i in range(batched[0].shape[0])]
+    results = [of_sample(*sample) for sample in zip(*map(tf.unstack, batched))]
     return tf.nest.map_structure(lambda *values: tf.stack(values), *results)
 
 
 def _at_least_a_voxel(candidates: tf.Tensor) -> tf.Tensor:
     """Whether each side of a box [..., 6] is 1 or more: bool [...]."""
-    return tf.reduce_all(candidates[..., 3:] - candidates[..., :3] >= 1, -1)
+    low, high = tf.split(candidates, 2, axis=-1)
+    return tf.reduce_all(high - low >= 1, -1)
 
 
 def _merge_lead(tensor: tf.Tensor) -> tf.Tensor:
-    return tf.reshape(tensor, tf.concat([[-1], tf.shape(tensor)[2:]], 0))
+    return tf.reshape(tensor, [-1, *shape_of(tensor)[2:]])
 
 
-def _static_or(tensor: tf.Tensor, dynamic: tf.Tensor) -> tuple[tf.Tensor | int, ...]:
-    return tuple(size if size is not None else dynamic[i] for i, size in enumerate(tensor.shape[:4]))
+def _volumes_of(rois: tf.Tensor) -> tf.Tensor:
+    """The volume that each of [B, R, 6] boxes lies in, as `_merge_lead` puts them: int32 [B * R]."""
+    batch, count, _ = shape_of(rois)
+    return tf.range(batch * count) // count

@@ -16,14 +16,15 @@ MIN_SIDE = 1e-3         # voxels; keeps the logarithm and the division of `encod
 def volumes(boxes: tf.Tensor) -> tf.Tensor:
     """Volumes in voxels, [...], of boxes [..., 6]; 0 where a side is 0 or negative."""
     boxes = tf.cast(boxes, tf.float32)
-    sides = tf.maximum(boxes[..., 3:] - boxes[..., :3], 0.0)
-    return sides[..., 0] * sides[..., 1] * sides[..., 2]
+    low, high = tf.split(boxes, 2, axis=-1)
+    x, y, z = tf.unstack(tf.maximum(high - low, 0.0), 3, axis=-1)
+    return x * y * z
 
 
 def expand(boxes: tf.Tensor, margin: float) -> tf.Tensor:
     """Boxes [..., 6] with `margin` voxels added on each of the six faces."""
-    boxes = tf.cast(boxes, tf.float32)
-    return tf.concat([boxes[..., :3] - margin, boxes[..., 3:] + margin], axis=-1)
+    low, high = tf.split(tf.cast(boxes, tf.float32), 2, axis=-1)
+    return tf.concat([low - margin, high + margin], axis=-1)
 
 
 def scale(boxes: tf.Tensor, factor: float) -> tf.Tensor:
@@ -44,13 +45,14 @@ def pairwise_iou(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     0 where either is degenerate. Axis by axis: no [M, N, 3] tensor is made, which would cost three times the memory.
     """
     a, b = tf.cast(a, tf.float32), tf.cast(b, tf.float32)
+    rows, columns = tf.unstack(tf.expand_dims(a, 1), 6, axis=-1), tf.unstack(tf.expand_dims(b, 0), 6, axis=-1)
     intersection = None
     for axis in range(3):
-        low = tf.maximum(a[:, None, axis], b[None, :, axis])
-        high = tf.minimum(a[:, None, axis + 3], b[None, :, axis + 3])
+        low = tf.maximum(rows[axis], columns[axis])
+        high = tf.minimum(rows[axis + 3], columns[axis + 3])
         overlap = tf.maximum(high - low, 0.0)
         intersection = overlap if intersection is None else intersection * overlap
-    union = volumes(a)[:, None] + volumes(b)[None, :] - intersection
+    union = tf.expand_dims(volumes(a), 1) + tf.expand_dims(volumes(b), 0) - intersection
     return tf.math.divide_no_nan(intersection, union)
 
 
@@ -134,8 +136,8 @@ def _ends(counts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _centre_and_side(boxes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    boxes = tf.cast(boxes, tf.float32)
-    return (boxes[..., :3] + boxes[..., 3:]) * 0.5, boxes[..., 3:] - boxes[..., :3]
+    low, high = tf.split(tf.cast(boxes, tf.float32), 2, axis=-1)
+    return (low + high) * 0.5, high - low
 
 
 def _from_centre(centre: tf.Tensor, side: tf.Tensor) -> tf.Tensor:

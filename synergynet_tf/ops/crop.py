@@ -20,6 +20,7 @@ from synergynet_tf.errors import InputError
 from synergynet_tf.ops.interpolation import along_axis, blank, hat, over_rows, shape_of
 
 Tensor = tf.Tensor
+Size = np.ndarray | tf.Tensor     # int32 [3]; in NumPy where it is known when the graph is built
 AT_ONCE = 2 ** 25       # values that are read at a time, at most, by the first way to read boxes, if their number is known
 MANY, FEW = 128, 8      # boxes at a time otherwise, by the first way and by the others: a chunk costs the same when half full
 
@@ -62,7 +63,7 @@ def crop_and_resize_3d(volume: Tensor, boxes: Tensor, box_indices: Tensor, crop_
     volume, boxes = tf.convert_to_tensor(volume), tf.cast(boxes, tf.float32)
     _check(volume, boxes, crop_size, method)
     batch, *sides, channels = shape_of(volume)
-    voxels, size = sides[0] * sides[1] * sides[2], tf.stack(sides)
+    voxels, size = sides[0] * sides[1] * sides[2], _known_or_stacked(sides)
     first = tf.cast(box_indices, tf.int32) * voxels
     flat = tf.reshape(volume, [batch * voxels, channels])
     lattice = _lattice(boxes, size, tuple(int(n) for n in crop_size))
@@ -73,6 +74,11 @@ def crop_and_resize_3d(volume: Tensor, boxes: Tensor, box_indices: Tensor, crop_
     if extrapolation_value != 0.0:
         crops += extrapolation_value * (1.0 - _inside_all(lattice))
     return crops
+
+
+def _known_or_stacked(sides: list[int | Tensor]) -> Size:
+    """int32 [3]; in NumPy where it is known when the graph is built, which then reckons with it while it is built."""
+    return tf.stack(sides) if any(map(tf.is_tensor, sides)) else np.array(sides, np.int32)
 
 
 def _check(volume: Tensor, boxes: Tensor, crop_size: Sequence[int], method: str) -> None:
@@ -86,16 +92,17 @@ def _check(volume: Tensor, boxes: Tensor, crop_size: Sequence[int], method: str)
         raise InputError(f"crop_size is {tuple(crop_size)}, but three positive numbers are needed")
 
 
-def _lattice(boxes: Tensor, size: Tensor, cells: tuple[int, ...]) -> _Lattice:
+def _lattice(boxes: Tensor, size: Size, cells: tuple[int, ...]) -> _Lattice:
     """The operations and their order are those of tf.image, so that the last cell rounds to the same side of the edge."""
     begin, end, count = boxes[:, :3], boxes[:, 3:], np.array(cells)
     last = tf.cast(size - 1, tf.float32)
+    edge = tf.expand_dims(last, 1)
     first = tf.where(count > 1, begin, 0.5 * (begin + end)) * last
     step = (end - begin) * last / np.maximum(count - 1, 1).astype(np.float32)
     number = np.arange(max(cells))
-    position = first[..., None] + step[..., None] * number.astype(np.float32)
-    inside = (position >= 0.0) & (position <= last[:, None]) & (number < count[:, None])
-    smallest = tf.reduce_min(tf.where(inside, position, last[:, None]), 2, keepdims=True)
+    position = tf.expand_dims(first, 2) + tf.expand_dims(step, 2) * number.astype(np.float32)
+    inside = (position >= 0.0) & (position <= edge) & (number < count[:, None])
+    smallest = tf.reduce_min(tf.where(inside, position, edge), 2, keepdims=True)
     return _Lattice(tf.where(inside, position, tf.stop_gradient(smallest)), inside, cells)
 
 
@@ -113,21 +120,21 @@ def _inside_all(lattice: _Lattice) -> Tensor:
     return (x[:, :, None, None] * y[:, None, :, None] * z[:, None, None, :])[..., None]
 
 
-def _flat_index(index: Tensor, lengths: Sequence[int], first: Tensor, size: Tensor) -> Tensor:
+def _flat_index(index: Tensor, lengths: Sequence[int], first: Tensor, size: Size) -> Tensor:
     """int32 [n, 3, K] and [n] -> rows of the flattened volume, int32 [n, Kx, Ky, Kz]."""
-    x, y, z = _by_axis(index * tf.stack([[size[1] * size[2]], [size[2]], [1]]), lengths)
+    x, y, z = _by_axis(index * _known_or_stacked([size[1] * size[2], size[2], 1])[:, None], lengths)
     # expand_dims is two operations of a graph, indexing with None four: with all chunks of all crops they are hundreds
     rows = tf.expand_dims(tf.expand_dims(first, 1) + x, 2) + tf.expand_dims(y, 1)
     return tf.expand_dims(rows, 3) + tf.reshape(z, [-1, 1, 1, z.shape[1]])
 
 
-def _nearest(flat: Tensor, lattice: _Lattice, first: Tensor, size: Tensor) -> Tensor:
+def _nearest(flat: Tensor, lattice: _Lattice, first: Tensor, size: Size) -> Tensor:
     low = tf.floor(lattice.position)
     index = tf.cast(low + tf.cast(lattice.position - low >= 0.5, tf.float32), tf.int32)
     return tf.cast(tf.gather(flat, _flat_index(index, lattice.cells, first, size)), tf.float32) * _inside_all(lattice)
 
 
-def _trilinear(flat: Tensor, lattice: _Lattice, first: Tensor, size: Tensor, boxes_gradient: bool, reach: int | None) -> Tensor:
+def _trilinear(flat: Tensor, lattice: _Lattice, first: Tensor, size: Size, boxes_gradient: bool, reach: int | None) -> Tensor:
     """The loops over chunks are linear maps of `flat`: their gradients are the transposed matrices, given here by hand."""
     shape = [shape_of(first)[0], *lattice.cells, shape_of(flat)[1]]
     ways = _ways(lattice, reach)
@@ -190,18 +197,18 @@ def _ways(lattice: _Lattice, reach: int | None) -> list[tuple[Tensor, tuple[int,
     return [*ways, (left, None)]
 
 
-def _tables(lattice: _Lattice, size: Tensor, lengths: tuple[int, ...] | None) -> _Tables:
+def _tables(lattice: _Lattice, size: Size, lengths: tuple[int, ...] | None) -> _Tables:
     """As many voxels as `lengths` say, or for sparse boxes two a cell. Indices past the edge are clipped: their weight is 0."""
     position, cells = lattice.position, lattice.position.shape[2]
     low = tf.floor(position)
     if lengths is None:
-        voxel = tf.repeat(low, 2, axis=2) + np.tile(np.array([0.0, 1.0], np.float32), cells)
+        voxel = tf.gather(low, np.repeat(np.arange(cells), 2), axis=2) + np.tile(np.array([0.0, 1.0], np.float32), cells)
         weight, lengths = np.repeat(np.eye(cells, dtype=np.float32), 2, axis=1), tuple(2 * n for n in lattice.cells)
     else:
         voxel = tf.reduce_min(low, 2, keepdims=True) + np.arange(max(lengths), dtype=np.float32)
         weight = np.ones((), np.float32)
-    distance = position[..., None] - voxel[:, :, None, :]
-    weight = weight * tf.cast(lattice.inside, tf.float32)[..., None]
+    distance = tf.expand_dims(position, 3) - tf.expand_dims(voxel, 2)
+    weight = weight * tf.expand_dims(tf.cast(lattice.inside, tf.float32), 3)
     slope = -tf.sign(distance) * tf.cast(tf.abs(distance) < 1.0, tf.float32)
     index = tf.maximum(tf.minimum(tf.cast(voxel, tf.int32), size[:, None] - 1), 0)
     return _Tables(index, *(_by_axis(weight * values, lattice.cells, lengths) for values in (hat(distance), slope)))

@@ -4,6 +4,7 @@ Letters in shapes: n rows of a chunk, N rows in all, K positions on the input si
 """
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 Tensor = tf.Tensor
@@ -11,6 +12,8 @@ Tensor = tf.Tensor
 
 def shape_of(tensor: Tensor) -> list[int | Tensor]:
     """The shape of `tensor`: a Python int where it is known when the graph is built, a scalar int32 tensor elsewhere."""
+    if tensor.shape.is_fully_defined():
+        return tensor.shape.as_list()
     dynamic = tf.shape(tensor)
     return [dynamic[axis] if size is None else size for axis, size in enumerate(tensor.shape)]
 
@@ -56,12 +59,12 @@ def over_rows(wanted: Tensor, chunk: int, body: Callable[[Tensor, Tensor, Tensor
     """
     chunk = max(1, min(chunk, wanted.shape[0] or chunk))
     count = tf.reduce_sum(tf.cast(wanted, tf.int32))
-    order = tf.argsort(tf.cast(wanted, tf.int32), direction="DESCENDING", stable=True)
+    order = tf.math.top_k(tf.cast(wanted, tf.int32), shape_of(wanted)[0]).indices        # of equals the lower row first
     order = tf.pad(order, [[0, chunk]])
 
     def step(begin: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         rows = tf.slice(order, [begin], [chunk])
-        return begin + chunk, body(rows, begin + tf.range(chunk) < count, state)
+        return begin + chunk, body(rows, begin + np.arange(chunk, dtype=np.int32) < count, state)
 
     return tf.while_loop(lambda begin, _: begin < count, step, (tf.constant(0), state))[1]
 

@@ -29,7 +29,7 @@ def to_normalised(boxes: Tensor, feature_shape: Sequence[int] | Tensor, stride: 
     boxes = tf.cast(boxes, tf.float32)
     cells = tf.constant([float(n) for n in crop_size])
     last = tf.maximum(tf.cast(tf.convert_to_tensor(feature_shape), tf.float32) - 1.0, 1.0)    # a single feature lies at 0
-    begin, end = boxes[..., :3], boxes[..., 3:]
+    begin, end = tf.split(boxes, 2, axis=-1)
     half_cell = 0.5 * (end - begin) / cells
     return tf.concat([((begin + half_cell) / stride - 0.5) / last, ((end - half_cell) / stride - 0.5) / last], -1)
 

@@ -25,7 +25,7 @@ class WeightAverage:
                           for i, v in enumerate(variables)]
         self._steps = tf.Variable(steps, dtype=tf.int64, trainable=False)
 
-    @tf.function
+    @tf.function(autograph=False)
     def update(self) -> None:
         """Take in the current weights."""
         t = tf.cast(self._steps.assign_add(1), tf.float32)
