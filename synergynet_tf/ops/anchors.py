@@ -26,7 +26,8 @@ def anchor_grid(grid_shape: Sequence[int] | tf.Tensor, stride: int, sizes: Seque
     return tf.reshape(tf.concat([centre - half, centre + half], axis=-1), [-1, 6])
 
 
-def anchors_at(indices: tf.Tensor, grid_shape: Sequence[int] | tf.Tensor, stride: int, sizes: Sequence[float]) -> tf.Tensor:
+def anchors_at(indices: tf.Tensor, grid_shape: Sequence[int | tf.Tensor] | tf.Tensor, stride: int,
+               sizes: Sequence[float]) -> tf.Tensor:
     """The anchors of the rows `indices` (int32 [...]) alone, float32 [..., 6]: `tf.gather(anchor_grid(...), indices)`.
 
     The grid of a whole brain is some 50 MB, of which a step needs a few thousand rows. Other arguments as in `anchor_grid`.

@@ -33,7 +33,7 @@ def scale(boxes: tf.Tensor, factor: float) -> tf.Tensor:
     return _from_centre(centre, side * factor)
 
 
-def clip(boxes: tf.Tensor, shape: Sequence[float] | tf.Tensor) -> tf.Tensor:
+def clip(boxes: tf.Tensor, shape: Sequence[float | tf.Tensor] | tf.Tensor) -> tf.Tensor:
     """Boxes [..., 6] cut to the grid of `shape` (3 numbers, voxels); one that lies outside becomes degenerate, on the edge."""
     shape = tf.cast(shape, tf.float32)
     return tf.clip_by_value(tf.cast(boxes, tf.float32), 0.0, tf.concat([shape, shape], axis=0))

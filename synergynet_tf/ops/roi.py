@@ -16,7 +16,8 @@ __all__ = ["crop_and_resize_3d", "paste_3d", "reach", "to_normalised"]
 Tensor = tf.Tensor
 
 
-def to_normalised(boxes: Tensor, feature_shape: Sequence[int] | Tensor, stride: float, crop_size: Sequence[int]) -> Tensor:
+def to_normalised(boxes: Tensor, feature_shape: Sequence[int | Tensor] | Tensor, stride: float,
+                  crop_size: Sequence[int]) -> Tensor:
     """Boxes in voxels -> the normalised boxes with which crop_and_resize_3d samples the centres of their cells.
 
     boxes float32 [..., 6], voxels of the full-resolution grid; feature_shape (X, Y, Z) of the feature map, numbers or a tensor

@@ -1,22 +1,12 @@
 """The optimizer of a stage."""
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from synergynet_tf.config import TrainConfig
 from synergynet_tf.training.precision import ScaledOptimizer
-
-
-class _Shared(NamedTuple):
-    """What every weight's update reads, scalars float32: made once a step, not once a weight."""
-
-    beta1: tf.Tensor
-    beta2: tf.Tensor
-    epsilon: tf.Tensor
-    beta1_power: tf.Tensor
-    beta2_power: tf.Tensor
 
 
 class FusedAdam(keras.optimizers.Adam):
@@ -31,14 +21,15 @@ class FusedAdam(keras.optimizers.Adam):
     aggregate_gradients = _all_reduce_sum_gradients                 # Keras 2
 
     def apply_gradients(self, pairs: Iterable[tuple[tf.Tensor, Any]], **options: Any) -> Any:
-        """One step from pairs of a gradient and its variable."""
+        """One step from pairs of a gradient and its variable; what all weights read is made once, not once a weight."""
         step = tf.cast(self.iterations + 1, tf.float32)
         beta1, beta2, epsilon = (tf.constant(value) for value in (self.beta_1, self.beta_2, self.epsilon))
-        self._shared = _Shared(beta1, beta2, epsilon, tf.pow(beta1, step), tf.pow(beta2, step))
+        self._shared = {"beta1": beta1, "beta2": beta2, "epsilon": epsilon, "beta1_power": tf.pow(beta1, step),
+                        "beta2_power": tf.pow(beta2, step)}
         try:
             return super().apply_gradients(pairs, **options)
         finally:
-            self._shared = None         # it would keep the graph
+            self._shared = {}           # it would keep the graph
 
     def update_step(self, gradient: tf.Tensor, variable: Any, learning_rate: tf.Tensor | None = None) -> None:
         """Update one weight; Keras 3 hands over the learning rate, Keras 2 keeps it."""
@@ -46,7 +37,7 @@ class FusedAdam(keras.optimizers.Adam):
         rate = self.learning_rate if learning_rate is None else learning_rate
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle, m=mean.handle, v=square.handle, lr=tf.cast(rate, tf.float32), grad=gradient,
-            **self._shared._asdict())
+            **self._shared)
 
     def _moments(self, variable: Any) -> tuple[tf.Variable, tf.Variable]:
         if hasattr(self, "_get_variable_index"):                    # Keras 3, whose variables hold TensorFlow's

@@ -2,11 +2,12 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 
 from synergynet_tf import train
-from synergynet_tf.config import DataConfig, UNetConfig
+from synergynet_tf.config import DataConfig, UNetConfig, command_line
 from synergynet_tf.errors import InputError
 from synergynet_tf.models.synergynet import build_synergynet
 from synergynet_tf.training import checkpoint
@@ -16,10 +17,14 @@ STILL = ["--train.learning_rate", "1e-12"]      # a step that changes nothing to
 
 @pytest.fixture(scope="module")
 def run(settings, tmp_path_factory):
-    """A run of the last stage alone, with averaged weights."""
+    """What --init reads of a run: its checkpoints, here of a network that nothing has trained, with averaged weights."""
     folder = tmp_path_factory.mktemp("run")
-    assert train.main(["--run", str(folder), "--config", str(settings), "--train.epochs", "[0,0,0,1]", "--train.average", "0.5",
-                       "--train.seed", "3"]) == 0
+    config, _ = command_line.parse(["--config", str(settings), "--train.average", "0.5"], "test")
+    keras.utils.set_random_seed(3)
+    model = build_synergynet(config)
+    averages = [np.asarray(variable) + 0.01 for variable in checkpoint.named_weights(model).values()]
+    for name in ("best.npz", "last.npz"):
+        checkpoint.save(folder / name, model, config, checkpoint.Progress(4, 1), average=averages)
     return folder
 
 

@@ -105,7 +105,7 @@ def test_a_search_with_a_warm_start_and_what_train_makes_of_it(settings, tmp_pat
     folder = tmp_path / "project"
     trial = folder / "trial_0"
     arguments = ["--config", str(settings), "--project", str(folder), "--fusion.gamma", "0.4", "--max-trials", "1",
-                 "--warm-start"]
+                 "--train.epochs", "[0,0,1,1]", "--warm-start"]
     assert search.main(arguments) == 0
     shared = checkpoint.load(folder / "shared" / "last.npz")
     assert (shared.progress.stage, shared.progress.epochs) == (3, 1)
