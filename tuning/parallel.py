@@ -21,12 +21,12 @@ def process_role(environment: Mapping[str, str] = os.environ) -> Role:
     Raises:
         InputError: an address or port is set and another of the three is not.
     """
-    given = [name for name in (NAME, ADDRESS, PORT) if name in environment]
-    if given in ([], [NAME]):
+    variables = [name for name in (NAME, ADDRESS, PORT) if name in environment]
+    if variables in ([], [NAME]):
         return "alone"
-    if len(given) < 3:
-        missing = next(name for name in (NAME, ADDRESS, PORT) if name not in given)
-        raise InputError(f"{given[-1]} is set, but {missing} is not; set all of {NAME}, {ADDRESS} and {PORT}, or none")
+    if len(variables) < 3:
+        missing = next(name for name in (NAME, ADDRESS, PORT) if name not in variables)
+        raise InputError(f"{variables[-1]} is set, but {missing} is not; set all of {NAME}, {ADDRESS} and {PORT}, or none")
     return "chief" if "chief" in environment[NAME] else "worker"     # as Keras Tuner tells them apart
 
 

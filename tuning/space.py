@@ -40,9 +40,9 @@ class Space(Settings):
     def check(self) -> None:
         """Each range is one, within what its setting takes, and something is searched."""
         for parameter in PARAMETERS:
-            given = getattr(self, parameter.name)
-            if given is not None and parameter.name != "anchor_sets":
-                _check_range(parameter, given)
+            span = getattr(self, parameter.name)
+            if span is not None and parameter.name != "anchor_sets":
+                _check_range(parameter, span)
         sets, (low, high) = self.anchor_sets, DetectorConfig.LIMITS["anchor_sizes"]
         if sets is not None and (len(set(sets)) < 2 or any(not sizes or min(sizes) < low or max(sizes) > high for sizes in sets)):
             raise InputError(f"space.anchor_sets is {shown(sets)}, but two different sets of sizes, {low} to {high}, are "
@@ -95,17 +95,17 @@ def hyperparameters(space: Space, config: Config) -> "HyperParameters":
     """The space as Keras Tuner takes it, by the settings' own names; defaults: the configuration's values, cut to the ranges."""
     import keras_tuner
 
-    found = keras_tuner.HyperParameters()
+    space_of_tuner = keras_tuner.HyperParameters()
     for parameter in searched(space):
-        given = getattr(space, parameter.name)
-        own = getattr(getattr(config, parameter.group), parameter.field)
+        span = getattr(space, parameter.name)
+        value = getattr(getattr(config, parameter.group), parameter.field)
         if parameter.name == "anchor_sets":
-            texts, default = [_anchor_text(sizes) for sizes in given], _anchor_text(own)
-            found.Choice(parameter.key, texts, default=default if default in texts else texts[0], ordered=False)
+            texts, default = [_anchor_text(sizes) for sizes in span], _anchor_text(value)
+            space_of_tuner.Choice(parameter.key, texts, default=default if default in texts else texts[0], ordered=False)
             continue
-        make = found.Int if parameter.name == "small_box_voxels" else found.Float
-        make(parameter.key, *given, sampling="log" if parameter.log else "linear", default=min(max(own, given[0]), given[1]))
-    return found
+        make = space_of_tuner.Int if parameter.name == "small_box_voxels" else space_of_tuner.Float
+        make(parameter.key, *span, sampling="log" if parameter.log else "linear", default=min(max(value, span[0]), span[1]))
+    return space_of_tuner
 
 
 def apply(config: Config, values: dict[str, Any]) -> Config:

@@ -95,17 +95,17 @@ def check_shared(path: Path, config: Config) -> Config:
     Raises:
         InputError: it is no checkpoint, it does not stand at the end of stage 3, or its network is another one.
     """
-    found = checkpoint.load(path)
-    if not _through_three(found.progress, found.config.train.epochs):
-        raise InputError(f"{path}: stands at stage {found.progress.stage}, epoch {found.progress.epochs}, but trials start "
+    shared = checkpoint.load(path)
+    if not _through_three(shared.progress, shared.config.train.epochs):
+        raise InputError(f"{path}: stands at stage {shared.progress.stage}, epoch {shared.progress.epochs}, but trials start "
                          "from the end of stage 3; train it with an epoch count of 0 for stage 4")
     for group in NETWORK:
-        ours, theirs = (dataclasses.asdict(getattr(c, group)) for c in (config, found.config))
+        ours, theirs = (dataclasses.asdict(getattr(c, group)) for c in (config, shared.config))
         for name in ours:
             if ours[name] != theirs[name]:
                 raise InputError(f"{path}: was trained with {group}.{name} {theirs[name]!r}, but the search has {ours[name]!r}; "
                                  "give the search the same")
-    epochs = (*found.config.train.epochs[:3], config.train.epochs[3])
+    epochs = (*shared.config.train.epochs[:3], config.train.epochs[3])
     return dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=epochs))
 
 

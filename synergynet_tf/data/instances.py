@@ -29,9 +29,9 @@ def label_lesions(mask: np.ndarray, config: LesionConfig, case: str) -> tuple[np
     if n == 0:
         return np.zeros(mask.shape, np.int16), lesion_table(np.zeros((0, 6)), np.zeros(0), config)
     foreground = labels.ravel()[np.flatnonzero(mask.ravel())]
-    found, first = np.unique(foreground, return_index=True)
+    present, first = np.unique(foreground, return_index=True)
     order = np.zeros(n + 1, np.int16)
-    order[found[np.argsort(first)]] = np.arange(1, n + 1)
+    order[present[np.argsort(first)]] = np.arange(1, n + 1)
     instances = order[labels]
     boxes = [[s.start for s in box] + [s.stop for s in box] for box in ndimage.find_objects(instances)]
     return instances, lesion_table(boxes, np.bincount(order[foreground])[1:], config)

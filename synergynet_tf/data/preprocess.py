@@ -44,20 +44,20 @@ def load_case(case: Case, channels: Sequence[str]) -> LoadedCase:
     refuse. What they mend or find strange stands in the notes, and so do lesions outside the box.
     """
     flair = read_scan(case.images["flair"])
-    brain, box, values, found = find_brain(flair)
-    notes = [f"flair: {note.text}" for note in (*flair.notes, *found)]
+    brain, box, values, findings = find_brain(flair)
+    notes = [f"flair: {note.text}" for note in (*flair.notes, *findings)]
     scores = {"flair": _z_scored(values)}
     for channel in channels:
         if channel == "flair":
             continue
         volume = read_scan(case.images[channel])
         nifti.check_same_grid(flair, volume)
-        values, found = measured(volume, brain, box)
+        values, findings = measured(volume, brain, box)
         scores[channel] = _z_scored(values)
-        notes += [f"{channel}: {note.text}" for note in (*volume.notes, *found)]
+        notes += [f"{channel}: {note.text}" for note in (*volume.notes, *findings)]
     image = np.stack([scores[channel] for channel in channels], axis=-1)
-    lesions, found = _lesions(case, flair, box)
-    return LoadedCase(case, image, brain, lesions, box, flair, (*notes, *(f"{LESIONS}: {note.text}" for note in found)))
+    lesions, findings = _lesions(case, flair, box)
+    return LoadedCase(case, image, brain, lesions, box, flair, (*notes, *(f"{LESIONS}: {note.text}" for note in findings)))
 
 
 def read_scan(path: Path) -> Volume:
@@ -135,11 +135,11 @@ def brain_mask(flair: Volume) -> tuple[np.ndarray, Box]:
     Raises:
         InputError: every voxel is 0.
     """
-    found = flair.array != 0
-    if not found.any():
-        raise InputError(f"{flair.path}: no brain: all {found.size} voxels are 0; give a skull-stripped FLAIR")
-    outer = _bounds(found)
-    labels = cc3d.connected_components(np.ascontiguousarray(found[_slices(outer)]), connectivity=26)
+    nonzero = flair.array != 0
+    if not nonzero.any():
+        raise InputError(f"{flair.path}: no brain: all {nonzero.size} voxels are 0; give a skull-stripped FLAIR")
+    outer = _bounds(nonzero)
+    labels = cc3d.connected_components(np.ascontiguousarray(nonzero[_slices(outer)]), connectivity=26)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     brain = (sizes >= SPECK * sizes.max())[labels] & (labels > 0)

@@ -77,8 +77,8 @@ def _accumulate(patches: Tensor, boxes: Tensor, box_indices: Tensor, valid: Tens
         """Run body(rows, live, matrices, runs, state) over all valid rows: first the small boxes, then the others."""
         for wanted, side in passes:
             def step(rows: Tensor, live: Tensor, state: Tensor, side: int = side) -> Tensor:
-                own = tf.where(live[:, None], tf.gather(boxes, rows), 0.0)
-                return body(rows, live, *_window(own, tf.gather(box_indices, rows), grid, cells, side), state)
+                live_boxes = tf.where(live[:, None], tf.gather(boxes, rows), 0.0)
+                return body(rows, live, *_window(live_boxes, tf.gather(box_indices, rows), grid, cells, side), state)
             state = over_rows(wanted, CHUNK, step, state)
         return state
 
@@ -86,8 +86,8 @@ def _accumulate(patches: Tensor, boxes: Tensor, box_indices: Tensor, valid: Tens
     def spread(patches: Tensor) -> tuple[tuple[Tensor, Tensor], Callable]:
         """What `paste_3d` divides by what, and the gradient of the former: the counts have none."""
         def forward(rows: Tensor, live: Tensor, matrices: list[Tensor], index: Tensor, total: Tensor) -> Tensor:
-            own = tf.where(live[:, None, None, None, None], tf.gather(patches, rows), 0.0)
-            block = tf.concat([own, tf.ones_like(own[:, :1])], 1)
+            live_patches = tf.where(live[:, None, None, None, None], tf.gather(patches, rows), 0.0)
+            block = tf.concat([live_patches, tf.ones_like(live_patches[:, :1])], 1)
             for axis in (2, 0, 1):      # Z first, so that the largest product is the last and has long rows
                 block = along_axis(block, matrices[axis], axis + 2)
             return tf.tensor_scatter_nd_add(total, _every_channel(index, channels + 1, grid), tf.reshape(block, [-1, RUN]))
