@@ -63,10 +63,10 @@ def parse(url: str, use_grpc: bool) -> Address:
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine itself: localhost, 127.x.x.x, ::1 in any writing, or a name that stands for them."""
     try:
-        found = {ipaddress.ip_address(str(entry[4][0]).split("%")[0]) for entry in socket.getaddrinfo(host, None)}
+        addresses = {ipaddress.ip_address(str(entry[4][0]).split("%")[0]) for entry in socket.getaddrinfo(host, None)}
     except (OSError, ValueError):
         return host.lower().rstrip(".").split(".")[-1] == "localhost"
-    return all(_plain(address).is_loopback or address.is_unspecified for address in found)
+    return all(_plain(address).is_loopback or address.is_unspecified for address in addresses)
 
 
 def is_known(host: str) -> bool:
@@ -89,16 +89,16 @@ def proxy_for(address: Address) -> tuple[Address, str | None] | None:
     variable = address.scheme if address.scheme in proxies else "all"
     if not proxies.get(variable) or is_loopback(address.host) or urllib.request.proxy_bypass(address.place):
         return None
-    given = proxies[variable] if "://" in proxies[variable] else f"http://{proxies[variable]}"
-    user, _, rest = given.rpartition("@")
+    value = proxies[variable] if "://" in proxies[variable] else f"http://{proxies[variable]}"
+    user, _, rest = value.rpartition("@")
     try:
-        found = parse(f"{given.split('://')[0]}://{rest}" if user else given, use_grpc=False)
-        if found.scheme != "http":
+        proxy = parse(f"{value.split('://')[0]}://{rest}" if user else value, use_grpc=False)
+        if proxy.scheme != "http":
             raise ValueError
     except ValueError:      # the variable may hold a password, so its value is not shown
         raise InputError(f"the environment variable {variable}_proxy is no address of an HTTP proxy, as http://HOST:PORT; "
                          f"correct it, or name {address.host} in no_proxy") from None
-    return found, urllib.parse.unquote(user.split("://", 1)[1]) if user else None
+    return proxy, urllib.parse.unquote(user.split("://", 1)[1]) if user else None
 
 
 def _plain(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

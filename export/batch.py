@@ -57,13 +57,13 @@ class Patience:
                 self._away = None
                 return answer
 
-    def _left(self, begin: float, said: str) -> float:
+    def _left(self, begin: float, message: str) -> float:
         now = self._clock()
         since = self._away
         if since is None:
             self._away = since = now
             if now - begin < self._seconds:
-                self._say(f"{said}; asked again for up to {self._seconds:g} s")
+                self._say(f"{message}; asked again for up to {self._seconds:g} s")
         return self._seconds - (now - min(begin, since))
 
 

@@ -25,10 +25,10 @@ def find_brain(flair: Tensor, name: str) -> Brain:
     Components (26-connected) below `SPECK` of the largest are dropped, holes (6-connected) filled.
     Fails with InvalidArgument when every voxel is 0.
     """
-    found = not_zero(flair)
-    found = checked(found, tf.reduce_any(found), f"{name}: no brain: all voxels are 0; send a skull-stripped FLAIR")
-    begin, end = _bounds(found)
-    brain = _without_specks(_crop(found, begin, end))
+    measured = not_zero(flair)
+    measured = checked(measured, tf.reduce_any(measured), f"{name}: no brain: all voxels are 0; send a skull-stripped FLAIR")
+    begin, end = _bounds(measured)
+    brain = _without_specks(_crop(measured, begin, end))
     first, last = _bounds(brain)
     return Brain(without_holes(_crop(brain, first, last)), begin + first, begin + last)
 
@@ -59,8 +59,8 @@ def not_zero(array: Tensor) -> Tensor:
     return tf.not_equal(tf.bitwise.bitwise_and(tf.bitcast(array, tf.int32), 0x7fffffff), 0)
 
 
-def _without_specks(found: Tensor) -> Tensor:
-    volume = components.padded(found)
+def _without_specks(mask: Tensor) -> Tensor:
+    volume = components.padded(mask)
     runs = components.true_runs(volume)
     root = components.labels(runs, tf.shape(volume), 26)
     sizes = tf.cast(tf.math.unsorted_segment_sum(runs.end - runs.begin, root, tf.shape(root)[0]), tf.float64)

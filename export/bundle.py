@@ -51,15 +51,15 @@ def write_model_card(folder: pathlib.Path, networks: "Sequence[tuple[Any, Config
     parts = [CARD_TEXT.format(
         version=__version__, tensorflow=tf.__version__, channels=" and ".join(config.data.channels),
         members="one network" if len(networks) == 1 else f"{len(networks)} networks, whose probabilities are averaged",
-        threshold=config.infer.threshold, gamma=", ".join(str(own.fusion.gamma) for _, own in networks),
+        threshold=config.infer.threshold, gamma=", ".join(str(member.fusion.gamma) for _, member in networks),
         mirror="Each scan is seen from both sides, and the answers averaged. " if config.infer.mirror else "",
         least=f"Predicted lesions below {config.infer.min_lesion:g} mm3 are dropped.\n" if config.infer.min_lesion else "",
         connectivity=config.lesions.connectivity, side=limits.max_side, voxels=limits.max_voxels,
         window=limits.max_window_voxels)]
-    for run, who, (_, own) in zip(runs, identities, networks):
+    for run, who, (_, config) in zip(runs, identities, networks):
         parts += [f"## Network {who['run']}", f"Checkpoint `{who['weights']}.npz`, SHA-256 `{who['sha256']}`.",
-                  "### Data", _data_statement(run, own), "### Scores", _scores(run, who["weights"]), "### Training configuration",
-                  "```yaml\n" + yaml.safe_dump(_shown(own), sort_keys=False) + "```"]
+                  "### Data", _data_statement(run, config), "### Scores", _scores(run, who["weights"]),
+                  "### Training configuration", "```yaml\n" + yaml.safe_dump(_shown(config), sort_keys=False) + "```"]
     replace_file(folder / CARD, ("\n\n".join(parts) + "\n").encode())
 
 

@@ -70,17 +70,17 @@ def segment_all(server: Transport, patience: Patience, jobs: Mapping[pathlib.Pat
                 _write(jobs[scan], answer)
             except Exception as error:
                 failed += 1
-                said = _of_scan(scan, error)
+                message = _of_scan(scan, error)
                 if len(jobs) == 1:
-                    raise InputError(said) from None
-                print_error(said)
+                    raise InputError(message) from None
+                print_error(message)
             advance()
     return failed
 
 
 def _of_scan(scan: pathlib.Path, error: Exception) -> str:
-    said = str(error) if isinstance(error, InputError) else str(of_case(str(scan), error))
-    return said if str(scan) in said else f"{scan}: {said}"
+    message = str(error) if isinstance(error, InputError) else str(of_case(str(scan), error))
+    return message if str(scan) in message else f"{scan}: {message}"
 
 
 def _segment_one(server: Transport, patience: Patience, scan: pathlib.Path, t2: pathlib.Path | None) -> Answer:

@@ -89,8 +89,8 @@ def _touching(runs: Runs, shift: Tensor, reach: int) -> tuple[Tensor, Tensor]:
     """Pairs of runs, int32 [E] twice: the first, moved by `shift` and longer by `reach` at both ends, overlaps the second."""
     first = tf.searchsorted(runs.end, runs.begin + (shift - reach), side="right")
     last = tf.searchsorted(runs.begin, runs.end + (shift + reach), side="left")
-    own, step = _counted(tf.maximum(last - first, 0))
-    return own, tf.gather(first, own) + step
+    row, step = _counted(tf.maximum(last - first, 0))
+    return row, tf.gather(first, row) + step
 
 
 def _counted(lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -66,14 +66,14 @@ class Grpc:
 
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
         request.model_spec.name = self._model
-        found, answer = get_model_metadata_pb2.SignatureDefMap(), self._call(
+        signatures, answer = get_model_metadata_pb2.SignatureDefMap(), self._call(
             lambda channel: self._predict(channel).GetModelMetadata, request).metadata
         try:
-            if "signature_def" not in answer or not answer["signature_def"].Unpack(found):
+            if "signature_def" not in answer or not answer["signature_def"].Unpack(signatures):
                 raise malformed("it holds no signatures")
         except DecodeError:
             raise malformed("its signatures cannot be read") from None
-        return channels_of({name: list(signature.inputs) for name, signature in found.signature_def.items()})
+        return channels_of({name: list(signature.inputs) for name, signature in signatures.signature_def.items()})
 
     def _call(self, method: Any, request: Any, limit: int = DESCRIPTION) -> Any:
         """Ask over a channel of its own, since the length of an answer is bounded by channel."""
@@ -91,18 +91,18 @@ class Grpc:
         return answer
 
     def _refused(self, code: str, details: str) -> Exception:
-        said = f"{code}: {one_line(details, 400)}"
+        message = f"{code}: {one_line(details, 400)}"
         if TOO_LONG in details:
-            return malformed(f"{said}; or the server takes only shorter requests")
+            return malformed(f"{message}; or the server takes only shorter requests")
         if "deserializing" in details:
-            return malformed(said)
+            return malformed(message)
         if code not in PASSING:
-            return refused(self._address, self._model, said, code == "NOT_FOUND")
+            return refused(self._address, self._model, message, code == "NOT_FOUND")
         if any(word in details for word in NOT_GRPC):
-            return InputError(f"{self._address}: the answer is not gRPC ({said}); is --url the gRPC port?")
+            return InputError(f"{self._address}: the answer is not gRPC ({message}); is --url the gRPC port?")
         if code == "UNAVAILABLE" and not self._known and not is_known(self._address.host):
             return InputError(f"{self._address}: no such host; is --url right?")
-        return Unavailable(f"{self._address}: {said}")
+        return Unavailable(f"{self._address}: {message}")
 
 
 def _value(tensor: Any, kind: int) -> Any:

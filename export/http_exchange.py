@@ -166,8 +166,8 @@ def _errors(address: Address, deadline: _Deadline) -> Iterator[None]:
 
 
 def _tls_failed(address: Address, error: ssl.SSLError) -> InputError:
-    said = getattr(error, "verify_message", None) or (error.reason or str(error)).replace("_", " ").lower()
-    return InputError(f"{address}: TLS failed ({said}); is it a TLS port, and does this machine trust its certificate "
+    reason = getattr(error, "verify_message", None) or (error.reason or str(error)).replace("_", " ").lower()
+    return InputError(f"{address}: TLS failed ({reason}); is it a TLS port, and does this machine trust its certificate "
                       "(SSL_CERT_FILE)?")
 
 

@@ -137,10 +137,10 @@ def _surrounded(there: Tensor) -> Tensor:
 
 def _distinct(values: Tensor) -> Tensor:
     """How many different values there are; one more than `FEW_VALUES` where there are more."""
-    found, count = tf.reduce_min(values), tf.constant(1)
+    highest, count = tf.reduce_min(values), tf.constant(1)
     for _ in range(rules.FEW_VALUES):
-        found = tf.reduce_min(tf.where(values > found, values, float("inf")))
-        count += tf.cast(tf.math.is_finite(found), tf.int32)
+        highest = tf.reduce_min(tf.where(values > highest, values, float("inf")))
+        count += tf.cast(tf.math.is_finite(highest), tf.int32)
     return count
 
 
@@ -155,8 +155,8 @@ def _order_statistics(values: Tensor, ranks: list[Tensor]) -> list[Tensor]:
         return tf.where(enough, low, middle + 1), tf.where(enough, middle, high), rank
 
     ends = tf.reduce_min(order), tf.reduce_max(order)
-    found = [tf.while_loop(lambda low, high, _: low < high, halved, (*ends, rank))[0] for rank in ranks]
-    return [tf.bitcast(_ordered(bits), tf.float32) for bits in found]
+    statistics = [tf.while_loop(lambda low, high, _: low < high, halved, (*ends, rank))[0] for rank in ranks]
+    return [tf.bitcast(_ordered(bits), tf.float32) for bits in statistics]
 
 
 def _ordered(bits: Tensor) -> Tensor:

@@ -81,11 +81,11 @@ def orientation(affine: Tensor) -> tuple[Tensor, Tensor]:
 
 def check_same_grid(first: Scan, second: Scan, name: str) -> Scan:
     """`second`, once it is on the grid of `first`: equal shapes, corners at the same place. Fails with InvalidArgument."""
-    sides, own = tf.shape(first.array), tf.shape(second.array)
-    shown = [tf.strings.reduce_join(tf.strings.as_string(s), separator=" x ") for s in (own, sides)]
-    own = checked(own, tf.reduce_all(own == sides), f"{name}: the grid is", shown[0], "but the FLAIR has", shown[1],
+    sides, shape = tf.shape(first.array), tf.shape(second.array)
+    shown = [tf.strings.reduce_join(tf.strings.as_string(s), separator=" x ") for s in (shape, sides)]
+    shape = checked(shape, tf.reduce_all(shape == sides), f"{name}: the grid is", shown[0], "but the FLAIR has", shown[1],
                   "; resample one file onto the other's grid")
-    ends = tf.cast(own - 1, tf.float64)
+    ends = tf.cast(shape - 1, tf.float64)
     corners = tf.constant([[i >> 2, i >> 1 & 1, i & 1] for i in range(8)], tf.float64) * ends
     apart = tf.reduce_max(tf.norm(
         tf.matmul(tf.pad(corners, [[0, 0], [0, 1]], constant_values=1), first.affine - second.affine, transpose_b=True), axis=1))

@@ -34,15 +34,15 @@ def prepare(channels: dict[str, Tensor], names: dict[str, str], spacing: Tensor,
     flair, *background = judgement.settled(channels["flair"], names["flair"])
     flair, small = judgement.check_spacing(flair, spacing, names["flair"])
     flair = judgement.check_background(flair, names["flair"])
-    found = brain.find_brain(flair, names["flair"])
-    values, clipped = judgement.within_fences(*brain.cropped(flair, found), names["flair"])
-    values, size = judgement.check_brain(values, found, spacing, names["flair"])
+    brain_box = brain.find_brain(flair, names["flair"])
+    values, clipped = judgement.within_fences(*brain.cropped(flair, brain_box), names["flair"])
+    values, size = judgement.check_brain(values, brain_box, spacing, names["flair"])
     scores = {"flair": brain.z_scored(values)}
     notes = [listed([*known["flair"], *background, small, *clipped, size], "flair: ")]
     for channel in channels:
         if channel != "flair":
             array, *background = judgement.settled(channels[channel], names[channel])
-            values, clipped = judgement.within_fences(*brain.cropped(array, found), names[channel])
+            values, clipped = judgement.within_fences(*brain.cropped(array, brain_box), names[channel])
             scores[channel] = brain.z_scored(values)
             notes.append(listed([*known[channel], *background, *clipped], f"{channel}: "))
-    return Prepared(tf.stack([scores[channel] for channel in channels], -1), found, listed(notes))
+    return Prepared(tf.stack([scores[channel] for channel in channels], -1), brain_box, listed(notes))

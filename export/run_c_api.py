@@ -129,14 +129,14 @@ def main(model: str, answers: str, out: str, graph_file: str) -> None:
     start = time.perf_counter()
     session, graph = library.load(model)
     report["load"] = time.perf_counter() - start
-    given: dict[str, np.ndarray] = dict(np.load(answers))
+    arrays: dict[str, np.ndarray] = dict(np.load(answers))
     outputs: dict[str, Any] = {}
     for name, signature in described["signatures"].items():
-        if not any(key.startswith(f"{name}/inputs/") for key in given):
+        if not any(key.startswith(f"{name}/inputs/") for key in arrays):
             continue
         inputs = []
         for key, info in signature["inputs"].items():
-            value = given[f"{name}/inputs/{key}"]
+            value = arrays[f"{name}/inputs/{key}"]
             inputs.append((library.output(graph, info["tensor"]),
                            library.tensor(value.tobytes() if info["dtype"] == STRING else value)))
         start = time.perf_counter()

@@ -31,11 +31,11 @@ def main(model: str, answers: str, out: str, repeats: int) -> None:
         if kind == "inputs":
             batched = tf.constant([value.tobytes()]) if name.endswith("_bytes") else tf.constant(value[None])
             inputs.setdefault(signature, {})[name] = batched
-    for signature, given in inputs.items():
+    for signature, tensors in inputs.items():
         times = []
         for _ in range(1 + repeats):
             start = time.perf_counter()
-            result = {name: value.numpy() for name, value in loaded.signatures[signature](**given).items()}
+            result = {name: value.numpy() for name, value in loaded.signatures[signature](**tensors).items()}
             times.append(time.perf_counter() - start)
         report["first"][signature] = times[0]
         report["warm"][signature] = sorted(times[1:])[(len(times) - 1) // 2] if times[1:] else None

@@ -123,8 +123,8 @@ def _writing(out: pathlib.Path) -> Iterator[None]:
     except OSError as error:
         raise unwritable(error.filename or out, error) from None
     except tf.errors.OpError as error:
-        said = "the disk is full" if disk_full(error.message) else error.message.strip().splitlines()[0]
-        raise InputError(f"{out}: cannot be written ({said}); make room on its disk, or name another place with --out") from None
+        cause = "the disk is full" if disk_full(error.message) else error.message.strip().splitlines()[0]
+        raise InputError(f"{out}: cannot be written ({cause}); make room on its disk, or name another place with --out") from None
 
 
 def _check_arguments(given: argparse.Namespace) -> None:

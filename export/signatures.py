@@ -84,8 +84,8 @@ class Segmenter:
             image = volumes.check_z_scores(image, "z_scored_volume")
             return self._outputs(self._segment(image, tf.reduce_any(tf.not_equal(image, 0), -1)))
 
-        given = volumes.check_sizes(z_scored_volume, "z_scored_volume", self._limits)
-        return tf.map_fn(one, given, fn_output_signature=_volume_outputs(), parallel_iterations=1)
+        batch = volumes.check_sizes(z_scored_volume, "z_scored_volume", self._limits)
+        return tf.map_fn(one, batch, fn_output_signature=_volume_outputs(), parallel_iterations=1)
 
     def _raw_batch(self, raw_volume: Tensor) -> dict[str, Tensor]:
         channels = self._config.data.channels
@@ -97,9 +97,9 @@ class Segmenter:
             prepared = preprocess.prepare(arrays, names, tf.ones([3], tf.float64), dict.fromkeys(channels, ()))
             return self._outputs(self._on_grid(prepared, tf.shape(image)[:3])) | {"notes": prepared.notes}
 
-        given = volumes.check_sizes(raw_volume, "raw_volume", self._limits)
+        batch = volumes.check_sizes(raw_volume, "raw_volume", self._limits)
         outputs = _volume_outputs() | {"notes": tf.TensorSpec([], tf.string)}
-        return tf.map_fn(one, given, fn_output_signature=outputs, parallel_iterations=1)
+        return tf.map_fn(one, batch, fn_output_signature=outputs, parallel_iterations=1)
 
     def _nifti_batch(self, files: dict[str, Tensor]) -> dict[str, Tensor]:
         channels, limits, config = self._config.data.channels, self._limits, self._config

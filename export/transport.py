@@ -92,14 +92,14 @@ class Rest:
             raise malformed("it is no JSON") from None
 
     def _refused(self, reply: Reply) -> Exception:
-        said = f"HTTP {reply.status}: {_said(reply.body)}"
-        if reply.status in PASSING and "assertion failed" not in said:
-            return Unavailable(f"{self._address}: {said}")
+        message = f"HTTP {reply.status}: {_reason(reply.body)}"
+        if reply.status in PASSING and "assertion failed" not in message:
+            return Unavailable(f"{self._address}: {message}")
         if 300 <= reply.status < 400:
             place = one_line(re.sub(r"[?#].*", "", re.sub(r"//[^/]*@", "//", reply.location)), 200)
             return InputError(f"{self._address}: it sends requests on to {place or 'nowhere'}, which is not followed: scans go "
                               "only where --url says; name the server itself there")
-        return refused(self._address, self._model, said, reply.status == 404)
+        return refused(self._address, self._model, message, reply.status == 404)
 
 
 def connect(url: str, use_grpc: bool, model: str, timeout: float, authorization: str = "") -> Transport:
@@ -128,15 +128,15 @@ def channels_of(inputs: Mapping[str, list[str]]) -> tuple[str, ...]:
     return tuple(sorted(one_line(name.removesuffix("_bytes"), 40) for name in inputs[SIGNATURE]))
 
 
-def refused(address: Address, model: str, said: str, absent: bool) -> InputError:
+def refused(address: Address, model: str, message: str, absent: bool) -> InputError:
     """The error for a request that the server does not take."""
     if absent:
-        return InputError(f"{address}: the server has no model {model} loaded ({said}); check --model and the server's "
+        return InputError(f"{address}: the server has no model {model} loaded ({message}); check --model and the server's "
                           "models.config")
-    return InputError(f"{address}: refused: {said}")
+    return InputError(f"{address}: refused: {message}")
 
 
-def _said(body: bytes) -> str:
+def _reason(body: bytes) -> str:
     """What an answer says is wrong, as one line."""
     text = body.decode("utf-8", "replace")
     try:

@@ -109,7 +109,7 @@ def check_answers(version: pathlib.Path, answers: pathlib.Path, what: str, repea
     return {"python": python, "c_api": c_api}
 
 
-def compare(expected: "Mapping[str, np.ndarray]", found: "Mapping[str, np.ndarray]", what: str) -> float:
+def compare(expected: "Mapping[str, np.ndarray]", answers: "Mapping[str, np.ndarray]", what: str) -> float:
     """The largest difference of a probability.
 
     Raises:
@@ -119,7 +119,7 @@ def compare(expected: "Mapping[str, np.ndarray]", found: "Mapping[str, np.ndarra
 
     worst = 0.0
     for key in (key for key in expected if "/outputs/" in key):
-        want, have, limit = expected[key], found.get(key), TOLERANCE.get(key.split("/")[-1], 0)
+        want, have, limit = expected[key], answers.get(key), TOLERANCE.get(key.split("/")[-1], 0)
         if have is None or have.shape != want.shape:
             raise InputError(f"{what}: {key} is {'absent' if have is None else have.shape}, but {want.shape} was expected; "
                              "export it again")
@@ -168,8 +168,8 @@ def _run(script: str, *arguments: Any) -> dict[str, Any]:
     done = subprocess.run([sys.executable, "-I", str(HERE / script), *map(str, arguments)], capture_output=True, text=True,
                           env=environment)
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip()] if done.returncode > 0 else []
-        raise InputError(f"{script}: {said[-1] if said else f'ended with status {done.returncode}'}; export the bundle again")
+        lines = [line for line in done.stderr.splitlines() if line.strip()] if done.returncode > 0 else []
+        raise InputError(f"{script}: {lines[-1] if lines else f'ended with status {done.returncode}'}; export the bundle again")
     report = json.loads(done.stdout.splitlines()[-1])
     if report["imported"]:
         raise InputError(f"{script}: {', '.join(report['imported'])} was imported: this shows nothing of a server without it")

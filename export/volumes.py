@@ -19,17 +19,17 @@ def check_sizes(batch: Tensor, name: str, limits: Limits) -> Tensor:
     forgotten first.
     """
     channels = batch.shape[-1]
-    given = tf.raw_ops.PlaceholderWithDefault(input=batch, shape=tf.TensorShape(None))
-    shape = tf.shape(given, tf.int64)
+    volumes = tf.raw_ops.PlaceholderWithDefault(input=batch, shape=tf.TensorShape(None))
+    shape = tf.shape(volumes, tf.int64)
     shown = tf.strings.reduce_join(tf.strings.as_string(shape), separator=" x ")
     fits = (tf.size(shape) == 5) & (shape[-1] == channels) & tf.reduce_all(shape > 0)
-    given = checked(given, fits, f"{name}: the shape is", shown, f", but B x X x Y x Z x {channels} is needed, of one volume at "
-                    "least")
+    volumes = checked(volumes, fits, f"{name}: the shape is", shown,
+                      f", but B x X x Y x Z x {channels} is needed, of one volume at least")
     sides = shape[1:4]
     small = tf.reduce_all(sides <= limits.max_side) & (tf.reduce_prod(sides) <= limits.max_voxels)
-    given = checked(given, small, f"{name}: the shape is", shown, f", but sides of 1 to {limits.max_side} and "
-                    f"{limits.max_voxels} voxels in all are taken; resample it to 1 mm, or export with larger limits")
-    return tf.ensure_shape(given, [None, None, None, None, channels])
+    volumes = checked(volumes, small, f"{name}: the shape is", shown, f", but sides of 1 to {limits.max_side} and "
+                      f"{limits.max_voxels} voxels in all are taken; resample it to 1 mm, or export with larger limits")
+    return tf.ensure_shape(volumes, [None, None, None, None, channels])
 
 
 def check_z_scores(image: Tensor, name: str) -> Tensor:

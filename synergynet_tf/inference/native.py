@@ -28,10 +28,10 @@ def write_native(folder: Path, prediction: CasePrediction) -> Path | None:
         return None
     segmentation = prediction.segmentation
     probability = prediction.on_grid(segmentation.probability)
-    carried, own = record.to_own_space(probability, grid_of(flair), flair.path.parent, known)
+    carried, grid = record.to_own_space(probability, grid_of(flair), flair.path.parent, known)
     path = folder / f"{prediction.case.name}_mask_native.nii.gz"
     infer = prediction.config.infer
-    mask = without_small(carried > segmentation.threshold, least_voxels(infer.min_lesion, math.prod(own.spacing)),
+    mask = without_small(carried > segmentation.threshold, least_voxels(infer.min_lesion, math.prod(grid.spacing)),
                          prediction.config.lesions.connectivity)
-    nifti.write_like(path, mask, own, np.uint8)
+    nifti.write_like(path, mask, grid, np.uint8)
     return path

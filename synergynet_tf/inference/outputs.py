@@ -60,8 +60,8 @@ def report(prediction: CasePrediction, checkpoint: dict[str, Any] | None = None)
     segmentation, flair = prediction.segmentation, prediction.loaded.grid
     config, connectivity = prediction.config, prediction.config.lesions.connectivity
     local, unet = segmentation.branch_masks()
-    found = segmentation.detections
-    scores = score_map(found.boxes, found.scores, segmentation.mask.shape)
+    detections = segmentation.detections
+    scores = score_map(detections.boxes, detections.scores, segmentation.mask.shape)
     evidence = (segmentation.probability, scores, local, unet)
     stored = Evidence(*(to_file_grid(prediction.on_grid(array), flair) for array in evidence))
     mask = to_file_grid(prediction.on_grid(segmentation.mask), flair)
@@ -69,7 +69,8 @@ def report(prediction: CasePrediction, checkpoint: dict[str, Any] | None = None)
     return {
         "case": prediction.case.name,
         "images": {channel: str(prediction.case.images[channel].absolute()) for channel in config.data.channels},
-        "count": len(rows), "volume_ml": round(sum(row["volume_mm3"] for row in rows) / 1000, 6), "detections": len(found.scores),
+        "count": len(rows), "volume_ml": round(sum(row["volume_mm3"] for row in rows) / 1000, 6),
+        "detections": len(detections.scores),
         "connectivity": connectivity, "threshold": segmentation.threshold, "gamma": segmentation.gamma,
         "coverage": config.infer.coverage, "mirror": config.infer.mirror, "min_lesion": config.infer.min_lesion,
         "checkpoint": checkpoint, "notes": list(prediction.loaded.notes), "lesions": rows}
