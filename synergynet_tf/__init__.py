@@ -31,8 +31,9 @@ def _fits(folder: str) -> bool:
     """Whether Keras's file in a folder has the settings of `KERAS`, or there is none."""
     try:
         with open(os.path.join(folder, "keras.json"), encoding="utf-8") as file:
-            found = json.load(file)
-        return isinstance(found, dict) and all(type(found.get(name, value)) is type(value) and found.get(name, value) == value
+            settings = json.load(file)
+        return isinstance(settings, dict) and all(
+            type(settings.get(name, value)) is type(value) and settings.get(name, value) == value
                                                for name, value in KERAS.items())
     except FileNotFoundError:
         return True

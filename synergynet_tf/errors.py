@@ -3,7 +3,7 @@ import errno
 import os
 import sys
 
-# What the system says of files, in words that say what to do.
+# Errors of the system about files: what is wrong, and what to do.
 REASONS = {
     errno.ENOSPC: ("the disk is full", "make room on it, or name another place"),
     errno.EDQUOT: ("the disk quota is used up", "make room, or name another place"),
@@ -47,22 +47,22 @@ def unwritable(path: object, error: OSError) -> InputError:
 
 
 def of_case(name: str, error: Exception) -> InputError:
-    """What is said of a case that failed, whatever failed: it names the case, and is an InputError already or says what to do."""
+    """The error of a case that failed, for any reason: an InputError that names the case and says what to do."""
     if isinstance(error, InputError):
         return error if name in str(error) else InputError(f"case {name}: {error}")
-    said = (str(error).strip().splitlines() or [""])[0][:300]
+    first_line = (str(error).strip().splitlines() or [""])[0][:300]
     if isinstance(error, MemoryError):
-        return InputError(f"case {name}: does not fit into memory{said and f' ({said})'}; end other programs, or use fewer "
-                          "--workers, or a machine with more")
+        return InputError(f"case {name}: does not fit into memory{first_line and f' ({first_line})'}; end other programs, or use "
+                          "fewer --workers, or a machine with more")
     if isinstance(error, OSError):
         what, remedy = reason(error)
         return InputError(f"case {name}: {error.filename or 'a file'}: {what}; {remedy}")
-    return InputError(f"case {name}: {type(error).__name__}: {said}; this was not foreseen: please report it, with the "
+    return InputError(f"case {name}: {type(error).__name__}: {first_line}; this was not foreseen: please report it, with the "
                       "scan's header")
 
 
 def disk_full(message: str) -> bool:
-    """Whether a message of another library's own exceptions speaks of a full disk."""
+    """Whether the message of another library's exception means a full disk."""
     return any(os.strerror(code) in message for code in (errno.ENOSPC, errno.EDQUOT))
 
 

@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 @command
 def main(argv: list[str] | None = None) -> None:
     """Score every case of the reference, write scores.csv, sizes.csv, scores.md and scores.json, and print the table."""
-    given = _parser().parse_args(argv)
+    options = _parser().parse_args(argv)
     from synergynet_tf.metrics.lesion import LesionRule
 
-    pairs = find_pairs(given.reference, given.prediction, given.split, given.raters)
-    out = given.out or given.prediction
-    claim("--out", [out / name for name in SCORES], _read(pairs, given))
-    rule = LesionRule(given.connectivity, given.overlap, given.min_lesion)
-    if given.cluster:
-        scores = list(score_shared(pairs, rule, given.workers or cores(), given.cluster))
+    pairs = find_pairs(options.reference, options.prediction, options.split, options.raters)
+    out = options.out or options.prediction
+    claim("--out", [out / name for name in SCORES], _read(pairs, options))
+    rule = LesionRule(options.connectivity, options.overlap, options.min_lesion)
+    if options.cluster:
+        scores = list(score_shared(pairs, rule, options.workers or cores(), options.cluster))
     else:
-        scores = score_usable(pairs, rule, given.workers)
+        scores = score_usable(pairs, rule, options.workers)
     write_scores(scores, rule, out)
     _show(scores, rule, out)
     scored = {score.case for score in scores}
@@ -45,10 +45,10 @@ def main(argv: list[str] | None = None) -> None:
                          f"{out} holds the scores of the others")
 
 
-def _read(pairs: Sequence[Pair], given: argparse.Namespace) -> list[pathlib.Path]:
+def _read(pairs: Sequence[Pair], options: argparse.Namespace) -> list[pathlib.Path]:
     """What must not be written: the files of the pairs, the manifest, and the references' folder where another is named."""
     files = [path for pair in pairs for path in (pair.reference, pair.reference2, pair.prediction, pair.probability) if path]
-    return [*files, *(path for path in sources(given.reference) if given.out or path.is_file())]
+    return [*files, *(path for path in sources(options.reference) if options.out or path.is_file())]
 
 
 def _show(scores: "list[CaseScores]", rule: "LesionRule", out: pathlib.Path) -> None:

@@ -42,11 +42,11 @@ def main(argv: list[str] | None = None) -> None:
     """Entry point; see DESCRIPTION."""
     words = [re.sub("^--data(?==|$)", "--data.path", word) for word in (sys.argv[1:] if argv is None else argv)]
     chosen = any(word.split("=")[0] in ("--data.path", "--config", "--preset") for word in words)
-    config, own = command_line.parse(words, DESCRIPTION, _add_arguments, preset=None if chosen else "experiment")
-    systems, external = chosen_systems(own.systems), external_systems(own.predictions)
-    if own.folds:
-        config = dataclasses.replace(config, data=dataclasses.replace(config.data, folds=own.folds))
-    out = own.out
+    config, options = command_line.parse(words, DESCRIPTION, _add_arguments, preset=None if chosen else "experiment")
+    systems, external = chosen_systems(options.systems), external_systems(options.predictions)
+    if options.folds:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, folds=options.folds))
+    out = options.out
     from rich.console import Console
 
     from synergynet_tf.data.layouts.sources import keep_data_apart
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
     keep_data_apart("--out", out, config, external.values())
     make_folder(out, "--out")
     with locks.held(out, "name another folder with --out"):
-        about = record_of(out, config, own.budget)
+        about = record_of(out, config, options.budget)
         if not config.data.path:
             config = with_phantoms(config, out, console)
         parts = divide(config, out)
@@ -66,8 +66,8 @@ def main(argv: list[str] | None = None) -> None:
         folds = make_folds(config, out, parts)
         for fold in folds:
             for system in (name for name in (*TRAINED, "lpa", "ensemble") if name in systems):      # the ensemble's parts first
-                run_system(system, fold, own.budget, console)
-        rule = LesionRule(config.lesions.connectivity, own.overlap, own.min_lesion)
+                run_system(system, fold, options.budget, console)
+        rule = LesionRule(config.lesions.connectivity, options.overlap, options.min_lesion)
         report(folds, systems, external, rule, out)
     console.print(f"{out} holds results.md, tables, figures, scores and report/index.html", markup=False, highlight=False,
                   soft_wrap=True)
@@ -79,13 +79,13 @@ def chosen_systems(names: str) -> list[str]:
     Raises:
         InputError: others.
     """
-    given = [name.strip() for name in names.split(",") if name.strip()]
-    unknown = [name for name in given if name not in SYSTEMS]
-    if unknown or not given:
+    systems = [name.strip() for name in names.split(",") if name.strip()]
+    unknown = [name for name in systems if name not in SYSTEMS]
+    if unknown or not systems:
         raise InputError(f"--systems is {names!r}, but it must be of {', '.join(SYSTEMS)}; other tools join by --predictions")
-    if "ensemble" in given and not {"unet", "mask_rcnn"} <= set(given):
+    if "ensemble" in systems and not {"unet", "mask_rcnn"} <= set(systems):
         raise InputError(f"--systems is {names!r}, but the ensemble is of unet and mask_rcnn: name these too")
-    return [name for name in SYSTEMS if name in given]
+    return [name for name in SYSTEMS if name in systems]
 
 
 def external_systems(predictions: Sequence[str]) -> dict[str, pathlib.Path]:
@@ -94,17 +94,17 @@ def external_systems(predictions: Sequence[str]) -> dict[str, pathlib.Path]:
     Raises:
         InputError: another form, a taken name or no folder.
     """
-    found: dict[str, pathlib.Path] = {}
+    folders: dict[str, pathlib.Path] = {}
     for text in predictions:
         name, equals, path = text.partition("=")
-        if not (name and equals and path) or name in SYSTEMS or name in found:
+        if not (name and equals and path) or name in SYSTEMS or name in folders:
             raise InputError(f"--predictions is {text!r}, but NAME=FOLDER is needed, with a name of its own")
         require_name(f"--predictions is {text!r}, but", name, also=" +")
         folder = arguments.path(path)
         if not folder.is_dir():
             raise InputError(f"--predictions is {text!r}, but {folder} is no folder: name the one that holds its masks")
-        found[name] = folder
-    return found
+        folders[name] = folder
+    return folders
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -19,18 +19,19 @@ have its mask; nothing is written before that is sure."""
 @command
 def main(argv: list[str] | None = None) -> None:
     """Entry point; see DESCRIPTION."""
-    given = _parser().parse_args(argv)
-    if not re.fullmatch("[A-Za-z0-9]+", given.name):
-        raise InputError(f"--name is {given.name!r}, but it must be letters and digits: it is the last part of each file's name")
-    scans = test_scans(given.data)
-    masks = find_masks(scans, given.predictions)
-    files = [given.out / f"{case.name}_{given.name}.nii" for case in scans]
-    claim("--out", files, [*sources(given.data, scans), *masks])
+    options = _parser().parse_args(argv)
+    if not re.fullmatch("[A-Za-z0-9]+", options.name):
+        raise InputError(f"--name is {options.name!r}, but it must be letters and digits: it is the last part of each file's "
+                         "name")
+    scans = test_scans(options.data)
+    masks = find_masks(scans, options.predictions)
+    files = [options.out / f"{case.name}_{options.name}.nii" for case in scans]
+    claim("--out", files, [*sources(options.data, scans), *masks])
     with progress.bar("writing", len(scans)) as advance:
         for case, mask, path in zip(scans, masks, files):
             export(case, mask, path)
             advance()
-    print(f"{len(scans)} masks are in {given.out}")
+    print(f"{len(scans)} masks are in {options.out}")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,14 +12,14 @@ from synergynet_tf.storage.files import keep_apart
 @command
 def main(argv: list[str] | None = None) -> None:
     """Write a cohort of phantoms and its manifest, with a progress bar; print the manifest's path."""
-    given = _parser().parse_args(argv)
+    options = _parser().parse_args(argv)
     from synergynet_tf.config import PhantomConfig
     from synergynet_tf.data.phantom.cohort import generate_cohort, session_counts
 
-    config = PhantomConfig(given.patients, given.sessions, given.seed, given.anatomy, given.variety, given.shapes)
-    keep_apart("--out", given.out, [pathlib.Path(path) for path in (config.anatomy, config.shapes) if path])
+    config = PhantomConfig(options.patients, options.sessions, options.seed, options.anatomy, options.variety, options.shapes)
+    keep_apart("--out", options.out, [pathlib.Path(path) for path in (config.anatomy, config.shapes) if path])
     with progress.bar("phantoms", sum(session_counts(config))) as advance:
-        manifest = generate_cohort(given.out, config, given.workers, on_case=advance)
+        manifest = generate_cohort(options.out, config, options.workers, on_case=advance)
     print(manifest)
 
 

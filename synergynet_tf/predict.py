@@ -33,29 +33,30 @@ OUTPUTS = ("_mask.nii.gz", "_probability.nii.gz", "_mask_native.nii.gz", "_lesio
 @command
 def main(argv: list[str] | None = None) -> None:
     """Entry point; see DESCRIPTION."""
-    given = _parser().parse_args(argv)
-    _check_arguments(given)
-    make_folder(given.out, "--out")
+    options = _parser().parse_args(argv)
+    _check_arguments(options)
+    make_folder(options.out, "--out")
     import_tensorflow()
     from synergynet_tf.inference.budget import GB
     from synergynet_tf.inference.predictor import Predictor
     from synergynet_tf.workflows.inputs import find_cases, split_cases
     from synergynet_tf.workflows.segmenting import Job, segment, segment_shared, unfinished, write_predictions_report
 
-    changes = networks.Changes.of(given)
-    (model, config), *others = networks.load_networks(given.run, given.weights, changes)
-    cases, unusable = ((split_cases(given.run[0], given.split, config.data.channels), []) if given.split else
-                       find_cases(given.input, given.t2, config.data.channels, _raters(given, config)))
+    changes = networks.Changes.of(options)
+    (model, config), *others = networks.load_networks(options.run, options.weights, changes)
+    cases, unusable = ((split_cases(options.run[0], options.split, config.data.channels), []) if options.split else
+                       find_cases(options.input, options.t2, config.data.channels, _raters(options, config)))
     failed: list[str] = []
     total = len(cases) + len(unusable)
-    checkpoint = networks.joint_identity(given.run, given.weights)
-    memory = None if given.memory_budget is None else given.memory_budget * GB
-    first, *further = (run.absolute() for run in given.run)
-    job = Job(first, given.weights, config, checkpoint, given.out.absolute(), given.picture, memory, tuple(further), changes)
-    wanted = unfinished(cases, job) if given.resume else cases
-    claim_outputs(wanted, given)
-    if given.workers:
-        outcomes = segment_shared(wanted, job, given.workers, given.cluster)
+    checkpoint = networks.joint_identity(options.run, options.weights)
+    memory = None if options.memory_budget is None else options.memory_budget * GB
+    first, *further = (run.absolute() for run in options.run)
+    job = Job(first, options.weights, config, checkpoint, options.out.absolute(), options.picture, memory, tuple(further),
+              changes)
+    wanted = unfinished(cases, job) if options.resume else cases
+    claim_outputs(wanted, options)
+    if options.workers:
+        outcomes = segment_shared(wanted, job, options.workers, options.cluster)
     else:
         outcomes = segment(wanted, Predictor(model, config, memory, others, share=1.0), job)
     for name, error in chain(unusable, outcomes):
@@ -63,51 +64,52 @@ def main(argv: list[str] | None = None) -> None:
         if total == 1:
             raise error
         print_error(str(error))
-    if given.report and (done := [case for case in cases if case.name not in failed]):
-        write_predictions_report(done, given.out)
+    if options.report and (done := [case for case in cases if case.name not in failed]):
+        write_predictions_report(done, options.out)
     if failed:
-        rest = f"; {given.out} holds the others" if len(failed) < total else ""
+        rest = f"; {options.out} holds the others" if len(failed) < total else ""
         raise InputError(f"{len(failed)} of {total} inputs could not be segmented: {', '.join(failed)}{rest}")
 
 
-def claim_outputs(cases: "Sequence[Case]", given: argparse.Namespace) -> None:
+def claim_outputs(cases: "Sequence[Case]", options: argparse.Namespace) -> None:
     """Raises InputError where a file that is to be written is an input, or lies in one, or is there and not ours."""
     from synergynet_tf.data.layouts.sources import sources
     from synergynet_tf.workflows.inputs import names_result
 
-    kinds = [*OUTPUTS, *([".png"] if given.picture else [])]
-    read = [file for path in given.input if not names_result(path) for file in sources(path)]
-    read += [file for run in given.run for file in sources(run / f"{given.weights}.npz", cases)]
-    claim("--out", [*(given.out / f"{case.name}{kind}" for case in cases for kind in kinds),
-                    *([given.out / "report"] if given.report else [])], read)
+    kinds = [*OUTPUTS, *([".png"] if options.picture else [])]
+    read = [file for path in options.input if not names_result(path) for file in sources(path)]
+    read += [file for run in options.run for file in sources(run / f"{options.weights}.npz", cases)]
+    claim("--out", [*(options.out / f"{case.name}{kind}" for case in cases for kind in kinds),
+                    *([options.out / "report"] if options.report else [])], read)
 
 
-def _raters(given: argparse.Namespace, config: "Config") -> str | None:
+def _raters(options: argparse.Namespace, config: "Config") -> str | None:
     """Whose reference is drawn where two have made one: the run's choice, the first of both; none where no picture is drawn."""
-    chosen = given.raters or config.data.raters
-    return {"both": "first"}.get(chosen, chosen) if given.picture else None
+    chosen = options.raters or config.data.raters
+    return {"both": "first"}.get(chosen, chosen) if options.picture else None
 
 
-def _check_arguments(given: argparse.Namespace) -> None:
+def _check_arguments(options: argparse.Namespace) -> None:
     from synergynet_tf.workflows.inputs import names_scan
 
-    if not given.input and not given.split:
+    if not options.input and not options.split:
         raise InputError("no INPUT is given; name FLAIR files, folders or manifests, or take a split of the run (--split test)")
-    if given.split and given.input:
-        raise InputError(f"--split is {given.split}, but INPUT is {_joined(given.input)}: --split takes the run's own cases; "
+    if options.split and options.input:
+        raise InputError(f"--split is {options.split}, but INPUT is {_joined(options.input)}: --split takes the run's own cases; "
                          "give one or the other")
-    if given.raters and not given.picture:
-        raise InputError(f"--raters is {given.raters}, but it says whose reference is drawn: add --picture, or leave it out")
-    if given.memory_budget is not None and given.coverage:
-        raise InputError(f"--coverage is {given.coverage}, but --memory-budget chooses it: give one or the other")
-    if given.t2 and not (len(given.input) == 1 and names_scan(given.input[0])):
-        raise InputError(f"--t2 is {given.t2}, but INPUT is {_joined(given.input)}: --t2 goes with one FLAIR file; name that one")
-    if given.t2 and (not given.t2.is_file() or given.t2.resolve() == given.input[0].resolve()):
-        raise InputError(f"{given.t2}: {'is given as the FLAIR too' if given.t2.is_file() else 'no such file'}; check --t2")
-    if given.cluster and not given.workers:
-        raise InputError(f"--cluster is {given.cluster}, but it is for --workers: say how many are to share the cases")
-    for run in given.run:
-        networks.require_run(run, given.weights)
+    if options.raters and not options.picture:
+        raise InputError(f"--raters is {options.raters}, but it says whose reference is drawn: add --picture, or leave it out")
+    if options.memory_budget is not None and options.coverage:
+        raise InputError(f"--coverage is {options.coverage}, but --memory-budget chooses it: give one or the other")
+    if options.t2 and not (len(options.input) == 1 and names_scan(options.input[0])):
+        raise InputError(f"--t2 is {options.t2}, but INPUT is {_joined(options.input)}: --t2 goes with one FLAIR file; "
+                         "name that one")
+    if options.t2 and (not options.t2.is_file() or options.t2.resolve() == options.input[0].resolve()):
+        raise InputError(f"{options.t2}: {'is options as the FLAIR too' if options.t2.is_file() else 'no such file'}; check --t2")
+    if options.cluster and not options.workers:
+        raise InputError(f"--cluster is {options.cluster}, but it is for --workers: say how many are to share the cases")
+    for run in options.run:
+        networks.require_run(run, options.weights)
 
 
 def _joined(paths: Sequence[pathlib.Path]) -> str:

@@ -22,27 +22,27 @@ With --raw the scans may be as they left the scanner, with skull, in any orienta
 @command
 def main(argv: list[str] | None = None) -> None:
     """Entry point; see DESCRIPTION."""
-    config, own = command_line.parse(argv, DESCRIPTION, _add_arguments, groups={"steps": RawConfig})
+    config, options = command_line.parse(argv, DESCRIPTION, _add_arguments, groups={"steps": RawConfig})
     if config.data.path is None:
         raise InputError("data.path is not set: name a folder of scans or a CSV manifest with --data.path")
-    if own.raw and own.check:
-        raise InputError(f"--raw is {own.raw}, but --check prepares nothing; give one after the other")
-    if own.raw and own.preview:
-        raise InputError(f"--raw is {own.raw}, but --preview draws what training reads; give one after the other")
-    if own.raw:
-        raw_scans.prepare_raw(config, own)
+    if options.raw and options.check:
+        raise InputError(f"--raw is {options.raw}, but --check prepares nothing; give one after the other")
+    if options.raw and options.preview:
+        raise InputError(f"--raw is {options.raw}, but --preview draws what training reads; give one after the other")
+    if options.raw:
+        raw_scans.prepare_raw(config, options)
         return
-    folder = (own.preview or pathlib.Path()).resolve().parent
-    if own.preview and own.preview.suffix.lower() != ".png":
-        raise InputError(f"--preview is {own.preview}, but a picture is written: name it FILE.png")
+    folder = (options.preview or pathlib.Path()).resolve().parent
+    if options.preview and options.preview.suffix.lower() != ".png":
+        raise InputError(f"--preview is {options.preview}, but a picture is written: name it FILE.png")
     if not folder.is_dir():
-        raise InputError(f"--preview is {own.preview}, but the folder {folder} does not exist; make it or name another file")
-    if own.out and not own.check:
-        raise InputError(f"--out is {own.out}, but it is for what --check finds; add --check, or leave it out")
-    if own.check:
-        preparing.check_cohort(config, own)
+        raise InputError(f"--preview is {options.preview}, but the folder {folder} does not exist; make it or name another file")
+    if options.out and not options.check:
+        raise InputError(f"--out is {options.out}, but it is for what --check finds; add --check, or leave it out")
+    if options.check:
+        preparing.check_cohort(config, options)
     else:
-        preparing.prepare(config, own)
+        preparing.prepare(config, options)
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -26,21 +26,21 @@ def main(argv: list[str] | None = None) -> None:
     """Entry point; see DESCRIPTION."""
     words = sys.argv[1:] if argv is None else list(argv)
     chosen = any(word.split("=")[0] in ("--data.path", "--config", "--preset", "--resume") for word in words)
-    config, own = command_line.parse(words, DESCRIPTION, _add_arguments, preset=None if chosen else "quickstart")
-    run, replicas = own.run, None
-    if own.init:
-        fitting.best_weights(own.init)      # which says what is wrong with it
-    if own.resume:
+    config, options = command_line.parse(words, DESCRIPTION, _add_arguments, preset=None if chosen else "quickstart")
+    run, replicas = options.run, None
+    if options.init:
+        fitting.best_weights(options.init)      # which says what is wrong with it
+    if options.resume:
         _refuse_settings(words)
-        replicas = begin_replicas(own.strategy)
+        replicas = begin_replicas(options.strategy)
         config = fitting.configuration_of(run)
-    elif waits_for_chief(own.strategy):
-        replicas = begin_replicas(own.strategy)
+    elif waits_for_chief(options.strategy):
+        replicas = begin_replicas(options.strategy)
     else:
         from synergynet_tf.data.layouts.sources import keep_data_apart
 
         keep_data_apart("--run", run, config)
-    fitting.train(config, run, own.resume, own.strategy, replicas, init=own.init)
+    fitting.train(config, run, options.resume, options.strategy, replicas, init=options.init)
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,9 +57,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _refuse_settings(words: "Sequence[str]") -> None:
-    given = [a for a in words if a.startswith("--") and a.split("=")[0] not in ("--run", "--resume", "--strategy")]
-    if given:
-        raise InputError(f"{given[0]} is given with --resume, but a run goes on with the configuration that it began with; "
+    settings = [a for a in words if a.startswith("--") and a.split("=")[0] not in ("--run", "--resume", "--strategy")]
+    if settings:
+        raise InputError(f"{settings[0]} is given with --resume, but a run goes on with the configuration that it began with; "
                          "leave it out, or begin another run")
 
 

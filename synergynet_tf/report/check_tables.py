@@ -51,6 +51,6 @@ def counted(problems: Sequence[Problem], checks: Sequence[CaseCheck]) -> str:
         return read + "no problem found"
     severities = Counter(problem.severity for problem in problems)
     cases = len({problem.case for problem in problems if problem.case})
-    found = [f"{severities[severity]} {severity}{'' if severities[severity] == 1 else 's'}" for severity in (ERROR, WARNING)
+    counts = [f"{severities[severity]} {severity}{'' if severities[severity] == 1 else 's'}" for severity in (ERROR, WARNING)
              if severities[severity]]
-    return read + " and ".join(found) + f", in {cases} case{'' if cases == 1 else 's'}"
+    return read + " and ".join(counts) + f", in {cases} case{'' if cases == 1 else 's'}"

@@ -89,8 +89,8 @@ def pairs_table(systems: Systems) -> Table:
     rows = []
     for metric, (heading, _) in METRICS.items():
         patients = [case.patient for case in next(iter(systems.values()))]
-        found = compare({name: [getattr(case, metric) for case in scores] for name, scores in systems.items()}, patients)
-        rows += [(heading, c.first, c.second, c.patients, c.difference, c.p, c.p_holm) for c in found]
+        comparisons = compare({name: [getattr(case, metric) for case in scores] for name, scores in systems.items()}, patients)
+        rows += [(heading, c.first, c.second, c.patients, c.difference, c.p, c.p_holm) for c in comparisons]
     return Table("tests", "Paired tests", ("Metric", "First", "Second", "Patients", "First - second", "p", "p (Holm)"), rows,
                  "Two-sided Wilcoxon signed-rank tests of the patients' means; Holm's correction over one metric's pairs.", 5)
 

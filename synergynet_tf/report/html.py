@@ -116,10 +116,10 @@ def viewer_file() -> Path:
     """
     spec = importlib.util.find_spec("nilearn")
     folders = spec.submodule_search_locations if spec else None
-    found = sorted(Path(folders[0]).rglob(VIEWER)) if folders else []
-    if not found:
+    files = sorted(Path(folders[0]).rglob(VIEWER)) if folders else []
+    if not files:
         raise InputError(f"{VIEWER} is not in the installed nilearn; install nilearn 0.12 or later for reports")
-    return found[0]
+    return files[0]
 
 
 def _start(folder: Path) -> None:

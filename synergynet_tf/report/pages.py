@@ -40,11 +40,11 @@ def comparison_pages(pairs: Mapping[str, Sequence], images: Mapping[str, Path], 
     """
     colours = system_colours(list(pairs))
     main = next(name for name, colour in colours.items() if colour == PREDICTED[0])
-    for index, found in enumerate(zip(*pairs.values())):
-        pair, case_scores = found[0], {name: own[index] for name, own in scores.items()}
+    for index, pairs_of_case in enumerate(zip(*pairs.values())):
+        pair, case_scores = pairs_of_case[0], {name: own[index] for name, own in scores.items()}
         flair = preprocess.read_scan(images[pair.case])
         reference = nifti.read_reference(pair.reference, pair.reference2, pair.combine)
-        masks = {name: nifti.read_prediction(own.prediction, own.probability).array for name, own in zip(pairs, found)}
+        masks = {name: nifti.read_prediction(own.prediction, own.probability).array for name, own in zip(pairs, pairs_of_case)}
         matches = {name: match_lesions(reference.array, mask, reference.spacing, rule) for name, mask in masks.items()}
         rows, omitted = comparison_rows(matches, main, reference.affine)
         layers = [Layer("reference", reference.array, REFERENCE),

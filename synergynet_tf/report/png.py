@@ -1,4 +1,4 @@
-"""Figures become files as every other file does: whole, and known as ours."""
+"""Figures are written as every other file: whole, and marked as ours."""
 import io
 import warnings
 from pathlib import Path

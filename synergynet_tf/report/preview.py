@@ -1,4 +1,4 @@
-"""A sheet of augmented patches, to be looked at before a training: each transform at its strongest, then random draws."""
+"""A sheet of augmented patches, to look at before a training: each transform at its strongest, then random draws."""
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -28,14 +28,14 @@ def quality_picture(folder: Path, known: Record) -> Path:
     Raises:
         InputError: a file is gone, the raw FLAIR included, or the picture cannot be written.
     """
-    own, brain = nifti.read(known.sources["flair"]["path"]), nifti.read_mask(folder / record.OWN_BRAIN)
+    flair, brain = nifti.read(known.sources["flair"]["path"]), nifti.read_mask(folder / record.OWN_BRAIN)
     prepared = nifti.read(folder / known.files["flair"])
     on_template = prepared.array.shape == MNI.shape and np.allclose(prepared.affine[:3, 3], (-91, -126, -72))
     outline = template_brain()[::-1] if on_template else prepared.array != 0      # the grid is LAS, what is read is RAS+
     figure = Figure(figsize=(15, 6.2), facecolor="black", layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(2, len(SLICES) + 2)
-    _row(panels[0], own, brain.array, brain.array, FOUND)
+    _row(panels[0], flair, brain.array, brain.array, FOUND)
     _row(panels[1], prepared, outline, prepared.array != 0, TEMPLATE)
     panels[0, 0].set_title("own space, brain mask", color=FOUND, fontsize=10)
     panels[1, 0].set_title("MNI, template's brain" if on_template else "prepared, brain", color=TEMPLATE, fontsize=10)

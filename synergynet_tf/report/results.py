@@ -34,7 +34,7 @@ def draw(folder: Path, scores: Systems, pairs: Mapping[str, Sequence], images: M
     """
     comparison_figures.dice_by_load(folder / "dice_by_load.png", scores)
     comparison_figures.slices(folder / "slices.png", _slice_rows(scores, pairs, images, examples))
-    curves = {name: _curve(found) for name, found in pairs.items() if all(pair.probability for pair in found)}
+    curves = {name: _curve(of_system) for name, of_system in pairs.items() if all(pair.probability for pair in of_system)}
     comparison_figures.precision_recall_curves(folder / "precision_recall.png", curves)
     comparison_figures.rate_by_size(folder / "rate_by_size.png", scores)
     comparison_figures.learning_curves(folder / "learning.png", {name: read_log(path) for name, path in logs.items()})
@@ -73,7 +73,8 @@ def _slice_row(index: int, pairs: Mapping[str, Sequence], images: Mapping[str, P
     flair = preprocess.read_scan(images[pair.case]).array
     counts = reference.sum(axis=(0, 1)) if reference.any() else (flair != 0).sum(axis=(0, 1))
     z = int(np.argmax(counts))
-    masks = {name: nifti.read_prediction(found[index].prediction, found[index].probability) for name, found in pairs.items()}
+    masks = {name: nifti.read_prediction(of_system[index].prediction, of_system[index].probability)
+             for name, of_system in pairs.items()}
     inside = np.nonzero(flair.any(axis=2))
     box = tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in inside)
     cut = {name: mask.array[..., z][box] for name, mask in masks.items()}

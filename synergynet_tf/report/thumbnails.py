@@ -1,4 +1,4 @@
-"""A sheet of all cases of a cohort, to be looked at before a training: pages of PNG, framed by what a check has found."""
+"""A sheet of all cases of a cohort, to look at before training: PNG pages, cases framed in the colour of their worst problem."""
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -44,11 +44,11 @@ def connected(workers: int, address: str | None) -> Iterator[None]:
     """
     local = address in (None, "local")
     ray = _ray(local)
-    own = {"num_cpus": max(cores(), workers), "include_dashboard": False, "object_store_memory": OBJECT_STORE}
+    settings = {"num_cpus": max(cores(), workers), "include_dashboard": False, "object_store_memory": OBJECT_STORE}
     try:
         _check_answers(address)
         with signals.kept():
-            ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **(own if local else {}))
+            ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **(settings if local else {}))
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"--cluster is {address}, but no Ray answers there ({str(error).splitlines()[0]}); start it with "
                          "`ray start --head`, or leave --cluster out") from None

@@ -40,7 +40,7 @@ def command(main: Callable[[list[str] | None], None]) -> Command:
         except KeyboardInterrupt as error:
             number = getattr(error, "number", signals.ENDING[0])
             with contextlib.suppress(OSError):      # the terminal may be gone
-                print(signals.told(number), file=sys.stderr, flush=True)
+                print(signals.message_of(number), file=sys.stderr, flush=True)
             return signals.status(number)
         return 0
 

@@ -8,9 +8,9 @@ PROC, GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
 
 def available(share: float = 1.0) -> float | None:
-    """Bytes that this process may have in all: what it has, and of what is free for it a share; none where nobody says."""
+    """Bytes that this process may use in all: what it uses, and a share of what is free for it; None where that is unknown."""
     rooms = [room for room in (_machine(), *_groups(), _address_space()) if room is not None]
-    return _own("VmRSS") + share * max(min(rooms), 0) if rooms else None
+    return _of_process("VmRSS") + share * max(min(rooms), 0) if rooms else None
 
 
 def _machine() -> int | None:
@@ -40,10 +40,10 @@ def _room(folder: Path, limit: str, usage: str) -> Iterator[int]:
 
 def _address_space() -> int | None:
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    return None if limit == resource.RLIM_INFINITY else limit - _own("VmSize")
+    return None if limit == resource.RLIM_INFINITY else limit - _of_process("VmSize")
 
 
-def _own(name: str) -> int:
+def _of_process(name: str) -> int:
     return _field(PROC / "self/status", f"{name}:") or 0
 
 

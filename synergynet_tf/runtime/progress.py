@@ -69,19 +69,19 @@ class Lines:
                  say: Callable[[str], None] | None = None):
         self._what, self._total, self._done, self._clock = what, total, done, clock
         self._say = say or (lambda line: print(line, file=sys.stderr, flush=True))
-        self._first = self._told = done
+        self._first = self._reported = done
         self._began = self._last = clock()
 
     def advance(self, steps: int = 1, what: str | None = None) -> None:
         """Go on so many steps, and say so where it is time."""
         self._done, self._what = self._done + steps, what or self._what
         now = self._clock()
-        since, more = now - self._last, self._done - self._told
+        since, more = now - self._last, self._done - self._reported
         if more and self._done < self._total and since >= EVERY and (more >= SHARE * self._total or since >= AT_MOST):
             left = (now - self._began) * (self._total - self._done) / (self._done - self._first)
             self._say(f"{self._what}: {self._done} of {self._total} ({self._done / self._total:.0%}) in "
                       f"{duration(now - self._began)}, about {duration(left)} left")
-            self._last, self._told = now, self._done
+            self._last, self._reported = now, self._done
 
 
 def duration(seconds: float) -> str:

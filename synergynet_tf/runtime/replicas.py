@@ -34,7 +34,7 @@ class Replicas:
     Attributes:
         count: replicas in all.
         workers, worker: processes of the run, and this one's number among them.
-        chief: whether this process writes the run's files and speaks.
+        chief: whether this process writes the run's files and prints.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy | None = None):
@@ -105,7 +105,7 @@ def begin(kind: Strategy) -> Replicas:
         InputError: neither describes the processes.
     """
     if kind == "one":
-        tf.config.list_logical_devices()        # it looks for them once, and speaks of it: now
+        tf.config.list_logical_devices()        # it looks for them once, and prints that it does: here
         return Replicas()
     if kind == "mirrored":
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")

@@ -23,8 +23,8 @@ class Ended(KeyboardInterrupt):
         self.number = number
 
 
-def told(number: int) -> str:
-    """What is said of it, in a line."""
+def message_of(number: int) -> str:
+    """The line that a command prints when a signal ends it."""
     return "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
 
 
@@ -75,7 +75,7 @@ def kept() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _watched(over: threading.Event) -> Iterator[None]:
-    """Have a thread hear of signals as they come, whatever the main thread does, and end the process where that does not end."""
+    """Start a thread that receives signals even while the main thread is busy, and ends the process if the latter does not."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
@@ -84,7 +84,7 @@ def _watched(over: threading.Event) -> Iterator[None]:
         while number := os.read(reading, 1):
             if number[0] in ENDING and not over.wait(PATIENCE):
                 with contextlib.suppress(OSError):      # the terminal may be gone
-                    os.write(2, f"{SHOW_CURSOR if sys.stderr.isatty() else ''}{told(number[0])}\n".encode())
+                    os.write(2, f"{SHOW_CURSOR if sys.stderr.isatty() else ''}{message_of(number[0])}\n".encode())
                 os._exit(status(number[0]))
 
     thread = threading.Thread(target=watch, daemon=True)

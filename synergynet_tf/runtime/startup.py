@@ -17,7 +17,7 @@ _FOR_KERAS_ALONE = ("PIL", "h5py", "matplotlib", "pandas", "sklearn")
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow and let it look for devices, in silence; errors are raised as ever."""
+    """Import TensorFlow and let it look for devices, without its messages; errors are raised as usual."""
     with _silence(), _lean():
         import tensorflow as tf
 
@@ -36,12 +36,12 @@ def require_keras() -> None:
     """Raises InputError where Keras has settings that the networks are not made for; they came from who imported it first."""
     import keras
 
-    found = {"backend": keras.backend.backend(), "floatx": keras.backend.floatx(), "epsilon": keras.backend.epsilon(),
+    settings = {"backend": keras.backend.backend(), "floatx": keras.backend.floatx(), "epsilon": keras.backend.epsilon(),
              "image_data_format": keras.backend.image_data_format()}
     for name, needed in (synergynet_tf.KERAS | {"backend": "tensorflow"}).items():
-        if found[name] != needed:
-            raise InputError(f"Keras has {name} {found[name]}, but {needed} is needed here: import synergynet_tf before keras, "
-                             "or set it so (KERAS_BACKEND, ~/.keras/keras.json)")
+        if settings[name] != needed:
+            raise InputError(f"Keras has {name} {settings[name]}, but {needed} is needed here: import synergynet_tf before "
+                             "keras, or set it so (KERAS_BACKEND, ~/.keras/keras.json)")
 
 
 def waits_for_chief(strategy: str) -> bool:
@@ -60,7 +60,7 @@ def waits_for_chief(strategy: str) -> bool:
 
 @contextlib.contextmanager
 def _lean() -> Iterator[None]:
-    """Hide from an import what Keras would take along; whoever wants it imports it afterwards as ever."""
+    """Hide from an import the modules that Keras would import too; they can be imported afterwards as usual."""
     hidden = [name for name in _FOR_KERAS_ALONE if name not in sys.modules]
     modules: dict[str, Any] = sys.modules
     modules.update(dict.fromkeys(hidden))       # None there makes an import fail
@@ -76,7 +76,7 @@ def _silence() -> Iterator[None]:
     """Send file descriptor 2 to nowhere.
 
     TensorFlow 2.21 writes some of its start-up lines from C++, past sys.stderr and its own log level, and a command's stderr is
-    for its own errors. Its later lines are kept back by its log level: what fails is raised, and said, in Python too.
+    for its own errors. Its later lines are kept back by its log level: what fails is raised in Python too.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)

@@ -1,4 +1,4 @@
-"""Files and folders: the user's own are never touched, and a reader never meets half of one of ours.
+"""Files and folders: the user's own are never touched, and a reader never finds a file of ours half written.
 
 The rule for what a command writes, tried before it begins:
 
@@ -147,7 +147,7 @@ def is_ours(path: Path) -> bool:
 def temporary(path: Path, folder: bool = False) -> Iterator[Path]:
     """An empty file or folder beside `path` for the length of a `with`, to be filled and renamed; what is not is removed.
 
-    It is locked: whoever is killed meanwhile leaves it unlocked, and `sweep` removes it.
+    It is locked: a process that is killed meanwhile leaves it unlocked, and `sweep` removes it.
     """
     handle, unfinished = None, path
     while handle is None:
@@ -199,7 +199,7 @@ def _locked(path: Path, wait: bool = True) -> int | None:
         return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:         # another has it, or the file system knows no locks: there nothing is swept
+    except OSError:         # another process has the lock, or the file system has no locks: nothing is removed
         if not wait:
             os.close(handle)
             return None

@@ -85,7 +85,7 @@ def _take(path: Path) -> int | None:
             raise _Held(holder or "it has just begun") from None
         if _is_at(file, path):
             break
-        os.close(file)      # whoever held it has taken it away: there is a new one, or none
+        os.close(file)      # its holder has removed it: there is a new one, or none
     with contextlib.suppress(OSError):      # on a full disk it holds no name
         os.truncate(file, 0)
         os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())

@@ -30,7 +30,7 @@ def name_fault(what: str, name: str, also: str = "") -> str | None:
 
     Args:
         what: what is called so, for the message: "the case name".
-        name: to be looked at.
+        name: the name.
         also: letters that are allowed beside those of every name.
     """
     if not re.fullmatch(rf"\w[\w.\-{also}]*", unicodedata.normalize("NFC", name)):

@@ -107,10 +107,11 @@ def read_npz(path: Path, kind: str, remedy: str, arrays: Mapping[str, Stored] | 
         _require_regular(path)
         with _content_at_fault(), zipfile.ZipFile(path) as archive:
             _require_room(archive, path.stat().st_size)
-            found = {info.filename.removesuffix(".npy"): _array(info.filename, archive.read(info)) for info in archive.infolist()}
+            content = {info.filename.removesuffix(".npy"): _array(info.filename, archive.read(info))
+                       for info in archive.infolist()}
         for name, wanted in (arrays or {}).items():
-            _require_array(found, name, wanted)
-        return found
+            _require_array(content, name, wanted)
+        return content
 
 
 def read_sums(path: Path, kind: str, remedy: str) -> dict[str, str]:
@@ -134,8 +135,8 @@ def reading(path: Path, kind: str, remedy: str) -> Iterator[None]:
     except FileNotFoundError:
         raise InputError(f"{path}: no such {kind}; {remedy}") from None
     except OSError as error:
-        what, own = reason(error)
-        raise InputError(f"{path}: the {kind} cannot be read ({what}); {own}, or {remedy}") from None
+        what, advice = reason(error)
+        raise InputError(f"{path}: the {kind} cannot be read ({what}); {advice}, or {remedy}") from None
     except Exception as error:      # of a dozen kinds from the parsers, and each says that the content is wrong
         what = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: not a readable {kind} ({what[:REASON]}); {remedy}") from None
@@ -196,12 +197,12 @@ def _array(name: str, content: bytes) -> "np.ndarray":
     return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def _require_array(found: "Mapping[str, np.ndarray]", name: str, wanted: Stored) -> None:
+def _require_array(content: "Mapping[str, np.ndarray]", name: str, wanted: Stored) -> None:
     import numpy as np
 
-    if name not in found:
+    if name not in content:
         raise ValueError(f"{name} is missing")
-    array = found[name]
+    array = content[name]
     fits = len(array.shape) == len(wanted.shape) and all(w in (None, n) for n, w in zip(array.shape, wanted.shape))
     if array.dtype.kind not in wanted.kinds or not fits:
         raise ValueError(f"{name} is {array.dtype} {array.shape}, but it must be of kind {wanted.kinds} "

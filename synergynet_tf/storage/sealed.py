@@ -41,7 +41,7 @@ def read_sealed(path: Path, kind: str, remedy: str, hint: Any = dict) -> dict[st
 
 
 def is_intact(record: Path, wanted: Mapping[str, Any], names: Iterable[str] = ()) -> bool:
-    """Whether a record that `sealed` made is there and sound, and so are the files beside it that it speaks of.
+    """Whether a record that `sealed` made exists and is intact, and so are the files beside it that it lists.
 
     Args:
         record: a file whose content has `files`: digests by the name of a file in the record's folder.
@@ -50,10 +50,10 @@ def is_intact(record: Path, wanted: Mapping[str, Any], names: Iterable[str] = ()
     """
     try:
         stored = read_sealed(record, "record", "", {"files": dict[str, str]})
-        found = {name: digest(record.parent / name) for name in (*stored["files"], *names)}
+        digests = {name: digest(record.parent / name) for name in (*stored["files"], *names)}
     except InputError:
         return False
-    return found == stored["files"] and all(_holds(stored.get(key), value) for key, value in wanted.items())
+    return digests == stored["files"] and all(_holds(stored.get(key), value) for key, value in wanted.items())
 
 
 def _holds(stored: Any, wanted: Any) -> bool:

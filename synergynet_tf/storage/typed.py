@@ -1,4 +1,4 @@
-"""Whether a value is what an annotation says: Python does not look, and neither a file nor a caller is taken at its word."""
+"""Checks that a value has the type that an annotation names: Python does not check, and files and callers may be wrong."""
 import dataclasses
 import math
 import types
@@ -105,9 +105,9 @@ def _require_container(value: Any, hint: Any, name: str) -> None:
         for key, part in value.items():
             require(key, inner[0], f"a key of {name or 'it'}")
             require(part, inner[1], _part(name, key))
-    elif not all(fits(part, own) for part, own in zip(value, inner if fixed else inner[:1] * len(value))):
-        for place, (part, own) in enumerate(zip(value, inner if fixed else inner[:1] * len(value))):
-            require(part, own, f"{name}[{place}]")
+    elif not all(fits(part, part_hint) for part, part_hint in zip(value, inner if fixed else inner[:1] * len(value))):
+        for place, (part, part_hint) in enumerate(zip(value, inner if fixed else inner[:1] * len(value))):
+            require(part, part_hint, f"{name}[{place}]")
 
 
 def _part(name: str, key: Any) -> str:

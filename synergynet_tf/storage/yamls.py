@@ -73,10 +73,10 @@ def dump(value: Any) -> str:
 
 
 def _resolve_numbers(loader: Any) -> None:
-    """Have a loader take for numbers what `NUMBERS` says."""
+    """Make a loader read as numbers what matches `NUMBERS`, and nothing else."""
     tag = "tag:yaml.org,2002:"
     loader.yaml_implicit_resolvers = {
-        first: [(kind, pattern) for kind, pattern in own if kind.removeprefix(tag) in OTHERS]
-        for first, own in loader.yaml_implicit_resolvers.items()}
+        first: [(kind, pattern) for kind, pattern in resolvers if kind.removeprefix(tag) in OTHERS]
+        for first, resolvers in loader.yaml_implicit_resolvers.items()}
     for kind, pattern in NUMBERS.items():
         loader.add_implicit_resolver(tag + kind, pattern, list("-+0123456789."))

@@ -1,1 +1,1 @@
-"""What the commands do, for whoever calls it from Python: train a run, segment, score, compare, prepare."""
+"""What the commands do, as functions: train a run, segment, score, compare, prepare."""

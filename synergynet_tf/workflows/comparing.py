@@ -33,11 +33,11 @@ def divide(config: Config, out: pathlib.Path) -> "list[Split]":
     from synergynet_tf.data.cache import cache_root
 
     data, digests = config.data, identity.Digests(cache_root(config) / identity.INDEX)
-    found = layouts.discover(data.source, data.layout, data.channels, require_lesions=True, raters=data.raters)
+    cases = layouts.discover(data.source, data.layout, data.channels, require_lesions=True, raters=data.raters)
     if data.folds:
-        parts = splits.folds(found, data.folds, data.split, data.split_seed)
+        parts = splits.folds(cases, data.folds, data.split, data.split_seed)
     else:
-        parts = [splits.split_cases(found, data.split, data.split_seed)]
+        parts = [splits.split_cases(cases, data.split, data.split_seed)]
     for number, split in enumerate(parts):
         if not split.test:
             raise InputError(f"{data.path}: the split leaves no test case; give more patients, or set data.split or --folds")
@@ -73,8 +73,8 @@ def make_folds(config: Config, out: pathlib.Path, parts: "Sequence[Split] | None
         folder = out / f"fold{number}"
         folder.mkdir(parents=True, exist_ok=True)
         splits.save(split, folder / "manifest.csv")
-        own = dataclasses.replace(data, path=str((folder / "manifest.csv").resolve()), layout="manifest", folds=0, fold=0)
-        folds.append(Fold(folder, split, dataclasses.replace(config, data=own)))
+        fold_data = dataclasses.replace(data, path=str((folder / "manifest.csv").resolve()), layout="manifest", folds=0, fold=0)
+        folds.append(Fold(folder, split, dataclasses.replace(config, data=fold_data)))
     return folds
 
 
@@ -107,7 +107,7 @@ def report(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pa
     from synergynet_tf.workflows.scoring import score_pairs, write_scores
 
     pairs = find_results(folds, systems, external)
-    scores = {name: score_pairs(found, rule) for name, found in pairs.items()}
+    scores = {name: score_pairs(of_system, rule) for name, of_system in pairs.items()}
     for name, cases in scores.items():
         (out / "scores" / name).mkdir(parents=True, exist_ok=True)
         write_scores(cases, rule, out / "scores" / name)
@@ -126,7 +126,7 @@ def report(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pa
 
 
 def _networks(folds: Sequence[Fold], systems: Sequence[str]) -> list[tuple[str, str]]:
-    """What names the trained networks for good: the SHA-256 of each one's checkpoint."""
+    """What identifies the trained networks: the SHA-256 of each checkpoint."""
     from synergynet_tf.workflows.networks import identity
 
     return [(f"{name}, {fold.folder.name}", f"SHA-256 {identity(fold.folder / name / 'run', 'best')['sha256']}")
@@ -148,10 +148,10 @@ def record_of(out: pathlib.Path, config: Config, budget: str) -> bytes:
     if not path.exists():
         return content
     before = read_json(path, "record of an experiment", "name another --out", {"budget": str, "config": dict[str, dict]})
-    now = json.loads(content)
+    record = json.loads(content)
     if before["budget"] != budget:
         raise InputError(f"{out}: was begun with --budget {before['budget']}, not {budget}; give the same, or another --out")
-    for group, fields in now["config"].items():
+    for group, fields in record["config"].items():
         for name, value in fields.items():
             was = before["config"].get(group, {}).get(name)
             if was != value:

@@ -118,8 +118,8 @@ def train(config: Config, run: pathlib.Path, resume: bool, strategy: "Strategy" 
         split = divide(config, run, resume or not chief)
         if init and chief:
             identity.warn_of_known(init, split)
-        cases = {part: prepared(part, found, config, console)
-                 for part, found in (("training", split.train), ("validation", split.validation))}
+        cases = {part: prepared(part, part_cases, config, console)
+                 for part, part_cases in (("training", split.train), ("validation", split.validation))}
         if chief:
             command_line.save(config, run / "config.yaml")
         # Not before: the processes that make and prepare cases need none of it.
@@ -180,20 +180,20 @@ def divide(config: Config, run: pathlib.Path, resume: bool) -> "Split":
     from synergynet_tf.data import identity, layouts, splits
     from synergynet_tf.data.cache import cache_root
 
-    own, data = run / "manifest.csv", config.data
+    manifest, data = run / "manifest.csv", config.data
     digests = identity.Digests(cache_root(config) / identity.INDEX)
-    if resume and own.exists():     # divided already, and each reference chosen
-        split = splits.split_cases(layouts.discover(own, "manifest", data.channels, require_lesions=True), data.split, 0)
+    if resume and manifest.exists():     # divided already, and each reference chosen
+        split = splits.split_cases(layouts.discover(manifest, "manifest", data.channels, require_lesions=True), data.split, 0)
     else:
         split = _from_source(config, data.source)
         identity.require_apart(split, digests)
-        splits.save(split, own)
-    now, source = identity.record_of(split, data.channels, digests.of), str(pathlib.Path(data.source).expanduser().absolute())
+        splits.save(split, manifest)
+    record, source = identity.record_of(split, data.channels, digests.of), str(pathlib.Path(data.source).expanduser().absolute())
     known = identity.read(run) if resume else None
     if resume:
-        _require_as_begun(run, *(known or (now, source)), now, config)
+        _require_as_begun(run, *(known or (record, source)), record, config)
     if known is None:
-        identity.write(run, now, source)
+        identity.write(run, record, source)
     if resume and known is None:
         log.warning(f"{run}: was begun before runs kept a record of their data; what is there now is recorded")
     digests.save()
@@ -207,11 +207,11 @@ def _from_source(config: Config, path: str) -> "Split":
     return splits.divide(layouts.discover(path, data.layout, data.channels, require_lesions=True, raters=data.raters), data)
 
 
-def _require_as_begun(run: pathlib.Path, before: "Record", source: str | None, now: "Record", config: Config) -> None:
+def _require_as_begun(run: pathlib.Path, before: "Record", source: str | None, present: "Record", config: Config) -> None:
     """Raises InputError where the run's own cases are not as they were, or where the place they came from has others."""
     from synergynet_tf.data import identity
 
-    identity.require_same(run, before, now)
+    identity.require_same(run, before, present)
     if source and pathlib.Path(source).exists():
         identity.require_same(run, identity.without_files(before), identity.members(_from_source(config, source)))
 

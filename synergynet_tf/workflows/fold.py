@@ -39,13 +39,13 @@ def system_config(config: Config, system: str, budget: str) -> Config:
     """
     from synergynet_tf.training.systems import SYSTEMS
 
-    own = config if system == "synergynet" else command_line.with_preset(config, system)
+    settings = config if system == "synergynet" else command_line.with_preset(config, system)
     if budget == "paper":
-        return own
+        return settings
     numbers = [stage.number for stage in SYSTEMS[system].stages]
     epochs = share_epochs(sum(config.train.epochs), [config.train.epochs[number - 1] for number in numbers])
     shared: Any = tuple(dict(zip(numbers, epochs)).get(number, 0) for number in range(1, len(config.train.epochs) + 1))
-    return dataclasses.replace(own, train=dataclasses.replace(own.train, epochs=shared))
+    return dataclasses.replace(settings, train=dataclasses.replace(settings.train, epochs=shared))
 
 
 def share_epochs(total: int, weights: Sequence[int]) -> list[int]:

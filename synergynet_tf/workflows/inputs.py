@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 Failed = list[tuple[str, InputError]]       # the name of a case or input, and why it cannot be used
 
 WORDS = {"flair": "flair", "t2": "t2", "t2w": "t2", "t1": "t1", "t1w": "t1", "pd": "pd", "pdw": "pd", "t1gd": "t1gd",
-         "t1ce": "t1gd", LESIONS: LESIONS}      # the last part of a file's name, and what channel it says
+         "t1ce": "t1gd", LESIONS: LESIONS}      # the last part of a file's name, and the channel it stands for
 UNUSED, TWICE = "of channels that the network does not take", "given twice"
 
 
@@ -40,8 +40,8 @@ def find_cases(paths: Sequence[pathlib.Path], t2: pathlib.Path | None, channels:
     cases, failed = _of_files(files, t2, channels, alone=len(paths) == 1)
     for path in paths:
         if path not in files:
-            found, wrong = _of_folder(path, channels, raters)
-            cases, failed = cases + found, failed + wrong
+            usable, wrong = _of_folder(path, channels, raters)
+            cases, failed = cases + usable, failed + wrong
     named: dict[str, Case] = {}
     for case in cases:
         other = named.setdefault(key(case.name), case)
@@ -125,8 +125,8 @@ def _of_files(files: Sequence[pathlib.Path], t2: pathlib.Path | None, channels: 
     if paired:
         log.warning("%d scans: the other channels are the files of the same name (%s%s)", len(paired),
                     printable("; ".join(" with ".join(names) for names in paired[:2])), "; ..." if len(paired) > 2 else "")
-    if said := summary(left):
-        log.warning("%s", said)
+    if text := summary(left):
+        log.warning("%s", text)
     return cases, failed
 
 
@@ -157,12 +157,12 @@ def _beside(flair: pathlib.Path, channels: Sequence[str], listed: dict) -> dict[
     others = [channel for channel in channels if channel != "flair"]
     if others and flair.parent not in listed:
         listed[flair.parent] = [path for paths in scans(flair.parent).values() for path in paths]
-    found = {}
+    channels_beside = {}
     for channel in others:
         rivals = [path for path in listed[flair.parent] if _word(path) == channel and key(_front(path)) == key(_own_front(flair))]
         if path := only(rivals, f"the {channel} of {flair}"):
-            found[channel] = path
-    return found
+            channels_beside[channel] = path
+    return channels_beside
 
 
 def _case(name: str, images: dict[str, pathlib.Path], channels: Sequence[str], alone: bool) -> Case:

@@ -24,9 +24,9 @@ class Changes:
     min_lesion: float | None = None     # mm3
 
     @classmethod
-    def of(cls, given: argparse.Namespace) -> "Changes":
+    def of(cls, options: argparse.Namespace) -> "Changes":
         """Those that arguments of `add_arguments` hold."""
-        return cls(**{field.name: getattr(given, field.name) for field in dataclasses.fields(cls)})
+        return cls(**{field.name: getattr(options, field.name) for field in dataclasses.fields(cls)})
 
     def applied(self, config: "Config") -> "Config":
         """A run's configuration with the changes. Raises InputError out of range."""
@@ -76,7 +76,7 @@ def load_networks(runs: Sequence[pathlib.Path], weights: str, changes: Changes) 
 
 
 def identity(run: pathlib.Path, weights: str) -> dict[str, str]:
-    """What names a network for good: its run, which weights, and the SHA-256 of the checkpoint file."""
+    """What identifies a network: its run, which weights, and the SHA-256 of the checkpoint file."""
     content = (run / f"{weights}.npz").read_bytes()
     return {"run": run.resolve().name, "weights": weights, "sha256": hashlib.sha256(content).hexdigest()}
 

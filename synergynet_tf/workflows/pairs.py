@@ -67,16 +67,16 @@ def pairs_of(cases: Iterable[Case], prediction: pathlib.Path, known: Iterable[st
         InputError: a prediction is missing, and all that are missing are named; or two files could be one.
     """
     references, files = {case.name: case for case in cases}, scans(prediction)
-    found = {case: _first(files, (f"{case}_mask", case)) for case in references}
+    masks = {case: _first(files, (f"{case}_mask", case)) for case in references}
     maps = {case: _first(files, (f"{case}_probability",)) for case in references}
-    missing = [case for case in references if found[case] is None and maps[case] is None]
+    missing = [case for case in references if masks[case] is None and maps[case] is None]
     if missing:
-        raise InputError(f"{prediction} has no prediction for {len(missing)} of {len(found)} cases: {', '.join(missing)}; "
+        raise InputError(f"{prediction} has no prediction for {len(missing)} of {len(masks)} cases: {', '.join(missing)}; "
                          "write each as <case>_mask.nii.gz or <case>.nii.gz")
     expected = files if known is None else {key(name + end) for name in known for end in ("", *RESULTS)}
-    _say(f"{prediction}: {{}} belong to no case of the reference: {{}}",
+    _log_names(f"{prediction}: {{}} belong to no case of the reference: {{}}",
          [path.name for name, paths in files.items() if name not in expected for path in paths], "file", "files")
-    return [Pair(name, case.patient, case.lesions, found[name], maps[name], case.lesions2, case.combine)
+    return [Pair(name, case.patient, case.lesions, masks[name], maps[name], case.lesions2, case.combine)
             for name, case in sorted(references.items()) if case.lesions]
 
 
@@ -85,12 +85,12 @@ def _first(files: dict[str, list[pathlib.Path]], stems: Sequence[str]) -> pathli
     return next((only(files[key(name)], f"{name}, which is to be scored") for name in stems if key(name) in files), None)
 
 
-def _say(line: str, names: Iterable[str], one: str, many: str) -> None:
-    """Log a line on so many things, the first of them by name; nothing where there are none."""
+def _log_names(line: str, names: Iterable[str], singular: str, plural: str) -> None:
+    """Log one line with the number of things and the first of their names; nothing where there are none."""
     names = [printable(name) for name in names]
     if names:
         shown = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
-        log.warning("%s", line.format(f"{len(names)} {one if len(names) == 1 else many}", shown))
+        log.warning("%s", line.format(f"{len(names)} {singular if len(names) == 1 else plural}", shown))
 
 
 def _references(reference: pathlib.Path, split: str | None, raters: str) -> dict[str, Case]:
@@ -118,7 +118,8 @@ def _folder_references(folder: pathlib.Path) -> dict[str, pathlib.Path]:
         cases = {path.name: first_file(path, ("lesions",)) for path in inside if path.is_dir()}
         masks = [(case, mask) for case, mask in cases.items() if mask is not None]
         if masks:
-            _say(f"{folder}: {{}} without lesions.nii.gz: {{}}", (case for case in cases if not cases[case]), "folder", "folders")
+            _log_names(f"{folder}: {{}} without lesions.nii.gz: {{}}", (case for case in cases if not cases[case]), "folder",
+                       "folders")
     named: dict[str, pathlib.Path] = {}
     for case, mask in masks:
         other = named.setdefault(key(case), mask)
@@ -134,12 +135,13 @@ def _layout_references(folder: pathlib.Path, raters: str) -> dict[str, Case]:
     except InputError as error:
         raise InputError(f"{folder} holds neither masks (<case>.nii.gz) nor case folders (<case>/lesions.nii.gz), nor a data set "
                          f"that can be used: {error}") from None
-    found = {case.name: case for case in cases if case.lesions is not None}
-    if not found:
+    with_mask = {case.name: case for case in cases if case.lesions is not None}
+    if not with_mask:
         raise InputError(f"{folder} holds {len(cases)} cases, but none has a reference mask: there is nothing to score")
-    _say(f"{folder}: {{}} without a reference mask, not scored: {{}}", (case.name for case in cases if case.name not in found),
+    _log_names(f"{folder}: {{}} without a reference mask, not scored: {{}}",
+         (case.name for case in cases if case.name not in with_mask),
          "case", "cases")
-    return found
+    return with_mask
 
 
 def _manifest_references(manifest: pathlib.Path, split: str | None, raters: str) -> dict[str, Case]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from synergynet_tf.data.check import CaseCheck, Problem
 
 
-def prepare(config: Config, own: Namespace) -> None:
+def prepare(config: Config, options: Namespace) -> None:
     """Fill the cache with a cohort, list its cases, and draw the augmentation where `own.preview` asks for it.
 
     Raises:
@@ -30,15 +30,15 @@ def prepare(config: Config, own: Namespace) -> None:
 
     from synergynet_tf.data import cache
 
-    cases = layouts.discover(config.data.source, config.data.layout, config.data.channels, own.require_lesions,
+    cases = layouts.discover(config.data.source, config.data.layout, config.data.channels, options.require_lesions,
                              config.data.raters)
     read = sources(config.data.source, cases)
     if config.data.cache:
         keep_apart("data.cache", cache.cache_root(config), read)
-    if own.preview:
-        claim("--preview", [own.preview], read)
+    if options.preview:
+        claim("--preview", [options.preview], read)
     with progress.bar("preparing", len(cases)) as advance:
-        cached = cache.build_cache(cases, config, own.workers, lambda case: advance(what=f"preparing {case.name}"))
+        cached = cache.build_cache(cases, config, options.workers, lambda case: advance(what=f"preparing {case.name}"))
     console = Console()
     console.print(case_table(cached))
     for case in cached:
@@ -46,12 +46,12 @@ def prepare(config: Config, own: Namespace) -> None:
             console.print(f"{case.name}: {note}", markup=False, highlight=False, soft_wrap=True)
     where = cache.cache_root(config)
     console.print(f"{len(cached)} cases are prepared in {where}", markup=False, highlight=False, soft_wrap=True)
-    if own.preview:
-        _preview(own.preview, cached, config)
-        console.print(f"the augmentation is drawn in {own.preview}", markup=False, highlight=False, soft_wrap=True)
+    if options.preview:
+        _preview(options.preview, cached, config)
+        console.print(f"the augmentation is drawn in {options.preview}", markup=False, highlight=False, soft_wrap=True)
 
 
-def check_cohort(config: Config, own: Namespace) -> None:
+def check_cohort(config: Config, options: Namespace) -> None:
     """Print every problem of every case; raises InputError, after the table, where a training would refuse one."""
     from rich.console import Console
 
@@ -59,21 +59,22 @@ def check_cohort(config: Config, own: Namespace) -> None:
     from synergynet_tf.report import check_tables
     from synergynet_tf.report.thumbnails import sheet_names
 
-    if own.preview:
-        raise InputError(f"--preview is {own.preview}, but --check prepares nothing that could be drawn; give one or the other")
-    cohort = check.find_cases(config, own.require_lesions)
-    if own.out:
-        claim("--out", [own.out / "check.csv", *sheet_names(own.out, len(cohort.cases))],
+    if options.preview:
+        raise InputError(f"--preview is {options.preview}, but --check prepares nothing that could be drawn; give one or "
+                         "the other")
+    cohort = check.find_cases(config, options.require_lesions)
+    if options.out:
+        claim("--out", [options.out / "check.csv", *sheet_names(options.out, len(cohort.cases))],
               sources(config.data.source, cohort.cases))
     with progress.bar("checking", len(cohort.cases)) as advance:
-        checked = check.check_cases(cohort.cases, config, own.workers, advance)
+        checked = check.check_cases(cohort.cases, config, options.workers, advance)
     problems = check.summarise(cohort, checked)
     console = Console()
     if problems:
         console.print(check_tables.terminal(problems))
     console.print(check_tables.counted(problems, checked), markup=False, highlight=False, soft_wrap=True)
-    if own.out:
-        _write_check(own.out, checked, problems, console)
+    if options.out:
+        _write_check(options.out, checked, problems, console)
     errors = [problem for problem in problems if problem.severity == check.ERROR]
     if errors:
         cases = len({problem.case for problem in errors if problem.case}) or len(checked)
@@ -113,7 +114,7 @@ def case_table(cached: "Sequence[CachedCase]") -> "Table":
     for case in cached:
         side_x, side_y, side_z = case.spacing
         ml = case.table.voxels.sum() * side_x * side_y * side_z / 1000
-        found = (str(len(case.table.voxels)), str(case.table.is_small.sum()), f"{ml:.2f}") if case.has_lesions else ("-",) * 3
+        texts = (str(len(case.table.voxels)), str(case.table.is_small.sum()), f"{ml:.2f}") if case.has_lesions else ("-",) * 3
         table.add_row(case.name, " x ".join(map(str, case.shape)), " x ".join(f"{mm:.3g}" for mm in case.spacing),
-                      str(case.brain_voxels), *found)
+                      str(case.brain_voxels), *texts)
     return table

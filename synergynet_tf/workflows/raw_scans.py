@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from synergynet_tf.data.raw.record import Record
 
 
-def prepare_raw(config: Config, own: Namespace) -> None:
+def prepare_raw(config: Config, options: Namespace) -> None:
     """Bring the raw scans at data.path to the network's space, in the folder `own.raw`.
 
     A case that fails is named on stderr and the others go on. Raises InputError at the end if any failed.
@@ -24,25 +24,25 @@ def prepare_raw(config: Config, own: Namespace) -> None:
     from synergynet_tf.data.layouts.sources import sources
     from synergynet_tf.data.raw import cases
 
-    found, wrong = cases.find(config.data.source, config.data.layout, config.data.raters)
-    out = own.raw
-    keep_apart("--raw", out, sources(config.data.source, found))
-    claim("--raw", [out / "manifest.csv", *(out / case.name for case in found)])
+    usable, wrong = cases.find(config.data.source, config.data.layout, config.data.raters)
+    out = options.raw
+    keep_apart("--raw", out, sources(config.data.source, usable))
+    claim("--raw", [out / "manifest.csv", *(out / case.name for case in usable)])
     with locks.held(out, "name another folder with --raw"):
-        _prepare(found, wrong, out, own)
+        _prepare(usable, wrong, out, options)
 
 
-def _prepare(found: "list[Case]", wrong: "list[Fault]", out: pathlib.Path, own: Namespace) -> None:
+def _prepare(usable: "list[Case]", wrong: "list[Fault]", out: pathlib.Path, options: Namespace) -> None:
     from rich.console import Console
 
     from synergynet_tf.data.raw import preparation
 
-    workers = min(own.workers or max(1, cores() // 2), len(found) or 1)     # two cores a scan: SimpleITK's threads use them
-    failed, console, total = [fault.case.name for fault in wrong], Console(), len(found) + len(wrong)
+    workers = min(options.workers or max(1, cores() // 2), len(usable) or 1)     # two cores a scan: SimpleITK's threads use them
+    failed, console, total = [fault.case.name for fault in wrong], Console(), len(usable) + len(wrong)
     for fault in wrong:
         print_error(fault.message)
-    with progress.bar("preparing raw scans", len(found)) as advance:
-        for case, result in preparation.prepare_cases(found, out, own.steps, workers):
+    with progress.bar("preparing raw scans", len(usable)) as advance:
+        for case, result in preparation.prepare_cases(usable, out, options.steps, workers):
             error = result if isinstance(result, InputError) else _picture(case, out, result)
             if error:
                 failed.append(case.name)
@@ -54,7 +54,7 @@ def _prepare(found: "list[Case]", wrong: "list[Fault]", out: pathlib.Path, own: 
     if failed:
         others = f"; {out} holds the others" if len(failed) < total else ""
         raise InputError(f"{len(failed)} of {total} raw scans could not be prepared: {', '.join(sorted(failed))}{others}")
-    console.print(f"{len(found)} cases are in {out}; look at each one's qc.png, then: train --data.path {out}, or predict {out}",
+    console.print(f"{len(usable)} cases are in {out}; look at each one's qc.png, then: train --data.path {out}, or predict {out}",
                   markup=False, highlight=False, soft_wrap=True)
 
 

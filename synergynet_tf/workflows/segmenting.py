@@ -33,7 +33,7 @@ class Job:
     run: pathlib.Path               # absolute, as `out`
     weights: str                    # best or last
     config: Config                  # the run's, with what the command line sets otherwise
-    checkpoint: dict[str, str]      # what names the network for good
+    checkpoint: dict[str, str]      # what identifies the network
     out: pathlib.Path
     picture: bool
     memory: float | None = None     # bytes that a process may take; see `inference.budget`
@@ -46,7 +46,7 @@ class Job:
 
 
 class ReadCase(NamedTuple):
-    """A case in memory, and what names the content of its files for good."""
+    """A case in memory, and the digests of its files."""
 
     loaded: LoadedCase
     inputs: dict[str, str]      # digests by channel, and of the reference where it is drawn; taken before they were read
@@ -87,14 +87,14 @@ def segment_read(job: Job, predictor: Predictor, read: ReadCase) -> str:
     """
     prediction, loaded = predictor.predict_loaded(read.loaded), read.loaded
     draw = functools.partial(_draw, prediction, job.out) if job.picture else None
-    said = _said(outputs.write_case(job.out, prediction, job.checkpoint, read.inputs, draw))
+    line = _summary_line(outputs.write_case(job.out, prediction, job.checkpoint, read.inputs, draw))
     if job.memory is not None:
         shape = loaded.image.shape[:3]
-        said = f"{said}; {described(prediction.config, shape, prediction.windows)}"
-    return "\n    ".join([said, *map(printable, loaded.notes)])
+        line = f"{line}; {described(prediction.config, shape, prediction.windows)}"
+    return "\n    ".join([line, *map(printable, loaded.notes)])
 
 
-def _said(summary: dict[str, Any]) -> str:
+def _summary_line(summary: dict[str, Any]) -> str:
     count = summary["count"]
     return f"{printable(summary['case'])}: {count} lesion{'' if count == 1 else 's'}, {summary['volume_ml']:.2f} ml"
 
@@ -141,7 +141,7 @@ def _draw(prediction: CasePrediction, folder: pathlib.Path, summary: dict[str, A
 
     path, loaded, flair = folder / f"{summary['case']}.png", prediction.loaded, prediction.config.data.channels.index("flair")
     segmentation_figure(path, loaded.image[..., flair], prediction.segmentation.mask, loaded.lesions, loaded.grid.spacing,
-                        _said(summary))
+                        _summary_line(summary))
     return path
 
 
@@ -154,11 +154,11 @@ def segment(cases: Sequence[Case], predictor: Predictor, job: Job) -> Iterator[t
         for case, read in one_ahead([job.seen(case) for case in cases], functools.partial(read_case, predictor)):
             start = time.monotonic()
             try:
-                said, *notes = segment_read(job, predictor, read()).split("\n")
+                line, *notes = segment_read(job, predictor, read()).split("\n")
             except Exception as error:      # whatever it is: the others are still to be segmented
                 yield case.name, of_case(case.name, error)
             else:
-                _say(console, "\n".join([f"{said}  ({time.monotonic() - start:.1f} s)", *notes]))
+                _print_line(console, "\n".join([f"{line}  ({time.monotonic() - start:.1f} s)", *notes]))
             advance()
 
 
@@ -177,11 +177,11 @@ def segment_shared(cases: Sequence[Case], job: Job, workers: int, address: str |
             if outcome.error:
                 yield outcome.item.name, of_case(outcome.item.name, outcome.error)
             else:
-                _say(console, outcome.value)
+                _print_line(console, outcome.value)
             advance()
 
 
-def _say(console: "Console", line: str) -> None:
+def _print_line(console: "Console", line: str) -> None:
     console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 

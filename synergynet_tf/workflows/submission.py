@@ -29,12 +29,12 @@ def find_masks(cases: Sequence[Case], folder: pathlib.Path) -> list[pathlib.Path
     Raises:
         InputError: any is missing; all are named.
     """
-    found = {case.name: first_file(folder, (f"{case.name}_mask",)) for case in cases}
-    missing = [name for name, mask in found.items() if mask is None]
+    masks = {case.name: first_file(folder, (f"{case.name}_mask",)) for case in cases}
+    missing = [name for name, mask in masks.items() if mask is None]
     if missing:
         raise InputError(f"{folder} has no <case>_mask.nii.gz for {len(missing)} of {len(cases)} scans: {', '.join(missing)}; "
                          "segment them with `python -m synergynet_tf.predict` first")
-    return [mask for mask in found.values() if mask is not None]
+    return [mask for mask in masks.values() if mask is not None]
 
 
 def export(case: Case, mask: pathlib.Path, path: pathlib.Path) -> None:

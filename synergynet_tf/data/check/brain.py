@@ -11,22 +11,22 @@ FLAT_CM2 = 10.0             # of a brain's outermost slice: a round one has 4 at
 ENDS = (("left", "right"), ("back", "front"), ("bottom", "top"))
 
 
-def check_flair(flair: Volume, found: Findings) -> tuple[np.ndarray, Box] | None:
-    """The brain, bool [X, Y, Z] of the whole grid, and its box; none where every voxel is 0. Notes what is amiss with it."""
-    with found.judging("spacing", "flair"):
-        found.notes("flair", judgement.judge_spacing(flair.spacing))
+def check_flair(flair: Volume, findings: Findings) -> tuple[np.ndarray, Box] | None:
+    """The brain, bool [X, Y, Z] of the whole grid, and its box; None where every voxel is 0. Notes what is wrong with it."""
+    with findings.judging("spacing", "flair"):
+        findings.notes("flair", judgement.judge_spacing(flair.spacing))
     if not flair.array.any():
-        found.error("intensities", "flair", f"no brain: all {flair.array.size} voxels are 0; give a skull-stripped FLAIR")
+        findings.error("intensities", "flair", f"no brain: all {flair.array.size} voxels are 0; give a skull-stripped FLAIR")
         return None
     cropped, box = brain_mask(flair)
     brain = np.zeros(flair.array.shape, bool)
     brain[tuple(slice(low, high) for low, high in zip(box[:3], box[3:]))] = cropped
-    values = check_intensities(flair, "flair", brain, box, found)
-    with found.judging("brain", "flair"):
+    values = check_intensities(flair, "flair", brain, box, findings)
+    with findings.judging("brain", "flair"):
         judgement.judge_background(flair.array)
-        found.notes("flair", judgement.judge_brain(cropped if values is None else values, cropped, flair.spacing))
-        _check_shape(flair, cropped, found)
-        _check_ends(flair, cropped, box, found)
+        findings.notes("flair", judgement.judge_brain(cropped if values is None else values, cropped, flair.spacing))
+        _check_shape(flair, cropped, findings)
+        _check_ends(flair, cropped, box, findings)
     return brain, box
 
 
@@ -35,14 +35,14 @@ def brain_ml(brain: np.ndarray, flair: Volume) -> float:
     return float(np.count_nonzero(brain) * np.prod(flair.spacing) / 1000)
 
 
-def _check_shape(flair: Volume, brain: np.ndarray, found: Findings) -> None:
+def _check_shape(flair: Volume, brain: np.ndarray, findings: Findings) -> None:
     left, front, top = (side * mm for side, mm in zip(brain.shape, flair.spacing))
     if 1.05 * front < max(left, top):
-        found.warn("orientation", "flair", f"the brain is {left:.0f} mm wide, {front:.0f} long and {top:.0f} high, but brains "
+        findings.warn("orientation", "flair", f"the brain is {left:.0f} mm wide, {front:.0f} long and {top:.0f} high, but brains "
                    "are longest from back to front: are the header's axes right?")
 
 
-def _check_ends(flair: Volume, brain: np.ndarray, box: Box, found: Findings) -> None:
+def _check_ends(flair: Volume, brain: np.ndarray, box: Box, findings: Findings) -> None:
     """A brain is round: an outermost slice of some size is a cut."""
     for axis, names in enumerate(ENDS):
         pixel = np.prod([mm for other, mm in enumerate(flair.spacing) if other != axis]) / 100
@@ -51,4 +51,5 @@ def _check_ends(flair: Volume, brain: np.ndarray, box: Box, found: Findings) -> 
             edge = box[axis] == 0 if end == 0 else box[axis + 3] == flair.array.shape[axis]
             if area > FLAT_CM2:
                 where = "at the volume's face" if edge else "within the volume"
-                found.warn("brain", "flair", f"ends flat at the {name} ({area:.0f} cm2, {where}): is part of the brain cut off?")
+                findings.warn("brain", "flair", f"ends flat at the {name} ({area:.0f} cm2, {where}): is part of the brain cut "
+                              "off?")

@@ -19,33 +19,33 @@ def check_case(case: Case, config: Config) -> CaseCheck:
         case: its raters chosen. Files that do not exist are passed over: `layouts.faults` names them.
         config: `data.channels` and `lesions` are used. Other channels are read too, but give warnings only.
     """
-    found = Findings(case, config.data.channels)
+    findings = Findings(case, config.data.channels)
     with _quiet():
-        flair = images.read("flair", found)
+        flair = images.read("flair", findings)
         digests: dict[str, str | None] = {}
         brain = None
         if flair is not None:
             digests["flair"] = voxel_digest(flair.array)
-            brain = brains.check_flair(flair, found)
+            brain = brains.check_flair(flair, findings)
         for channel in sorted(case.images.keys() - {"flair"}):
-            volume = images.read(channel, found)
+            volume = images.read(channel, findings)
             if volume is None:
                 continue
             digests[channel] = voxel_digest(volume.array)
-            if flair is not None and images.same_grid(flair, volume, channel, found) and brain is not None:
-                images.check_channel(volume, channel, *brain, found)
-        mask, of_masks = masks.read_reference(case, flair, found) if case.lesions is not None else (None, {})
-        lesions, lesion_ml = masks.check_lesions(mask, config.lesions, found) if mask is not None else (None, None)
+            if flair is not None and images.same_grid(flair, volume, channel, findings) and brain is not None:
+                images.check_channel(volume, channel, *brain, findings)
+        mask, of_masks = masks.read_reference(case, flair, findings) if case.lesions is not None else (None, {})
+        lesions, lesion_ml = masks.check_lesions(mask, config.lesions, findings) if mask is not None else (None, None)
         if flair is not None and mask is not None and brain is not None:
-            masks.check_in_brain(mask, flair, *brain, found)
+            masks.check_in_brain(mask, flair, *brain, findings)
     views = None if flair is None else slices_of(flair, None if mask is None else mask.array)
     brain_ml = None if flair is None or brain is None else brains.brain_ml(brain[0], flair)
-    return CaseCheck(case, tuple(found.problems), digests | of_masks, lesions, lesion_ml, brain_ml, views)
+    return CaseCheck(case, tuple(findings.problems), digests | of_masks, lesions, lesion_ml, brain_ml, views)
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The readers log what the table says in its own words, and of a damaged header more than can be used."""
+    """Silence the readers: the table says in its own words what they log, and of a damaged header they log too much."""
     logs = [logging.getLogger(name) for name in ("synergynet_tf.data", "nibabel.global")]
     levels = [log.level for log in logs]
     for log in logs:

@@ -70,7 +70,8 @@ def check_cases(cases: Sequence[Case], config: Config, workers: int | None = Non
         on_case: called after each case.
     """
     done = each(functools.partial(_check, config=config), cases, workers, "checking")
-    return [_counted(_failed(case, config, found) if isinstance(found, InputError) else found, on_case) for case, found in done]
+    return [_counted(_failed(case, config, outcome) if isinstance(outcome, InputError) else outcome, on_case)
+            for case, outcome in done]
 
 
 def _check(case: Case, config: Config) -> CaseCheck:
@@ -126,9 +127,9 @@ def _counted(check: CaseCheck, on_case: Callable[[], None] | None) -> CaseCheck:
 
 
 def _noted(case: Case, config: Config, kind: str, message: str) -> list[Problem]:
-    found = Findings(case, config.data.channels)
-    found.error(kind, "", message)
-    return found.problems
+    findings = Findings(case, config.data.channels)
+    findings.error(kind, "", message)
+    return findings.problems
 
 
 def _of_all(severity: str, kind: str, text: str) -> Problem:

@@ -53,7 +53,7 @@ def files_of(case: Case) -> dict[str, Path | None]:
 
 
 class Findings:
-    """Collects a case's problems. What ails a file that the run does not use is no more than a warning."""
+    """Collects a case's problems. What is wrong with a file that the run does not use is only a warning."""
 
     def __init__(self, case: Case, channels: Sequence[str]):
         self._case = case

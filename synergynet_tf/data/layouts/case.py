@@ -48,18 +48,18 @@ def is_scan(path: Path) -> bool:
 
 def scans(folder: Path) -> dict[str, list[Path]]:
     """The NIfTI files of a folder by `key` of their `stem`: more than one where names differ by suffix or case alone."""
-    found: dict[str, list[Path]] = {}
+    by_stem: dict[str, list[Path]] = {}
     readable = folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)
     for path in sorted(folder.iterdir()) if readable else ():
         if is_scan(path):
-            found.setdefault(key(stem(path)), []).append(path)
-    return found
+            by_stem.setdefault(key(stem(path)), []).append(path)
+    return by_stem
 
 
 def named(files: Mapping[str, Sequence[Path]], channels: Mapping[str, str], prefix: str = "") -> dict[str, list[Path]]:
     """Of what `scans` found, the files `<prefix><stem>` by channel; `channels` gives the channel, or `LESIONS`, of each stem."""
-    found = {channel: files.get(key(prefix + name), []) for name, channel in channels.items()}
-    return {channel: list(paths) for channel, paths in found.items() if paths}
+    by_channel = {channel: files.get(key(prefix + name), []) for name, channel in channels.items()}
+    return {channel: list(paths) for channel, paths in by_channel.items() if paths}
 
 
 def plain(files: Mapping[str, Sequence[Path]]) -> dict[str, Sequence[Path]]:
@@ -97,8 +97,8 @@ def subfolders(path: Path, pattern: str | re.Pattern) -> list[Path]:
     """The folders in a folder whose whole name matches, sorted, without hidden ones and links back to the folder or above it."""
     if not path.is_dir():
         return []
-    found = (folder for folder in path.iterdir() if re.fullmatch(pattern, folder.name, re.DOTALL) and folder.is_dir())
-    return sorted(folder for folder in found if not folder.name.startswith(".") and not _leads_back(folder))
+    matching = (folder for folder in path.iterdir() if re.fullmatch(pattern, folder.name, re.DOTALL) and folder.is_dir())
+    return sorted(folder for folder in matching if not folder.name.startswith(".") and not _leads_back(folder))
 
 
 def _leads_back(folder: Path) -> bool:

@@ -8,7 +8,7 @@ def find(path: Path) -> list[Case] | None:
     """folders PATIENT/ or PATIENT/SESSION/ of any name with flair.nii.gz, t2.nii.gz, lesions.nii.gz; tried last."""
     cases = []
     for patient in open_subfolders(path):
-        found = [("", patient), *((session.name, session) for session in open_subfolders(patient))]
-        files = [(session, plain(scans(folder))) for session, folder in found]
+        sessions = [("", patient), *((session.name, session) for session in open_subfolders(patient))]
+        files = [(session, plain(scans(folder))) for session, folder in sessions]
         cases += [case_of(patient.name, session, named) for session, named in files if "flair" in named]
     return cases or None

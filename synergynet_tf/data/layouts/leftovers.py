@@ -1,4 +1,4 @@
-"""What of a data set no case has taken, in one line: nothing that may be a scan is passed over without a word."""
+"""The files of a data set that belong to no case, in one line, so that no scan is left out unnoticed."""
 import os
 from collections import defaultdict
 from collections.abc import Sequence
@@ -33,20 +33,20 @@ def leftovers(root: Path, cases: Sequence[Case]) -> str | None:
     Scans count (NIfTI, other formats, hidden, half-written), and folders that hold none; texts and tables do not.
     """
     search = _Search(root, cases)
-    said = summary(search.of(root, 0)[1])
+    text = summary(search.of(root, 0)[1])
     cut = f"; only {LOOKED_AT} files were looked at" if search.budget <= 0 else ""
-    return f"{root}: {said}{cut}" if said else None
+    return f"{root}: {text}{cut}" if text else None
 
 
 def summary(lefts: Sequence[Left]) -> str | None:
     """How many files were not taken and why, the first of each kind by name; none where there are none."""
-    found = defaultdict(list)
+    by_reason = defaultdict(list)
     for left in lefts:
-        found[left.reason].append(left)
-    folders = [found.pop(reason, []) for reason in (EMPTY, CLOSED)]
-    said = [f"{sum(left.files for left in lefts)} {reason} ({_names(lefts)})" for reason, lefts in found.items()]
-    count = sum(left.files for lefts in found.values() for left in lefts)
-    parts = [f"{count} file{' was' if count == 1 else 's were'} not taken: {', '.join(said)}"] if said else []
+        by_reason[left.reason].append(left)
+    folders = [by_reason.pop(reason, []) for reason in (EMPTY, CLOSED)]
+    texts = [f"{sum(left.files for left in lefts)} {reason} ({_names(lefts)})" for reason, lefts in by_reason.items()]
+    count = sum(left.files for lefts in by_reason.values() for left in lefts)
+    parts = [f"{count} file{' was' if count == 1 else 's were'} not taken: {', '.join(texts)}"] if texts else []
     parts += [f"{reason}: {_names(lefts)}" for reason, lefts in zip((EMPTY, CLOSED), folders) if lefts]
     return "; ".join(parts) or None
 

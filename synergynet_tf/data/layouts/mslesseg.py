@@ -24,7 +24,7 @@ def find(path: Path) -> list[Case] | None:
 
 def _published(folder: Path) -> list[Case]:
     patient = folder.name
-    found = [("", named(scans(folder), PUBLISHED, f"{patient}_"))]
+    sessions = [("", named(scans(folder), PUBLISHED, f"{patient}_"))]
     for session in subfolders(folder, r"T\d+"):
-        found.append((session.name, named(scans(session), PUBLISHED, f"{patient}_{session.name}_")))
-    return [case_of(patient, session, files) for session, files in found if files]
+        sessions.append((session.name, named(scans(session), PUBLISHED, f"{patient}_{session.name}_")))
+    return [case_of(patient, session, files) for session, files in sessions if files]

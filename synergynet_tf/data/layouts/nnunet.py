@@ -31,11 +31,11 @@ def find(path: Path) -> list[Case] | None:
 
 
 def _case(name: str, images: Files, labels: Files, channels: dict[int, str]) -> Case:
-    found = {channel: images.get(key(f"{name}_{number:04d}"), []) for number, channel in channels.items()}
-    found[LESIONS] = labels.get(key(name), [])
+    files = {channel: images.get(key(f"{name}_{number:04d}"), []) for number, channel in channels.items()}
+    files[LESIONS] = labels.get(key(name), [])
     match = TIME_POINT.fullmatch(name)
     patient, session = (match["patient"], match["session"]) if match else (name, "")
-    return case_of(patient, session, found)
+    return case_of(patient, session, files)
 
 
 def _channels(path: Path) -> dict[int, str]:

@@ -35,9 +35,9 @@ def _chosen(case: Case, raters: str) -> list[Case]:
     case = dataclasses.replace(case, doubtful=others)
     masks = [mask for mask in ({LESIONS: case.lesions, SECOND: case.lesions2}[name] for name in asked) if mask is not None]
     if len(masks) < len(asked):
-        there, lacking = ("first", "second") if case.lesions2 is None else ("second", "first")
-        raise InputError(f"case {case.name}: there is only the {there} rater's mask ({case.lesions or case.lesions2}), but "
-                         f"data.raters is {raters}: add the {lacking} rater's, or set data.raters to {there}")
+        present, lacking = ("first", "second") if case.lesions2 is None else ("second", "first")
+        raise InputError(f"case {case.name}: there is only the {present} rater's mask ({case.lesions or case.lesions2}), but "
+                         f"data.raters is {raters}: add the {lacking} rater's, or set data.raters to {present}")
     if raters in COMBINATIONS:
         return [dataclasses.replace(case, combine=raters)]
     if raters == "both":

@@ -103,8 +103,8 @@ def find(path: str | Path, layout: str = "auto") -> list[Case]:
         InputError: no such path or layout, no case, more than one layout applies, a table or folder that cannot be read.
     """
     cases = []
-    for found in _found(Path(path).expanduser(), layout):
-        cases += found.taken(_found(found.path, "auto")) if isinstance(found, Part) else [found]
+    for found in _cases_at(Path(path).expanduser(), layout):
+        cases += found.taken(_cases_at(found.path, "auto")) if isinstance(found, Part) else [found]
     return sorted(cases, key=lambda case: case.name)
 
 
@@ -125,19 +125,19 @@ def faults(cases: Sequence[Case], channels: Sequence[str], require_lesions: bool
         yield from _check_splits(cases)
 
 
-def _found(path: Path, layout: str) -> Sequence[Case | Part]:
+def _cases_at(path: Path, layout: str) -> Sequence[Case | Part]:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; check data.path")
     try:
-        found = _of_layout(path, layout)
-        cases = [case for case in found if isinstance(case, Case)]
-        listed = layout == "manifest" or len(cases) < len(found)
+        cases_and_parts = _of_layout(path, layout)
+        cases = [case for case in cases_and_parts if isinstance(case, Case)]
+        listed = layout == "manifest" or len(cases) < len(cases_and_parts)
         left = None if listed or not path.is_dir() else leftovers(path, cases)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({reason(error)[0]}); check the folder's permissions") from None
     if left:
         log.warning("%s", left)
-    return found
+    return cases_and_parts
 
 
 def _of_layout(path: Path, layout: str) -> Sequence[Case | Part]:
@@ -172,9 +172,9 @@ def _what_lies_at(path: Path) -> str:
     if loose:
         return (f"{len(loose)} NIfTI files lie side by side ({_shown(loose)}): `predict` takes them by name (DIR/*.nii.gz); for "
                 "training name them in a manifest (columns patient,flair,lesions)")
-    there = f"there are {_shown(inside)}" if inside else "the folder is empty"
-    return (f"{there}; needed is PATIENT/flair.nii.gz, or manifest.csv (columns patient,flair,lesions), or what `prepare --help` "
-            f"says of {', '.join(name for name in LAYOUTS if name not in ('manifest', 'case', LAST))}")
+    contents = f"there are {_shown(inside)}" if inside else "the folder is empty"
+    return (f"{contents}; needed is PATIENT/flair.nii.gz, or manifest.csv (columns patient,flair,lesions), or what `prepare "
+            f"--help` says of {', '.join(name for name in LAYOUTS if name not in ('manifest', 'case', LAST))}")
 
 
 def _shown(entries: Sequence[Path]) -> str:
@@ -187,9 +187,9 @@ def _check_names(cases: Sequence[Case]) -> Iterator[Fault]:
     patients: dict[str, str] = {}
     for case in cases:
         parts = {"the case name": case.name, "the patient's name": case.patient, "the session's name": case.session or case.name}
-        found = [fault for what, name in parts.items() if (fault := name_fault(what, name))]
-        if found:
-            yield Fault(case, "name", found[0])
+        faults_of_names = [fault for what, name in parts.items() if (fault := name_fault(what, name))]
+        if faults_of_names:
+            yield Fault(case, "name", faults_of_names[0])
         first = named.setdefault(key(case.name), case)
         if first is not case and first.name == case.name:
             yield Fault(case, "name", f"two cases are named {case.name}: {_where(first)} and {_where(case)}; "

@@ -154,12 +154,12 @@ def _landmarks(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mni, voxels = [], []
     codes = [c for pair in _LANDMARKS for c in pair]
     centres = ndimage.center_of_mass(np.ones_like(labels), labels, codes)
-    found = dict(zip(codes, np.atleast_2d(centres)))
+    centre_of = dict(zip(codes, np.atleast_2d(centres)))
     for pair, (x, y, z) in _LANDMARKS.items():
         for code, sign in zip(pair, (-1, 1)):
-            if np.isfinite(found[code]).all():
+            if np.isfinite(centre_of[code]).all():
                 mni.append((sign * x, y, z))
-                voxels.append(found[code])
+                voxels.append(centre_of[code])
     return np.array(mni, float), np.array(voxels, float)
 
 

@@ -75,8 +75,8 @@ def _real_spread(sites: Sites, real: RealShapes, total: float, rng: np.random.Ge
     for _ in range(int(rng.integers(1, 4))):
         lesion = real.like(max(total * rng.uniform(0.2, 0.8), _LARGE), rng)
         if lesion is not None:
-            window, own = lesion.order(sites, lesion.volume)
-            order[window] = np.minimum(order[window], own)
+            window, order_of_lesion = lesion.order(sites, lesion.volume)
+            order[window] = np.minimum(order[window], order_of_lesion)
     allowed = np.isfinite(order) & sites.allowed
     if np.count_nonzero(allowed) < _LARGE / 4:
         return None

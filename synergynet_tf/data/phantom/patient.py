@@ -1,4 +1,5 @@
-"""One patient: an own brain, own lesions, one scanner, one or more time points."""
+"""One patient: a brain, its lesions, one scanner, one or more time points."""
+import functools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,11 +86,11 @@ def make_patient(seed: int, index: int, sessions: int, anatomy: str | Path | Non
     scanner = WideScanner(brain, WIDE, drawn) if isinstance(brain, Brain) else NarrowScanner(brain, drawn)
     result = []
     for session in range(1, sessions + 1):
-        now = _generator(seed, index, session)
+        rng = _generator(seed, index, session)
         if session > 1:
-            history.advance(now)
-        flair, t2, lesions = scanner.scan(history.mask(), now)
-        own = _anatomy(brain)
-        result.append(Session(_on_grid(flair, own, np.float32), _on_grid(t2, own, np.float32), _on_grid(lesions, own, np.uint8),
+            history.advance(rng)
+        flair, t2, lesions = scanner.scan(history.mask(), rng)
+        in_box = functools.partial(_on_grid, anatomy=_anatomy(brain))
+        result.append(Session(in_box(flair, dtype=np.float32), in_box(t2, dtype=np.float32), in_box(lesions, dtype=np.uint8),
                               AFFINE.copy()))
     return result

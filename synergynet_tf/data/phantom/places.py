@@ -48,21 +48,21 @@ class Places:
 
         The nearness is 1 on the tube's axis and 1/e at `radius` mm from it.
         """
-        found = []
+        tubes = []
         for sign in (1, -1) if both else (1,):
             path = np.array(points, np.float32) * np.array([sign, 1, 1], np.float32)
             window = self.window(path.min(0) - 2 * radius, path.max(0) + 2 * radius)
             if window is not None:
-                found.append((window, np.exp(-self._squared_distance(path, window) / np.float32(radius ** 2))))
-        return found
+                tubes.append((window, np.exp(-self._squared_distance(path, window) / np.float32(radius ** 2))))
+        return tubes
 
     def _squared_distance(self, path: np.ndarray, window: Window) -> np.ndarray:
         """mm2 from the voxels of a window to a polyline [N, 3]."""
-        here = self.mm[(slice(None), *window)]
-        least = np.full(here.shape[1:], np.inf, np.float32)
+        points = self.mm[(slice(None), *window)]
+        least = np.full(points.shape[1:], np.inf, np.float32)
         for start, stop in zip(path[:-1], path[1:]):
             along = stop - start
-            share = sum((here[i] - start[i]) * along[i] for i in range(3)) / np.float32((along ** 2).sum())
+            share = sum((points[i] - start[i]) * along[i] for i in range(3)) / np.float32((along ** 2).sum())
             np.clip(share, 0, 1, out=share)
-            least = np.minimum(least, sum((here[i] - start[i] - share * along[i]) ** 2 for i in range(3)))
+            least = np.minimum(least, sum((points[i] - start[i] - share * along[i]) ** 2 for i in range(3)))
         return least

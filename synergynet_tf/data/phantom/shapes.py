@@ -74,9 +74,9 @@ def place_shape(voxels: np.ndarray, places: Places, volume: float, rng: np.rando
     None where that place lies outside the brain's box.
     """
     low, shape = voxels.min(0) - _REACH, np.ptp(voxels, axis=0) + 1 + 2 * _REACH
-    there = np.zeros(shape, bool)
-    there[tuple((voxels - low).T)] = True
-    depth = (ndimage.distance_transform_edt(there) - ndimage.distance_transform_edt(~there)).astype(np.float32)
+    inside = np.zeros(shape, bool)
+    inside[tuple((voxels - low).T)] = True
+    depth = (ndimage.distance_transform_edt(inside) - ndimage.distance_transform_edt(~inside)).astype(np.float32)
     middle = low + (shape - 1) / 2
     centre = (AFFINE[:3, :3] @ middle + AFFINE[:3, 3]) * [rng.choice((-1, 1)), 1, 1]
     mirrored = np.sign(centre[0]) != np.sign(90 - middle[0])
@@ -107,8 +107,8 @@ class RealShapes:
 
     def __call__(self, sites: Sites, volume: float, rng: np.random.Generator) -> Lesion:
         """A lesion of about `volume` mm3, as `LesionHistory` draws it."""
-        found = self.like(volume, rng) if rng.random() < self._share else None
-        return found if found is not None else draw_focus(sites, volume, rng)
+        lesion = self.like(volume, rng) if rng.random() < self._share else None
+        return lesion if lesion is not None else draw_focus(sites, volume, rng)
 
     def like(self, volume: float, rng: np.random.Generator) -> RealLesion | None:
         """A real lesion of about this volume, if its place lies in the brain."""

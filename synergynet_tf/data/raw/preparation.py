@@ -65,14 +65,14 @@ def prepare_case(case: Case, folder: Path, config: RawConfig) -> Record:
     _claim_files(case, folder)
     volumes = {channel: nifti.read(path) for channel, path in case.images.items()}
     run = _Run(StepStore(folder / "steps"), config, versions, digests, volumes)
-    found = run.results()
-    files = _write_scans(case, folder, volumes, found, config)
+    results = run.results()
+    files = _write_scans(case, folder, volumes, results, config)
     flair = volumes["flair"]
     done = Record(key, case.patient, case.session, case.split, files, sources,
                   {"shape": list(flair.file_shape), "affine": flair.file_affine.tolist(), "axes": list(flair.axes)},
-                  dataclasses.asdict(config), versions, found.to_flair.tolist(),
-                  None if found.template is None else found.template.tolist(),
-                  {channel: matrix.tolist() for channel, matrix in found.from_flair.items()},
+                  dataclasses.asdict(config), versions, results.to_flair.tolist(),
+                  None if results.template is None else results.template.tolist(),
+                  {channel: matrix.tolist() for channel, matrix in results.from_flair.items()},
                   {step: round(seconds, 1) for step, seconds in run.seconds.items()},
                   date=case.date, written=_digests(folder, files))
     record.write(folder, done)
@@ -108,8 +108,8 @@ def write_manifest(out: Path, left_out: Sequence[str] = ()) -> Path:
     return out / "manifest.csv"
 
 
-class _Found:
-    """What the steps have found out, all of it on the scans' own grids."""
+class _Results:
+    """The results of the steps, all of it on the scans' own grids."""
 
     template: np.ndarray | None         # from MNI to the FLAIR's world, affine
     to_flair: np.ndarray                # from the prepared grid's world to the FLAIR's
@@ -127,27 +127,27 @@ class _Run:
         self.seconds: dict[str, float] = {}
         self._config, self._versions, self._digests, self._volumes = config, versions, digests, volumes
 
-    def results(self) -> _Found:
+    def results(self) -> _Results:
         """Take every step that the configuration asks for. Raises InputError as the steps do."""
-        found, keys, config = _Found(), {}, self._config
+        results, keys, config = _Results(), {}, self._config
         flair = self._volumes["flair"]
-        found.from_flair = {}
+        results.from_flair = {}
         for channel, volume in self._volumes.items():
             if channel != "flair":
-                keys[channel], found.from_flair[channel] = self._align(flair, channel, volume)
-        found.template, keys["register"] = None, ""
+                keys[channel], results.from_flair[channel] = self._align(flair, channel, volume)
+        results.template, keys["register"] = None, ""
         if config.skull == "template" or (config.resample and config.register != "none"):
             keys["register"], arrays = self._step("register", [self._digests["flair"]],
                                                   lambda: {"matrix": registration.to_template(flair)}, MATRIX)
-            found.template = arrays["matrix"]
-        found.to_flair = self._to_flair(found.template)
-        scans = skull.Aligned(self._volumes, found.from_flair, found.template)
+            results.template = arrays["matrix"]
+        results.to_flair = self._to_flair(results.template)
+        scans = skull.Aligned(self._volumes, results.from_flair, results.template)
         basis = [config.skull, self._digests["flair"], self._digests.get("t1"), keys["register"], keys.get("t1")]
         keys["skull"], arrays = self._step("skull", basis, lambda: {"brain": skull.brain(scans, config.skull)},
                                            {"brain": Stored("b", flair.array.shape)})
-        found.brain = arrays["brain"]
-        found.fields = {channel: self._bias(channel, found, keys) for channel in self._volumes} if config.bias else {}
-        return found
+        results.brain = arrays["brain"]
+        results.fields = {channel: self._bias(channel, results, keys) for channel in self._volumes} if config.bias else {}
+        return results
 
     def _align(self, flair: Volume, channel: str, volume: Volume) -> tuple[str, np.ndarray]:
         if not self._config.align:
@@ -161,13 +161,13 @@ class _Run:
             return np.eye(4)
         return template if self._config.register == "affine" else registration.rigid_part(template)
 
-    def _bias(self, channel: str, found: _Found, keys: dict[str, str]) -> np.ndarray:
+    def _bias(self, channel: str, results: _Results, keys: dict[str, str]) -> np.ndarray:
         volume = self._volumes[channel]
 
         def field() -> Arrays:
-            brain = found.brain
+            brain = results.brain
             if channel != "flair":
-                to_flair = np.linalg.inv(found.from_flair[channel])
+                to_flair = np.linalg.inv(results.from_flair[channel])
                 brain = resample(brain, grid_of(self._volumes["flair"]), grid_of(volume), to_flair) > 0.5
             return {"field": bias.log_field(volume, brain)}
 
@@ -206,24 +206,24 @@ def _renamed(known: Record, case: Case, folder: Path) -> Record:
     return present
 
 
-def _write_scans(case: Case, folder: Path, volumes: dict[str, Volume], found: _Found, config: RawConfig) -> dict[str, str]:
+def _write_scans(case: Case, folder: Path, volumes: dict[str, Volume], results: _Results, config: RawConfig) -> dict[str, str]:
     """Write the channels, the mask and the own-space brain; the names by channel."""
     flair = volumes["flair"]
     target = MNI if config.resample else grid_of(flair)
-    brain = resample(found.brain, grid_of(flair), target, found.to_flair) > 0.5
+    brain = resample(results.brain, grid_of(flair), target, results.to_flair) > 0.5
     files = {}
     for channel, volume in volumes.items():
-        to_channel = found.from_flair.get(channel, np.eye(4)) @ found.to_flair
-        write(folder / f"{channel}.nii.gz", _brain_scan(volume, found.fields.get(channel), brain, target, to_channel), target,
+        to_channel = results.from_flair.get(channel, np.eye(4)) @ results.to_flair
+        write(folder / f"{channel}.nii.gz", _brain_scan(volume, results.fields.get(channel), brain, target, to_channel), target,
               np.float32)
         files[channel] = f"{channel}.nii.gz"
     if case.lesions:
         mask = nifti.read_reference(case.lesions, case.lesions2, case.combine)
         nifti.check_same_grid(flair, mask)
-        carried = resample(mask.array, grid_of(mask), target, found.to_flair) >= 0.5
+        carried = resample(mask.array, grid_of(mask), target, results.to_flair) >= 0.5
         write(folder / f"{LESIONS}.nii.gz", carried, target, np.uint8)
         files[LESIONS] = f"{LESIONS}.nii.gz"
-    nifti.write_like(folder / record.OWN_BRAIN, found.brain, flair, np.uint8)
+    nifti.write_like(folder / record.OWN_BRAIN, results.brain, flair, np.uint8)
     return files
 
 

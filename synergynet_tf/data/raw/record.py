@@ -97,9 +97,9 @@ def to_own_space(array: np.ndarray, grid: Grid, folder: Path, record: Record) ->
     Raises:
         InputError: the case's own-space file is gone or another.
     """
-    own = nifti.read_mask(folder / OWN_BRAIN)
-    if list(own.file_shape) != record.source_grid["shape"]:
-        raise InputError(f"{folder / OWN_BRAIN}: the grid is {own.file_shape}, but {folder / FILE} has "
+    brain = nifti.read_mask(folder / OWN_BRAIN)
+    if list(brain.file_shape) != record.source_grid["shape"]:
+        raise InputError(f"{folder / OWN_BRAIN}: the grid is {brain.file_shape}, but {folder / FILE} has "
                          f"{record.source_grid['shape']}; prepare the case again")
-    carried = resample(array, grid, grid_of(own), np.linalg.inv(record.to_flair))
-    return np.where(own.array, carried, np.float32(0)), own
+    carried = resample(array, grid, grid_of(brain), np.linalg.inv(record.to_flair))
+    return np.where(brain.array, carried, np.float32(0)), brain

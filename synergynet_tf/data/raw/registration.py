@@ -176,7 +176,7 @@ def _place(template: "sitk.Image", moving: "sitk.Image", near: "sitk.Image") -> 
     fixed, moving = _coarse(template), _coarse(moving)
     near = sitk.BinaryThreshold(_coarse(near), 0.5, 2)
     middle, head = _middle(near), _middle(moving)
-    best, found = 0.0, None
+    best, transform = 0.0, None
     for tilt, height in itertools.product(START_TILTS, START_HEIGHTS):
         turn, start = sitk.Euler3DTransform(), sitk.Similarity3DTransform()
         turn.SetRotation(np.deg2rad(tilt), 0, 0)
@@ -188,10 +188,10 @@ def _place(template: "sitk.Image", moving: "sitk.Image", near: "sitk.Image") -> 
         except RuntimeError:        # this start has no overlap
             continue
         if information > best:
-            best, found = information, start
-    if found is None:
+            best, transform = information, start
+    if transform is None:
         raise RuntimeError("none of the starts overlaps the scan")
-    return found
+    return transform
 
 
 def _optimise(fixed: "sitk.Image", moving: "sitk.Image", mask: "sitk.Image | None", transform: "sitk.Transform",

@@ -55,8 +55,10 @@ def _deepbet(scans: Aligned) -> np.ndarray:
     except (AssertionError, ValueError, RuntimeError, IndexError) as error:
         raise InputError(f"{scan.path}: no brain found: deepbet fails ({error}); look at the scan, or try another "
                          "--steps.skull") from None
-    found = np.asarray(mask.dataobj) > 0
-    return found if channel == "flair" else resample(found, grid_of(scan), grid_of(flair), scans.from_flair[channel]) > 0.5
+    brain_voxels = np.asarray(mask.dataobj) > 0
+    if channel == "flair":
+        return brain_voxels
+    return resample(brain_voxels, grid_of(scan), grid_of(flair), scans.from_flair[channel]) > 0.5
 
 
 def _none(scans: Aligned) -> np.ndarray:
