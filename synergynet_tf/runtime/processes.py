@@ -87,18 +87,18 @@ def each(call: Callable[[T], R], items: Sequence[T], workers: int | None,
     if workers <= 1:
         yield from ((item, call(item)) for item in items)
         return
-    left = list(items)
-    while left:
+    remaining = list(items)
+    while remaining:
         try:
             with pool(workers, doing) as executor:
-                jobs = [executor.submit(call, item) for item in left]
+                jobs = [executor.submit(call, item) for item in remaining]
                 for job in jobs:
                     done = job.result()
-                    yield left.pop(0), done
+                    yield remaining.pop(0), done
         except Ended:
-            for item in left[:workers]:
+            for item in remaining[:workers]:
                 yield item, _alone(call, item, doing)
-            del left[:workers]
+            del remaining[:workers]
 
 
 def _alone(call: Callable[[T], R], item: T, doing: str) -> R | InputError:

@@ -78,9 +78,9 @@ class Lines:
         now = self._clock()
         since, more = now - self._last, self._done - self._reported
         if more and self._done < self._total and since >= EVERY and (more >= SHARE * self._total or since >= AT_MOST):
-            left = (now - self._began) * (self._total - self._done) / (self._done - self._first)
+            remaining = (now - self._began) * (self._total - self._done) / (self._done - self._first)
             self._say(f"{self._what}: {self._done} of {self._total} ({self._done / self._total:.0%}) in "
-                      f"{duration(now - self._began)}, about {duration(left)} left")
+                      f"{duration(now - self._began)}, about {duration(remaining)} left")
             self._last, self._reported = now, self._done
 
 

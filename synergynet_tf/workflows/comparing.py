@@ -93,8 +93,9 @@ def find_results(folds: Sequence[Fold], systems: Sequence[str], external: dict[s
 
     folders = {name: [fold.folder / name / "predictions" for fold in folds] for name in systems}
     folders |= {name: [folder] * len(folds) for name, folder in external.items()}
-    return {name: [pair for fold, folder in zip(folds, own) for pair in find_pairs(fold.folder / "manifest.csv", folder, "test")]
-            for name, own in folders.items()}
+    return {name: [pair for fold, folder in zip(folds, results)
+                   for pair in find_pairs(fold.folder / "manifest.csv", folder, "test")]
+            for name, results in folders.items()}
 
 
 def report(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pathlib.Path], rule: "LesionRule",

@@ -109,7 +109,7 @@ def _usable(cases: Sequence[Case], channels: Sequence[str], raters: str | None) 
 def _of_files(files: Sequence[pathlib.Path], t2: pathlib.Path | None, channels: Sequence[str],
               alone: bool) -> tuple[list[Case], Failed]:
     """The cases of FLAIR files, each with the other channels that its name leads to; what is none is named in the log."""
-    flairs, left = _flairs(files, channels, alone)
+    flairs, not_taken = _flairs(files, channels, alone)
     cases: list[Case] = []
     failed: Failed = []
     listed: dict[pathlib.Path, Any] = {}
@@ -125,7 +125,7 @@ def _of_files(files: Sequence[pathlib.Path], t2: pathlib.Path | None, channels: 
     if paired:
         log.warning("%d scans: the other channels are the files of the same name (%s%s)", len(paired),
                     printable("; ".join(" with ".join(names) for names in paired[:2])), "; ..." if len(paired) > 2 else "")
-    if text := summary(left):
+    if text := summary(not_taken):
         log.warning("%s", text)
     return cases, failed
 
@@ -133,23 +133,23 @@ def _of_files(files: Sequence[pathlib.Path], t2: pathlib.Path | None, channels: 
 def _flairs(files: Sequence[pathlib.Path], channels: Sequence[str], alone: bool) -> tuple[list[pathlib.Path], list[Left]]:
     """Of scans' files those that are FLAIR, and the others: results of `predict`, other channels of the same cases."""
     fronts = {(path.parent, key(_own_front(path))) for path in files if _word(path) in (None, "flair")}
-    flairs, left, seen = [], [], set()
+    flairs, not_taken, seen = [], [], set()
     for path in files:
         place = path.resolve()
         if path.name.startswith("."):
-            left.append(Left(HIDDEN, str(path)))
+            not_taken.append(Left(HIDDEN, str(path)))
         elif names_result(path):
-            left.append(Left(RESULT, str(path)))
+            not_taken.append(Left(RESULT, str(path)))
         elif _word(path) not in (None, "flair") and (path.parent, key(_front(path))) in fronts:
-            left += [] if _word(path) in channels else [Left(UNUSED, str(path))]
+            not_taken += [] if _word(path) in channels else [Left(UNUSED, str(path))]
         elif place in seen:
-            left.append(Left(TWICE, str(path)))
+            not_taken.append(Left(TWICE, str(path)))
         else:
             flairs.append(path)
             seen.add(place)
-    if alone and left:
+    if alone and not_taken:
         raise InputError(f"{files[0]}: is named as {' or '.join(RESULTS)} of a scan, or hidden; rename it if it is a FLAIR scan")
-    return flairs, left
+    return flairs, not_taken
 
 
 def _beside(flair: pathlib.Path, channels: Sequence[str], listed: dict) -> dict[str, pathlib.Path]:

@@ -84,4 +84,5 @@ def identity(run: pathlib.Path, weights: str) -> dict[str, str]:
 def joint_identity(runs: Sequence[pathlib.Path], weights: str) -> dict[str, str]:
     """The same of several networks that answer as one: their names and sums in a row."""
     each = [identity(run, weights) for run in runs]
-    return {"run": ", ".join(one["run"] for one in each), "weights": weights, "sha256": ", ".join(one["sha256"] for one in each)}
+    run, digest = (", ".join(member[name] for member in each) for name in ("run", "sha256"))
+    return {"run": run, "weights": weights, "sha256": digest}

@@ -35,7 +35,8 @@ def _files(root: Path, folder: Path) -> dict[str, list[Path]]:
         channel = CHANNELS.get(name.rpartition("_")[2])
         if channel is not None:
             files.setdefault(CONTRAST if channel == "t1" and "_ce-" in name else channel, []).extend(paths)
-    derived = [found for pipeline in open_subfolders(root / "derivatives") for found in scans(pipeline / where / "anat").items()]
+    derived = [scan_files for pipeline in open_subfolders(root / "derivatives")
+               for scan_files in scans(pipeline / where / "anat").items()]
     masks = [(name, paths) for name, paths in derived if name.endswith("_mask")]
     lesions = [paths for name, paths in [*inside.items(), *masks] if re.search(r"_(label|desc)-lesions?[^_]*_mask$", name)]
     others = [paths for name, paths in masks if not re.search(r"_(label|desc)-brain[^_]*_", name)]

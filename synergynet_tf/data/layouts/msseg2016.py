@@ -36,8 +36,9 @@ def _patients(folder: Path, prefix: str) -> list[Case]:
 
 def _files(folder: Path) -> dict[str, list[Path]]:
     """By channel; nothing where the folder is no patient's."""
-    own, masks = scans(folder), scans(folder / "Masks")
-    files = (named(scans(folder / DATA), PREPROCESSED) or named(own, PREPROCESSED)
-             or (named(own, RAW) if named(own, {"3DFLAIR": "flair"}) else {}) or named(scans(folder / "Raw_Data"), RAW_DATA))
-    consensus = named(masks, {"Consensus": LESIONS}) or named(own, {"Consensus": LESIONS})
+    of_folder, masks = scans(folder), scans(folder / "Masks")
+    files = (named(scans(folder / DATA), PREPROCESSED) or named(of_folder, PREPROCESSED)
+             or (named(of_folder, RAW) if named(of_folder, {"3DFLAIR": "flair"}) else {})
+             or named(scans(folder / "Raw_Data"), RAW_DATA))
+    consensus = named(masks, {"Consensus": LESIONS}) or named(of_folder, {"Consensus": LESIONS})
     return files | consensus if files else {}

@@ -103,8 +103,8 @@ def find(path: str | Path, layout: str = "auto") -> list[Case]:
         InputError: no such path or layout, no case, more than one layout applies, a table or folder that cannot be read.
     """
     cases = []
-    for found in _cases_at(Path(path).expanduser(), layout):
-        cases += found.taken(_cases_at(found.path, "auto")) if isinstance(found, Part) else [found]
+    for case_or_part in _cases_at(Path(path).expanduser(), layout):
+        cases += case_or_part.taken(_cases_at(case_or_part.path, "auto")) if isinstance(case_or_part, Part) else [case_or_part]
     return sorted(cases, key=lambda case: case.name)
 
 
