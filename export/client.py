@@ -35,17 +35,17 @@ LOADING = ("START", "LOADING")              # states of a version that will answ
 @command
 def main(argv: list[str] | None = None) -> None:
     """Entry point; see DESCRIPTION."""
-    given = _parser().parse_args(argv)
-    authorization = _line(given.authorization) if given.authorization else ""
-    server = connect(given.url, given.grpc, given.model, given.timeout, authorization)
-    if given.health:
-        aside(lambda: _print_health(server, given.model))
+    options = _parser().parse_args(argv)
+    authorization = _line(options.authorization) if options.authorization else ""
+    server = connect(options.url, options.grpc, options.model, options.timeout, authorization)
+    if options.health:
+        aside(lambda: _print_health(server, options.model))
         return
-    jobs = _jobs(given)
-    claim("-o" if given.mask else "--out", jobs.values(), _inputs(given))
-    patience = Patience(given.patience, lambda line: print(printable(line), file=sys.stderr))
-    aside(lambda: patience.ask(lambda: _require_available(server, given.model)))    # an absent one is told before files are read
-    failed = segment_all(server, patience, jobs, given.t2, given.parallel)
+    jobs = _jobs(options)
+    claim("-o" if options.mask else "--out", jobs.values(), _inputs(options))
+    patience = Patience(options.patience, lambda line: print(printable(line), file=sys.stderr))
+    aside(lambda: patience.ask(lambda: _require_available(server, options.model)))      # before files are read
+    failed = segment_all(server, patience, jobs, options.t2, options.parallel)
     if failed:
         raise InputError(f"{failed} of {len(jobs)} scans could not be segmented")
 
@@ -119,31 +119,31 @@ def _line(path: pathlib.Path) -> str:
     return line
 
 
-def _inputs(given: argparse.Namespace) -> list[pathlib.Path]:
-    return [*given.scan, *([given.t2] if given.t2 else [])]
+def _inputs(options: argparse.Namespace) -> list[pathlib.Path]:
+    return [*options.scan, *([options.t2] if options.t2 else [])]
 
 
-def _jobs(given: argparse.Namespace) -> dict[pathlib.Path, pathlib.Path]:
+def _jobs(options: argparse.Namespace) -> dict[pathlib.Path, pathlib.Path]:
     """Each scan and the file that its mask goes to. Raises InputError."""
-    if not given.scan:
+    if not options.scan:
         raise InputError("no scan is given; name FLAIR files, or ask for --health")
-    if bool(given.mask) == bool(given.out):
+    if bool(options.mask) == bool(options.out):
         raise InputError("give either -o FILE, for one scan, or --out DIR")
-    if (given.mask or given.t2) and len(given.scan) > 1:
-        raise InputError(f"{'-o' if given.mask else '--t2'} goes with one scan, but {len(given.scan)} are given; "
+    if (options.mask or options.t2) and len(options.scan) > 1:
+        raise InputError(f"{'-o' if options.mask else '--t2'} goes with one scan, but {len(options.scan)} are given; "
                          "use --out DIR, one call for each patient where there is a T2")
-    for path in _inputs(given):
+    for path in _inputs(options):
         if path.is_dir():
             raise InputError(f"{path}: is a folder; name the files in it, as {path}/*.nii.gz")
         if not path.is_file():
             raise InputError(f"{path}: no such file; check the path")
-    if given.mask:
-        if not given.mask.name.endswith(NIFTI_ENDINGS):
-            raise InputError(f"{given.mask}: a mask is written as .nii.gz or .nii; change the name")
-        return {given.scan[0]: given.mask}
-    jobs = {scan: given.out / f"{_case(scan)}_mask.nii.gz" for scan in given.scan}
+    if options.mask:
+        if not options.mask.name.endswith(NIFTI_ENDINGS):
+            raise InputError(f"{options.mask}: a mask is written as .nii.gz or .nii; change the name")
+        return {options.scan[0]: options.mask}
+    jobs = {scan: options.out / f"{_case(scan)}_mask.nii.gz" for scan in options.scan}
     sources: dict[pathlib.Path, pathlib.Path] = {}
-    for scan in given.scan:
+    for scan in options.scan:
         mask = jobs[scan]
         if mask in sources:
             raise InputError(f"{scan}: {sources[mask]} would be written as {mask} too; send them into different folders")

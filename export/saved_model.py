@@ -33,15 +33,15 @@ REFERENCE = "reference.npz"     # there: a sample scan, and what the trained net
 @command
 def main(argv: list[str] | None = None) -> None:
     """Entry point; see DESCRIPTION."""
-    given = _parser().parse_args(argv)
-    limits = Limits(given.max_side, given.max_voxels, given.max_window_voxels)
-    container = Container(given.listen, given.image_digest)
-    _check_arguments(given)
-    claim_bundle(given.out, given.name, given.run)
+    options = _parser().parse_args(argv)
+    limits = Limits(options.max_side, options.max_voxels, options.max_window_voxels)
+    container = Container(options.listen, options.image_digest)
+    _check_arguments(options)
+    claim_bundle(options.out, options.name, options.run)
     import_tensorflow()
-    networks = load_networks(given.run, given.weights, Changes.of(given))
-    identities = [identity(run, given.weights) for run in given.run]
-    print(export_networks(networks, identities, given.out, given.name, limits, given.run, container))
+    networks = load_networks(options.run, options.weights, Changes.of(options))
+    identities = [identity(run, options.weights) for run in options.run]
+    print(export_networks(networks, identities, options.out, options.name, limits, options.run, container))
 
 
 def export_networks(networks: list[tuple[Any, Config]], identities: list[dict[str, str]], out: pathlib.Path, name: str,
@@ -101,8 +101,8 @@ def write_saved_model(folder: pathlib.Path, networks: list[tuple[Any, Config]], 
     from .warmup import write_warmup
 
     segmenter = Segmenter([Member(model, model.weights, config) for model, config in networks], limits)
-    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)       # what is served is not trained
-    tf.saved_model.save(segmenter.module, str(folder), signatures=segmenter.signatures(), options=options)
+    saving = tf.saved_model.SaveOptions(experimental_custom_gradients=False)       # what is served is not trained
+    tf.saved_model.save(segmenter.module, str(folder), signatures=segmenter.signatures(), options=saving)
     extra = folder / EXTRA
     extra.mkdir()
     scan = sample.sample_scan(extra, networks[0][1].data.channels)
@@ -127,12 +127,12 @@ def _writing(out: pathlib.Path) -> Iterator[None]:
         raise InputError(f"{out}: cannot be written ({cause}); make room on its disk, or name another place with --out") from None
 
 
-def _check_arguments(given: argparse.Namespace) -> None:
-    if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", given.name):
-        raise InputError(f"--name is {given.name!r}, but it becomes part of an address: use letters, digits, - and _")
-    for i, run in enumerate(given.run):
-        require_run(run, given.weights)
-        if run.resolve() in (other.resolve() for other in given.run[:i]):
+def _check_arguments(options: argparse.Namespace) -> None:
+    if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", options.name):
+        raise InputError(f"--name is {options.name!r}, but it becomes part of an address: use letters, digits, - and _")
+    for i, run in enumerate(options.run):
+        require_run(run, options.weights)
+        if run.resolve() in (other.resolve() for other in options.run[:i]):
             raise InputError(f"--run names {run} twice: an ensemble needs different networks; name it once")
     if importlib.util.find_spec("tensorflow_serving") is None:
         raise InputError("tensorflow-serving-api is absent, which writes the warm-up records; install synergynet-tf[serving]")

@@ -40,16 +40,16 @@ PYTHON_ONLY = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}      # the wheel has 
 @command
 def main(argv: list[str] | None = None) -> None:
     """Entry point; see DESCRIPTION."""
-    given = _parser().parse_args(argv)
-    _check_arguments(given)
-    version = find_version(given.bundle, given.name)
-    check_files(given.bundle, version)
+    options = _parser().parse_args(argv)
+    _check_arguments(options)
+    version = find_version(options.bundle, options.name)
+    check_files(options.bundle, version)
     print(f"{version}: files as their SHA-256 sums say")
-    seen = check_answers(version, version / EXTRA / REFERENCE, "sample scan", given.repeats)
+    seen = check_answers(version, version / EXTRA / REFERENCE, "sample scan", options.repeats)
     operations = seen["python"]["graph"]["ops"]
     print(f"{len(operations)} operations, all with kernels in TensorFlow {seen['c_api']['version']}: {' '.join(operations)}")
-    for scan, answers in _answers_to(given) if given.scan else ():
-        check_answers(version, answers, str(scan), given.repeats)
+    for scan, answers in _answers_to(options) if options.scan else ():
+        check_answers(version, answers, str(scan), options.repeats)
 
 
 def find_version(bundle: pathlib.Path, name: str | None = None) -> pathlib.Path:
@@ -132,19 +132,20 @@ def compare(expected: "Mapping[str, np.ndarray]", answers: "Mapping[str, np.ndar
     return worst
 
 
-def _check_arguments(given: argparse.Namespace) -> None:
-    if bool(given.run) != bool(given.scan):
+def _check_arguments(options: argparse.Namespace) -> None:
+    if bool(options.run) != bool(options.scan):
         raise InputError("--run and --scan go together: the network of the run answers to the scan; give both or neither")
-    if given.t2 and len(given.scan) != 1:
-        raise InputError(f"--t2 is {given.t2}, but --scan is given {len(given.scan)} times: a T2 scan goes with one FLAIR scan")
-    for run in given.run:
-        require_run(run, given.weights)
-    for scan in filter(None, [*given.scan, given.t2]):
+    if options.t2 and len(options.scan) != 1:
+        raise InputError(f"--t2 is {options.t2}, but --scan is given {len(options.scan)} times: a T2 scan goes with one FLAIR "
+                         "scan")
+    for run in options.run:
+        require_run(run, options.weights)
+    for scan in filter(None, [*options.scan, options.t2]):
         if not scan.is_file():
             raise InputError(f"{scan}: no such file; check the path")
 
 
-def _answers_to(given: argparse.Namespace) -> Iterator[tuple[pathlib.Path, pathlib.Path]]:
+def _answers_to(options: argparse.Namespace) -> Iterator[tuple[pathlib.Path, pathlib.Path]]:
     """Each scan, and a file of the runs' own answers to it."""
     import_tensorflow()
 
@@ -154,10 +155,10 @@ def _answers_to(given: argparse.Namespace) -> Iterator[tuple[pathlib.Path, pathl
 
     from . import reference
 
-    networks = [Predictor(*load_run(run, given.weights)) for run in given.run]
+    networks = [Predictor(*load_run(run, options.weights)) for run in options.run]
     with tempfile.TemporaryDirectory() as folder:
-        for scan in given.scan:
-            case = scan_case(scan, given.t2, networks[0].config.data.channels)
+        for scan in options.scan:
+            case = scan_case(scan, options.t2, networks[0].config.data.channels)
             path = pathlib.Path(folder) / "answers.npz"
             path.write_bytes(npz(reference.answers(networks, case.images)))
             yield scan, path
