@@ -43,6 +43,12 @@ def model(config):
     return build_synergynet(config)
 
 
+@pytest.fixture(scope="module")
+def last_losses(model, config):
+    """The losses of the last stage, traced once for each size of a batch."""
+    return make_loss_step(model, STAGES[-1], config)
+
+
 def weights(model):
     return {part: [np.asarray(v) for v in getattr(model, part).trainable_variables] for part in PARTS}
 
@@ -81,8 +87,8 @@ def test_the_compiled_step_gives_the_uncompiled_losses_and_weights(config):
             assert np.max(np.abs(a - b), initial=0) <= 2.1 * rate, part
 
 
-def test_no_lesion_at_all_is_fine(config, model):
-    total, parts = make_loss_step(model, STAGES[-1], config)(make_batch(2, lesions=False))
+def test_no_lesion_at_all_is_fine(last_losses):
+    total, parts = last_losses(make_batch(2, lesions=False))
     assert np.isfinite(float(total))
     for name in ("rpn_boxes", "rcnn_boxes", "mask"):
         assert float(parts[name]) == 0.0
@@ -96,16 +102,16 @@ def test_early_stages_compute_neither_mask_nor_full_resolution_decoder(config, m
 
         return tf.function(losses, autograph=False).get_concrete_function(make_batch(1)).graph.get_operations()
 
-    used = {stage.number: {op.inputs[0].op.name for op in operations(stage) if op.type == "ReadVariableOp"} for stage in STAGES}
+    made = {stage.number: operations(stage) for stage in STAGES}
+    used = {number: {op.inputs[0].op.name for op in there if op.type == "ReadVariableOp"} for number, there in made.items()}
     assert len(used[1]) < len(used[2]) < len(used[3]) < len(used[4])
-    full = [op for op in operations(STAGES[0]) if op.type == "Conv3D" and op.outputs[0].shape[1] == 32]
+    full = [op for op in made[1] if op.type == "Conv3D" and op.outputs[0].shape[1] == 32]
     encoder_only = config.unet.convolutions + 1         # the first block's convolutions and its shortcut
     assert len(full) == encoder_only
 
 
-def test_a_batch_of_two_equal_samples_has_the_loss_of_one(config, model):
-    step = make_loss_step(model, STAGES[3], config)
-    (_, one), (_, two) = step(make_batch(1)), step(_twice(make_batch(1)))
+def test_a_batch_of_two_equal_samples_has_the_loss_of_one(last_losses):
+    (_, one), (_, two) = last_losses(make_batch(1)), last_losses(_twice(make_batch(1)))
     for name in one:
         assert float(two[name]) == pytest.approx(float(one[name]), rel=1e-3), name
 
