@@ -105,7 +105,7 @@ def _check_arguments(options: argparse.Namespace) -> None:
         raise InputError(f"--t2 is {options.t2}, but INPUT is {_joined(options.input)}: --t2 goes with one FLAIR file; "
                          "name that one")
     if options.t2 and (not options.t2.is_file() or options.t2.resolve() == options.input[0].resolve()):
-        raise InputError(f"{options.t2}: {'is options as the FLAIR too' if options.t2.is_file() else 'no such file'}; check --t2")
+        raise InputError(f"{options.t2}: {'is given as the FLAIR too' if options.t2.is_file() else 'no such file'}; check --t2")
     if options.cluster and not options.workers:
         raise InputError(f"--cluster is {options.cluster}, but it is for --workers: say how many are to share the cases")
     for run in options.run:

@@ -194,6 +194,8 @@ def test_t2_goes_with_one_flair_file(run, tmp_path, capsys):
     assert "add --t2" in capsys.readouterr().err
     assert call(run, tmp_path / "out", flair, "--t2", t2) == 0
     assert json.loads((tmp_path / "out" / "a_lesions.json").read_text())["images"] == {"flair": str(flair), "t2": str(t2)}
+    assert call(run, tmp_path / "out", flair, "--t2", flair) == 2
+    assert "is given as the FLAIR too; check --t2" in capsys.readouterr().err
     assert call(run, tmp_path / "out", flair, flair, "--t2", t2) == 2
     assert "goes with one FLAIR" in capsys.readouterr().err
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synergynet_tf.data import nifti
+from synergynet_tf.data import judgement, nifti, preprocess
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.nifti import Volume
 from synergynet_tf.data.raw import bias, record, registration, skull, tools
@@ -67,6 +67,8 @@ def prepare_case(case: Case, folder: Path, config: RawConfig) -> Record:
     run = _Run(StepStore(folder / "steps"), config, versions, digests, volumes)
     results = run.results()
     files = _write_scans(case, folder, volumes, results, config)
+    if config.skull != "none":
+        _require_brain(folder / files["flair"], case.images["flair"])
     flair = volumes["flair"]
     done = Record(key, case.patient, case.session, case.split, files, sources,
                   {"shape": list(flair.file_shape), "affine": flair.file_affine.tolist(), "axes": list(flair.axes)},
@@ -225,6 +227,26 @@ def _write_scans(case: Case, folder: Path, volumes: dict[str, Volume], results: 
         files[LESIONS] = f"{LESIONS}.nii.gz"
     nifti.write_like(folder / record.OWN_BRAIN, results.brain, flair, np.uint8)
     return files
+
+
+def _require_brain(flair: Path, raw: Path) -> None:
+    """Refuse a prepared FLAIR that shows more than a brain, as a training would: a registration can go astray.
+
+    Args:
+        flair: what was prepared.
+        raw: the scan that it was made of.
+
+    Raises:
+        InputError: the rules of `judgement` refuse it.
+    """
+    prepared = preprocess.read_scan(flair)
+    try:
+        brain, box = preprocess.brain_mask(prepared)
+        judgement.judge_brain(preprocess.measured(prepared, brain, box)[0], brain, prepared.spacing)
+    except InputError as error:
+        reason = str(error).removesuffix(judgement.STRIP).removesuffix(" is the skull on? ").rstrip(": ")
+        raise InputError(f"{raw}: its brain was not found: in the prepared scan, {reason}; try --steps.skull deepbet, or strip "
+                         "it by another program and prepare it with --steps.skull none") from None
 
 
 def _brain_scan(scan: Volume, field: np.ndarray | None, brain: np.ndarray, target: Grid, to_scan: np.ndarray) -> np.ndarray:

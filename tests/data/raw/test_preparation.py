@@ -110,6 +110,16 @@ def test_a_stopped_run_goes_on_where_it_was(raw, prepared, tmp_path, monkeypatch
     assert preparation.prepare_case(case, tmp_path / case.name, RawConfig()).files["t1"] == "t1.nii.gz"
 
 
+def test_a_registration_that_goes_astray_is_noticed(raw, prepared, tmp_path, monkeypatch):
+    (case,) = cases.find(raw)[0]
+    large = np.array(record.read(prepared / case.name).template_to_flair) @ np.diag([1.15, 1.15, 1.15, 1])
+    monkeypatch.setattr(registration, "to_template", lambda *_: large)
+    with pytest.raises(InputError, match="flair.nii.gz: its brain was not found: .*; try --steps.skull deepbet") as error:
+        preparation.prepare_case(case, tmp_path / case.name, RawConfig(align=False, bias=False))
+    assert "skull on" not in str(error.value)
+    assert record.known(tmp_path / case.name) is None
+
+
 def test_the_rigid_way_keeps_the_brain_s_size(raw, prepared, tmp_path, monkeypatch):
     (case,) = cases.find(raw)[0]
     affine = np.array(record.read(prepared / case.name).template_to_flair)
