@@ -1,4 +1,4 @@
-"""`prepare --raw`: what the command does with raw scans, around `data.raw.pipeline`."""
+"""`prepare --raw`: what the command does with raw scans, around `data.raw.preparation`."""
 import pathlib
 from argparse import Namespace
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def prepare_raw(config: Config, options: Namespace) -> None:
-    """Bring the raw scans at data.path to the network's space, in the folder `own.raw`.
+    """Bring the raw scans at data.path to the network's space, in the folder `options.raw`.
 
     A case that fails is named on stderr and the others go on. Raises InputError at the end if any failed.
     """
@@ -48,7 +48,8 @@ def _prepare(usable: "list[Case]", wrong: "list[Fault]", out: pathlib.Path, opti
                 failed.append(case.name)
                 print_error(str(of_case(case.name, error)))
             else:
-                console.print(f"{case.name}: {out / case.name}", markup=False, highlight=False, soft_wrap=True)
+                lines = [f"{case.name}: {out / case.name}", *(result.notes or [])]
+                console.print("\n    ".join(lines), markup=False, highlight=False, soft_wrap=True)
             preparation.write_manifest(out, failed)
             advance(what=f"prepared {case.name}")
     if failed:

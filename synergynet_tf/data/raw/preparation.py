@@ -27,7 +27,7 @@ from synergynet_tf.storage.files import claim, digest, make_own, replace_file
 from synergynet_tf.storage.names import require_name
 from synergynet_tf.storage.readers import Stored
 
-REVISION = 1                # of the steps' methods: raise it when one changes, so that kept results are not taken for new ones
+REVISION = 2                # of the steps' methods: raise it when one changes, so that kept results are not taken for new ones
 SPLINE = 3                  # interpolation of the scans
 FAINTEST = 1e-3             # of the brain's median: a voxel of the brain is not 0, which means not measured
 LESIONS = "lesions"
@@ -63,7 +63,7 @@ def prepare_case(case: Case, folder: Path, config: RawConfig) -> Record:
     if known and known.key == key and known.written == _digests(folder, known.files):
         return _renamed(known, case, folder)
     _claim_files(case, folder)
-    volumes = {channel: nifti.read(path) for channel, path in case.images.items()}
+    volumes = {channel: preprocess.read_scan(path) for channel, path in case.images.items()}
     run = _Run(StepStore(folder / "steps"), config, versions, digests, volumes)
     results = run.results()
     files = _write_scans(case, folder, volumes, results, config)
@@ -76,7 +76,8 @@ def prepare_case(case: Case, folder: Path, config: RawConfig) -> Record:
                   None if results.template is None else results.template.tolist(),
                   {channel: matrix.tolist() for channel, matrix in results.from_flair.items()},
                   {step: round(seconds, 1) for step, seconds in run.seconds.items()},
-                  date=case.date, written=_digests(folder, files))
+                  date=case.date, written=_digests(folder, files),
+                  notes=[f"{channel}: {note.text}" for channel, volume in volumes.items() for note in volume.notes])
     record.write(folder, done)
     run.store.drop_unused()
     return done

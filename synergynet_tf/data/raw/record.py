@@ -44,6 +44,7 @@ class Record:
     format: int = FORMAT
     date: str | None = None             # of the scan, where the source has it
     written: dict[str, str] | None = None   # digests of the files, by name
+    notes: list[str] | None = None      # what was mended in the raw scans
 
 
 def read(folder: Path) -> Record | None:

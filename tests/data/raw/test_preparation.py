@@ -11,7 +11,7 @@ from synergynet_tf.data import layouts, nifti
 from synergynet_tf.data.preprocess import load_case
 from synergynet_tf.data.raw import bias, cases, preparation, record, registration, skull
 from synergynet_tf.data.raw.config import RawConfig
-from synergynet_tf.data.raw.grid import MNI, grid_of
+from synergynet_tf.data.raw.grid import MNI, Grid, grid_of
 from synergynet_tf.data.raw.store import StepStore, key_of
 from synergynet_tf.errors import InputError
 from synergynet_tf.storage.readers import Stored
@@ -128,6 +128,21 @@ def test_the_rigid_way_keeps_the_brain_s_size(raw, prepared, tmp_path, monkeypat
     own, brain = nifti.read_mask(tmp_path / case.name / record.OWN_BRAIN), nifti.read(tmp_path / case.name / "flair.nii.gz")
     assert np.linalg.det(np.array(known.to_flair)[:3, :3]) == pytest.approx(1)
     assert np.count_nonzero(brain.array) == pytest.approx(own.array.sum() * np.prod(own.spacing), rel=0.02)
+
+
+@pytest.mark.parametrize(("background", "note"), [(np.nan, "nan; taken as 0"), (-1024, "-1024; taken as 0")])
+def test_a_constant_background_is_taken_as_0_and_noted(stripped, tmp_path, background, note):
+    """What a reconstruction leaves outside its field of view is no intensity."""
+    case = cases.find(stripped)[0][0]
+    preparation.prepare_case(case, tmp_path / "plain", LIGHT)
+    image = nib.load(case.images["flair"])
+    array = np.asarray(image.dataobj)
+    moved = np.where(array == 0, background, array + (0 if np.isnan(background) else background)).astype(np.float32)
+    path = head.save(tmp_path / "flair.nii.gz", moved, Grid(array.shape, image.affine))
+    other = dataclasses.replace(case, images={"flair": path})
+    assert note in preparation.prepare_case(other, tmp_path / "other", LIGHT).notes[0]
+    plain, settled = (np.asarray(nib.load(tmp_path / name / "flair.nii.gz").dataobj) for name in ("plain", "other"))
+    np.testing.assert_allclose(settled, plain, rtol=1e-4)
 
 
 def test_without_resampling_all_stays_on_the_flair_s_grid(stripped, tmp_path):
