@@ -86,9 +86,18 @@ class Browser:
     def wait_for(self, expression: str) -> None:
         """Wait until an expression is true."""
         end = time.monotonic() + PATIENCE
-        while not self.run(expression):
+        while not self._holds(expression):
             assert time.monotonic() < end, f"{expression} did not come true; {self.problems}"
             time.sleep(0.05)
+
+    def _holds(self, expression: str) -> bool:
+        """Whether an expression is true; it is not while the page that was to tell gives way to another."""
+        try:
+            return bool(self.run(expression))
+        except AssertionError as error:
+            if "navigated" not in str(error):
+                raise
+            return False
 
     def click(self, selector: str) -> None:
         """Click on the middle of an element, as a mouse does."""
