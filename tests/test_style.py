@@ -9,7 +9,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 CHECKS = {"ruff": ["ruff", "check"], "mypy": ["mypy"]}
 
 
-@pytest.mark.parametrize("name", CHECKS)
+@pytest.mark.parametrize("name", ["ruff", pytest.param("mypy", marks=pytest.mark.slow)])
 def test_checkers_have_nothing_to_say(name, tmp_path):
     cache = ["--no-cache"] if name == "ruff" else ["--cache-dir", str(tmp_path)]
     checked = subprocess.run([sys.executable, "-m", *CHECKS[name], *cache], capture_output=True, text=True, cwd=ROOT)

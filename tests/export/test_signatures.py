@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from export import signatures
 from export.settings import Limits
 from export.signatures import Member, Segmenter
 from synergynet_tf.config import TrainConfig
@@ -13,6 +14,12 @@ from synergynet_tf.training.systems import system_of
 from tests.export.toy import Toy, toy_config
 
 SHAPES = [(19, 33, 24), (40, 16, 50), (7, 5, 9)]
+
+
+@pytest.fixture(autouse=True)
+def one_signature(monkeypatch):
+    """All signatures ask the networks by one function; only the one that is called here is traced."""
+    monkeypatch.setattr(signatures, "SIGNATURES", {"serving_default": signatures.SIGNATURES["serving_default"]})
 
 
 def served(config, network=None, **limits):
