@@ -43,12 +43,12 @@ def _prepare(usable: "list[Case]", wrong: "list[Fault]", out: pathlib.Path, opti
         print_error(fault.message)
     with progress.bar("preparing raw scans", len(usable)) as advance:
         for case, result in preparation.prepare_cases(usable, out, options.steps, workers):
-            error = result if isinstance(result, InputError) else _picture(case, out, result)
+            error, notes = (result, None) if isinstance(result, InputError) else (_picture(case, out, result), result.notes)
             if error:
                 failed.append(case.name)
                 print_error(str(of_case(case.name, error)))
             else:
-                lines = [f"{case.name}: {out / case.name}", *(result.notes or [])]
+                lines = [f"{case.name}: {out / case.name}", *(notes or [])]
                 console.print("\n    ".join(lines), markup=False, highlight=False, soft_wrap=True)
             preparation.write_manifest(out, failed)
             advance(what=f"prepared {case.name}")
