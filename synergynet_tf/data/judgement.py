@@ -116,13 +116,15 @@ def judge_background(array: np.ndarray) -> None:
                          f"{STRIP}")
 
 
-def judge_brain(array: np.ndarray, brain: np.ndarray, spacing: Sequence[float]) -> list[Note]:
+def judge_brain(array: np.ndarray, brain: np.ndarray, spacing: Sequence[float],
+                remedy: str = f"is the skull on? {STRIP}") -> list[Note]:
     """Whether a brain was found, and not a head.
 
     Args:
         array: the FLAIR in the brain's box, [x, y, z], what is measured in the brain `within_fences`.
         brain: what was found in it, holes filled; bool [x, y, z].
         spacing: mm.
+        remedy: what an error tells to do.
 
     Returns:
         Notes: too small for a whole brain, or perhaps not quite stripped.
@@ -132,15 +134,14 @@ def judge_brain(array: np.ndarray, brain: np.ndarray, spacing: Sequence[float]) 
     """
     volume = float(np.count_nonzero(brain) * np.prod(np.asarray(spacing, np.float64)) / 1000)
     if volume > BRAIN_ML[1]:
-        raise InputError(f"what is not 0 takes {volume:.0f} ml, but a brain takes {BRAIN_ML[1]:.0f} ml at most: is the skull on? "
-                         f"{STRIP}")
+        raise InputError(f"what is not 0 takes {volume:.0f} ml, but a brain takes {BRAIN_ML[1]:.0f} ml at most: {remedy}")
     if volume < BRAIN_ML[0]:
         return [Note("brain", f"the brain takes {volume:.0f} ml, but at least {BRAIN_ML[0]:.0f} are expected: is part of it cut "
                      "off, or the spacing wrong?")]
     share = skull_sign(array, brain, spacing) if np.count_nonzero(array < 0) <= NEGATIVE * np.count_nonzero(brain) else 0.0
     if share > SKULL[0]:
         raise InputError(f"below {100 * share:.0f} % of the surface a dark layer lies between bright ones, as bone does between "
-                         f"scalp and brain, but {100 * SKULL[1]:.0f} % at most are expected: is the skull on? {STRIP}")
+                         f"scalp and brain, but {100 * SKULL[1]:.0f} % at most are expected: {remedy}")
     if share > SKULL[1]:
         return [Note("brain", f"below {100 * share:.0f} % of the surface a dark layer lies between bright ones: is part of the "
                      "skull on?")]

@@ -31,6 +31,8 @@ REVISION = 2                # of the steps' methods: raise it when one changes, 
 SPLINE = 3                  # interpolation of the scans
 FAINTEST = 1e-3             # of the brain's median: a voxel of the brain is not 0, which means not measured
 LESIONS = "lesions"
+NOT_FOUND = ("the brain was not found; try --steps.skull deepbet, or strip it by another program and prepare it with "
+             "--steps.skull none")
 MATRIX = {"matrix": Stored("f", (4, 4))}
 
 
@@ -67,8 +69,6 @@ def prepare_case(case: Case, folder: Path, config: RawConfig) -> Record:
     run = _Run(StepStore(folder / "steps"), config, versions, digests, volumes)
     results = run.results()
     files = _write_scans(case, folder, volumes, results, config)
-    if config.skull != "none":
-        _require_brain(folder / files["flair"], case.images["flair"])
     flair = volumes["flair"]
     done = Record(key, case.patient, case.session, case.split, files, sources,
                   {"shape": list(flair.file_shape), "affine": flair.file_affine.tolist(), "axes": list(flair.axes)},
@@ -214,11 +214,14 @@ def _write_scans(case: Case, folder: Path, volumes: dict[str, Volume], results: 
     flair = volumes["flair"]
     target = MNI if config.resample else grid_of(flair)
     brain = resample(results.brain, grid_of(flair), target, results.to_flair) > 0.5
-    files = {}
+    files, scans = {}, {}
     for channel, volume in volumes.items():
         to_channel = results.from_flair.get(channel, np.eye(4)) @ results.to_flair
-        write(folder / f"{channel}.nii.gz", _brain_scan(volume, results.fields.get(channel), brain, target, to_channel), target,
-              np.float32)
+        scans[channel] = _brain_scan(volume, results.fields.get(channel), brain, target, to_channel)
+    if config.skull != "none":
+        _require_brain(scans["flair"], target, flair)
+    for channel, scan in scans.items():
+        write(folder / f"{channel}.nii.gz", scan, target, np.float32)
         files[channel] = f"{channel}.nii.gz"
     if case.lesions:
         mask = nifti.read_reference(case.lesions, case.lesions2, case.combine)
@@ -230,24 +233,22 @@ def _write_scans(case: Case, folder: Path, volumes: dict[str, Volume], results: 
     return files
 
 
-def _require_brain(flair: Path, raw: Path) -> None:
+def _require_brain(array: np.ndarray, grid: Grid, flair: Volume) -> None:
     """Refuse a prepared FLAIR that shows more than a brain, as a training would: a registration can go astray.
 
     Args:
-        flair: what was prepared.
-        raw: the scan that it was made of.
+        array: [X, Y, Z] on `grid`, as it is to be written.
+        grid: of the prepared scan.
+        flair: the raw scan.
 
     Raises:
         InputError: the rules of `judgement` refuse it.
     """
-    prepared = preprocess.read_scan(flair)
-    try:
-        brain, box = preprocess.brain_mask(prepared)
-        judgement.judge_brain(preprocess.measured(prepared, brain, box)[0], brain, prepared.spacing)
-    except InputError as error:
-        reason = str(error).removesuffix(judgement.STRIP).removesuffix(" is the skull on? ").rstrip(": ")
-        raise InputError(f"{raw}: its brain was not found: in the prepared scan, {reason}; try --steps.skull deepbet, or strip "
-                         "it by another program and prepare it with --steps.skull none") from None
+    prepared = dataclasses.replace(flair, array=array)      # the raw scan's name, for errors
+    brain, box = preprocess.brain_mask(prepared)
+    values, _ = preprocess.measured(prepared, brain, box)
+    with preprocess.named(flair.path):
+        judgement.judge_brain(values, brain, np.linalg.norm(grid.affine[:3, :3], axis=0), NOT_FOUND)
 
 
 def _brain_scan(scan: Volume, field: np.ndarray | None, brain: np.ndarray, target: Grid, to_scan: np.ndarray) -> np.ndarray:
