@@ -1,7 +1,13 @@
 """Addresses: what is taken, what is refused without being shown, and whose proxies are used."""
+import contextlib
+import socket
+import threading
+
 import pytest
 
 from export.address import Address, is_loopback, parse, proxy_for
+from export.http_exchange import Unavailable
+from export.transport import connect
 from synergynet_tf.errors import InputError
 
 
@@ -91,3 +97,30 @@ def test_proxies_that_are_none_are_not_shown(proxy, monkeypatch):
         proxy_for(Address("http", "far.invalid", 8501))
     assert "secret" not in str(error.value)
     assert proxy_for(Address("http", "127.0.0.1", 8501)) is None
+
+
+def listener():
+    """A port of this machine, and what was sent there first by whoever came."""
+    waiting, seen = socket.create_server(("127.0.0.1", 0)), []
+
+    def listen():
+        while True:
+            connection, _ = waiting.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.settimeout(1)
+                seen.append(connection.recv(7))
+
+    threading.Thread(target=listen, daemon=True).start()
+    return waiting.getsockname()[1], seen
+
+
+@pytest.mark.parametrize("use_grpc", [False, True], ids=["rest", "grpc"])
+def test_a_proxy_gets_nothing_that_goes_to_this_machine(use_grpc, monkeypatch):
+    pytest.importorskip("tensorflow_serving")
+    (proxy, asked), (port, served) = listener(), listener()
+    for name in ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{proxy}")
+    server = connect(f"localhost:{port}" if use_grpc else f"http://localhost:{port}", use_grpc, "synergynet", 3)
+    with pytest.raises((Unavailable, InputError)):      # it answers nothing
+        server.channels()
+    assert served and not asked
