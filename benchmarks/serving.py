@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 
-from export.saved_model import REFERENCE
+from export.bundle import REFERENCE
 from export.verify import find_version
 from synergynet_tf.runtime.entry import command
 from synergynet_tf.runtime.processes import peak_memory

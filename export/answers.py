@@ -1,27 +1,10 @@
-"""What a server may answer to a scan: every part is checked before anything is written.
-
-A mask is a NIfTI file on exactly the scan's grid that holds 0 and 1, and the number and the volume of its lesions are those that
-it shows. Whatever is not so, by mistake or by intent, is an InputError.
-"""
-import logging
-import math
-import pathlib
+"""What a server may answer to a scan: each part's type and length. `masks` compares it with the scan."""
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from synergynet_tf.errors import InputError
 from synergynet_tf.storage import typed
 
-if TYPE_CHECKING:
-    import nibabel as nib
-    import numpy as np
-
-HEADER, FIRST_VOXEL = 348, 352      # bytes
-GEOMETRY = ((76, 92), (123, 124), (252, 328))   # bytes of pixdim[0:4], xyzt_units, and from qform_code to srow_z
-UINT8 = 2                           # NIfTI's code of that type
-VOLUME_TOLERANCE = 1e-4             # relative; the server's is a float32
-CONNECTIVITIES: Final = (6, 18, 26)        # one of them is the network's
-SILENT = logging.Logger("silent", logging.CRITICAL)     # nibabel says what it mends, but not in which file
 NOTES, LINE = 2 ** 14, 400           # letters of the notes, and of one, at most
 
 
@@ -32,15 +15,6 @@ class Answer(NamedTuple):
     lesions: int
     volume_ml: float
     notes: tuple[str, ...]  # what was mended in the scan, a line each
-
-
-class Grid(NamedTuple):
-    """Where a scan's voxels are, and how long the file of its mask can be."""
-
-    shape: tuple[int, ...]
-    header: bytes           # the part of the header that says where they are, mended
-    voxel_ml: float
-    limit: int              # bytes; in a mask a short extension of the header is filled up, to twice its length at most
 
 
 def malformed(what: str) -> InputError:
@@ -72,93 +46,3 @@ def answer_of(parts: Mapping[str, Any]) -> Answer:
     require(notes, str)
     lines = tuple(one_line(line, LINE) for line in notes[:NOTES].splitlines() if line.strip())
     return Answer(parts["mask_bytes"], parts["lesion_count"], float(parts["lesion_volume_ml"]), lines)
-
-
-def grid_of(scan: pathlib.Path) -> Grid:
-    """The grid of a scan. Raises InputError, which names the file, where it is none that a server would take."""
-    import nibabel as nib
-
-    from synergynet_tf.data.container import read_contents
-
-    header = read_contents(scan).header
-    if isinstance(header, nib.Nifti2Header):
-        raise InputError(f"{scan}: a NIfTI-2 file, but a served network takes NIfTI-1; convert it")
-    shape, before = header.get_data_shape(), int(header["vox_offset"])
-    return Grid(shape, _geometry(header), _voxel_ml(header.get_best_affine(), scan), math.prod(shape) + 2 * before)
-
-
-def check(answer: Answer, grid: Grid) -> None:
-    """Raise InputError unless the mask is one of the scan, and the numbers are the mask's."""
-    header = _header(answer.mask[:HEADER])
-    if header is None:
-        raise malformed("the mask is no NIfTI file")
-    if header.get_data_shape() != grid.shape or _geometry(header) != grid.header:
-        raise malformed("the mask is not on the scan's grid")
-    voxels = _voxels(answer.mask, header, grid)
-    count = int(voxels.sum())
-    volume = count * grid.voxel_ml
-    if not math.isclose(answer.volume_ml, volume, rel_tol=VOLUME_TOLERANCE, abs_tol=1e-9):
-        raise malformed(f"'lesion_volume_ml' is {answer.volume_ml:g}, but the mask has {volume:g} ml")
-    if answer.lesions not in _lesions(voxels.reshape(grid.shape[:3], order="F")):
-        raise malformed(f"'lesion_count' is {answer.lesions}, which is not the mask's")
-
-
-def _voxels(mask: bytes, header: "nib.Nifti1Header", grid: Grid) -> "np.ndarray":
-    """The voxels of a mask as stored, bool [n]. Raises InputError where they are not 0 and 1, or not what the file ends with."""
-    import numpy as np
-
-    begin, slope, inter = (float(header[name]) for name in ("vox_offset", "scl_slope", "scl_inter"))
-    plain = (int(header["datatype"]), slope, inter) == (UINT8, 1, 0)
-    if not plain or not FIRST_VOXEL <= begin < len(mask) or begin + math.prod(grid.shape) != len(mask):
-        raise malformed("the mask's header is not that of as many bytes, a byte each voxel")
-    voxels = np.frombuffer(mask, np.uint8, offset=int(begin))
-    if voxels.max() > 1:
-        raise malformed(f"the mask holds {voxels.max()}, but 0 and 1 alone mean something")
-    return voxels.astype(bool)
-
-
-def _lesions(mask: "np.ndarray") -> set[int]:
-    """The numbers of lesions that a mask, bool [X, Y, Z], can be said to have."""
-    import cc3d
-    import numpy as np
-
-    held = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    if not held[0].size:
-        return {0}
-    box = np.ascontiguousarray(mask[tuple(slice(places[0], places[-1] + 1) for places in held)])
-    return {cc3d.connected_components(box, connectivity=each, return_N=True)[1] for each in CONNECTIVITIES}
-
-
-def _header(content: bytes) -> "nib.Nifti1Header | None":
-    """The header of a NIfTI-1 file in one part, mended as nibabel and the graph mend it; none if it is no such file."""
-    import nibabel as nib
-    import numpy as np
-
-    if len(content) < HEADER or content[HEADER - 4:] != b"n+1\0":
-        return None
-    try:
-        with np.errstate(all="ignore"):
-            header = nib.Nifti1Header(content, check=False)
-            header.check_fix(logger=SILENT)
-            header.get_data_dtype(), header.get_best_affine(), header.get_data_shape()
-    except (nib.spatialimages.HeaderDataError, nib.filebasedimages.ImageFileError, ValueError, KeyError):
-        return None
-    return header
-
-
-def _geometry(header: "nib.Nifti1Header") -> bytes:
-    """The byte order and the bytes of a header by which any program would place the voxels, whichever of them it looks at."""
-    raw = header.binaryblock
-    return header.endianness.encode() + b"".join(raw[begin:end] for begin, end in GEOMETRY)
-
-
-def _voxel_ml(affine: "np.ndarray", scan: pathlib.Path) -> float:
-    """The volume of a voxel, in whatever unit the header is. Raises InputError where it is none."""
-    import numpy as np
-
-    from synergynet_tf.data.judgement import power_of_thousand
-
-    power = power_of_thousand(np.linalg.norm(affine[:3, :3], axis=0))
-    if power is None:
-        raise InputError(f"{scan}: the header's affine is no grid of voxels; correct it")
-    return abs(float(np.linalg.det(affine[:3, :3]))) * 1000.0 ** (3 * power - 1)

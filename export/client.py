@@ -14,7 +14,7 @@ from synergynet_tf.runtime.entry import command
 from synergynet_tf.storage.files import claim, replace_file
 from synergynet_tf.storage.names import NIFTI_ENDINGS, stem
 
-from .answers import Answer, check, grid_of
+from .answers import Answer
 from .batch import Patience, aside, at_once
 from .http_exchange import Unavailable
 from .transport import Transport, connect
@@ -84,6 +84,8 @@ def _of_scan(scan: pathlib.Path, error: Exception) -> str:
 
 
 def _segment_one(server: Transport, patience: Patience, scan: pathlib.Path, t2: pathlib.Path | None) -> Answer:
+    from .masks import check, grid_of
+
     files = {"flair": _content(scan)} | ({"t2": _content(t2)} if t2 else {})
     grid = grid_of(scan)
     answer = patience.ask(lambda: server.segment(files, grid.limit))

@@ -1,11 +1,19 @@
-"""Requests to TF Serving by gRPC: protocol buffers over HTTP/2."""
-import os
+"""Requests to TF Serving by gRPC: protocol buffers over HTTP/2. Imported where tensorflow-serving-api is installed."""
 import struct
 from collections.abc import Mapping
 from typing import Any
 
+import grpc
+from google.protobuf.message import DecodeError
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
 from synergynet_tf.errors import InputError
-from synergynet_tf.runtime.startup import import_tensorflow
 
 from .address import Address, is_known, is_loopback
 from .answers import Answer, answer_of, malformed, one_line
@@ -20,24 +28,14 @@ PLACES = {INT32: ("int_val", "<i"), FLOAT: ("float_val", "<f")}          # where
 
 
 class Grpc:
-    """Needs tensorflow-serving-api."""
+    """As `Transport`."""
 
     def __init__(self, address: Address, model: str, timeout: float):
-        os.environ.setdefault("GRPC_VERBOSITY", "NONE")      # what fails is raised, and said once
-        import_tensorflow()                                 # the protocol buffers do, with remarks
-        try:
-            import grpc
-            from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
-        except ImportError:
-            raise InputError("--grpc needs tensorflow-serving-api; install synergynet-tf[serving], or use REST") from None
         self._address, self._model, self._timeout, self._known = address, model, timeout, False
-        self._grpc = grpc
         self._predict, self._models = prediction_service_pb2_grpc.PredictionServiceStub, model_service_pb2_grpc.ModelServiceStub
 
     def segment(self, files: Mapping[str, bytes], limit: int) -> Answer:
         """As `Transport.segment`."""
-        from tensorflow_serving.apis import predict_pb2
-
         request = predict_pb2.PredictRequest()
         request.model_spec.name, request.model_spec.signature_name = self._model, SIGNATURE
         for channel, content in files.items():
@@ -51,8 +49,6 @@ class Grpc:
 
     def states(self) -> dict[str, str]:
         """The versions of the model that the server names, and the state of each."""
-        from tensorflow_serving.apis import get_model_status_pb2
-
         request = get_model_status_pb2.GetModelStatusRequest()
         request.model_spec.name = self._model
         names = get_model_status_pb2.ModelVersionStatus.State.DESCRIPTOR.values_by_number
@@ -61,9 +57,6 @@ class Grpc:
 
     def channels(self) -> tuple[str, ...]:
         """As `Transport.channels`."""
-        from google.protobuf.message import DecodeError
-        from tensorflow_serving.apis import get_model_metadata_pb2
-
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
         request.model_spec.name = self._model
         signatures, answer = get_model_metadata_pb2.SignatureDefMap(), self._call(
@@ -81,9 +74,9 @@ class Grpc:
                    "grpc.enable_http_proxy": int(not is_loopback(self._address.host)), "grpc.enable_retries": 0,
                    "grpc.service_config_disable_resolution": 1}
         try:
-            with self._grpc.insecure_channel(self._address.place, options=list(options.items())) as channel:
+            with grpc.insecure_channel(self._address.place, options=list(options.items())) as channel:
                 answer = method(channel)(request, timeout=self._timeout)
-        except self._grpc.RpcError as error:
+        except grpc.RpcError as error:
             raise self._refused(error.code().name, error.details() or "") from None
         except ValueError:          # a message above 2 GB
             raise InputError("the scan is larger than a request can be") from None

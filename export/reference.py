@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 
 import cc3d
+import nibabel as nib
 import numpy as np
 
 from synergynet_tf.config import Config
@@ -62,8 +63,6 @@ def _mean(probabilities: Sequence[np.ndarray]) -> np.ndarray:
 
 def _notes_at_1mm(raw: np.ndarray, channels: Sequence[str]) -> tuple[str, ...]:
     """The notes on a scan [X, Y, Z, C] of 1 mm. Raises InputError where it is refused."""
-    import nibabel as nib
-
     with tempfile.TemporaryDirectory() as folder:
         files = {channel: pathlib.Path(folder) / f"{channel}.nii" for channel in channels}
         for i, path in enumerate(files.values()):

@@ -3,6 +3,7 @@ import gzip
 import pathlib
 from collections.abc import Sequence
 
+import nibabel as nib
 import numpy as np
 
 SAMPLE_SHAPE = (56, 64, 48)     # voxels
@@ -11,8 +12,6 @@ BRAIN_SHAPE = (144, 176, 136)       # the box of the MNI152 template's brain, to
 
 def sample_scan(folder: pathlib.Path, channels: Sequence[str]) -> dict[str, pathlib.Path]:
     """Write a scan that nobody was in, an ellipsoid with bright spots, as NAME.nii.gz for each channel."""
-    import nibabel as nib
-
     rng = np.random.default_rng(0)
     axes = np.meshgrid(*(np.linspace(-1.1, 1.1, n) for n in SAMPLE_SHAPE), indexing="ij")
     brain = np.sum(np.square(axes), axis=0) < 1
@@ -30,8 +29,6 @@ def sample_scan(folder: pathlib.Path, channels: Sequence[str]) -> dict[str, path
 
 def brain_sized(channels: Sequence[str]) -> dict[str, np.ndarray]:
     """The inputs of `segment_nifti` for a scan as large as a brain's box, an ellipsoid of smooth greys: files as uint8 arrays."""
-    import nibabel as nib
-
     x, y, z = np.meshgrid(*(np.linspace(-1, 1, n) for n in BRAIN_SHAPE), indexing="ij", sparse=True)
     greys = np.where(x ** 2 + y ** 2 + z ** 2 < 1, 100 + 10 * np.sin(9 * x) * np.cos(7 * y), 0).astype(np.uint8)
     content = gzip.compress(nib.Nifti1Image(greys, np.diag([-1.0, 1.0, 1.0, 1.0])).to_bytes(), mtime=0)

@@ -3,13 +3,16 @@
 What may pass by itself (no connection, a server whose queue is full) is Unavailable and worth another try; what will not (an
 unknown host, a model that is not there, a file that the graph refuses, a malformed answer) is an InputError at once.
 """
+import importlib.util
 import json
+import os
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from synergynet_tf.errors import InputError
+from synergynet_tf.runtime.startup import import_tensorflow
 
 from .address import Address, is_loopback, parse
 from .answers import Answer, answer_of, malformed, one_line, require
@@ -114,6 +117,10 @@ def connect(url: str, use_grpc: bool, model: str, timeout: float, authorization:
     if authorization and address.scheme != "https" and not (address.scheme == "http" and is_loopback(address.host)):
         raise InputError(f"--authorization would go to {address} in the clear; give an address with https://")
     if use_grpc:
+        if importlib.util.find_spec("tensorflow_serving") is None:
+            raise InputError("--grpc needs tensorflow-serving-api; install synergynet-tf[serving], or use REST")
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")      # what fails is raised, and said once
+        import_tensorflow()                                 # the protocol buffers do, with remarks
         from .grpc_transport import Grpc
 
         return Grpc(address, model, timeout)

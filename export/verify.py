@@ -8,7 +8,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from synergynet_tf.config import arguments
 from synergynet_tf.errors import InputError
@@ -16,14 +18,11 @@ from synergynet_tf.runtime.entry import command
 from synergynet_tf.runtime.startup import import_tensorflow
 from synergynet_tf.storage.files import npz
 from synergynet_tf.storage.readers import Stored, read_npz
+from synergynet_tf.workflows.inputs import scan_case
 from synergynet_tf.workflows.networks import require_run
 
-from .bundle import SUMS, damaged
+from .bundle import EXTRA, REFERENCE, SUMS, damaged
 from .container import FILES
-from .saved_model import EXTRA, REFERENCE
-
-if TYPE_CHECKING:
-    import numpy as np
 
 DESCRIPTION = """Check a bundle: its files, its operations, and that every signature answers as the trained network does."""
 EPILOG = """The SavedModel is run in a process that imports TensorFlow but neither Keras nor synergynet_tf, and in one that
@@ -92,8 +91,6 @@ def check_answers(version: pathlib.Path, answers: pathlib.Path, what: str, repea
     Raises:
         InputError: an answer differs, an operation has no kernel, or one of the processes fails.
     """
-    import numpy as np
-
     expected = read_npz(answers, "file of answers", "export the bundle again", {NEEDED: Stored("u", (None,))})
     with tempfile.TemporaryDirectory() as folder:
         out, graph = pathlib.Path(folder) / "out.npz", pathlib.Path(folder) / "graph.json"
@@ -115,8 +112,6 @@ def compare(expected: "Mapping[str, np.ndarray]", answers: "Mapping[str, np.ndar
     Raises:
         InputError: an output is absent or too far from what is expected.
     """
-    import numpy as np
-
     worst = 0.0
     for key in (key for key in expected if "/outputs/" in key):
         want, have, limit = expected[key], answers.get(key), TOLERANCE.get(key.split("/")[-1], 0)
@@ -151,7 +146,6 @@ def _answers_to(options: argparse.Namespace) -> Iterator[tuple[pathlib.Path, pat
 
     from synergynet_tf.inference.predictor import Predictor
     from synergynet_tf.training.checkpoint import load_run
-    from synergynet_tf.workflows.inputs import scan_case
 
     from . import reference
 

@@ -6,7 +6,6 @@ import argparse
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from synergynet_tf.config import arguments
 from synergynet_tf.data.layouts import RATERS
@@ -16,11 +15,6 @@ from synergynet_tf.runtime.entry import command
 from synergynet_tf.runtime.processes import MANY, cores
 from synergynet_tf.storage.files import claim
 from synergynet_tf.workflows.pairs import Pair, find_pairs
-from synergynet_tf.workflows.scoring import SCORES, score_shared, score_usable, write_scores
-
-if TYPE_CHECKING:
-    from synergynet_tf.metrics.lesion import LesionRule
-    from synergynet_tf.metrics.scores import CaseScores
 
 
 @command
@@ -28,17 +22,18 @@ def main(argv: list[str] | None = None) -> None:
     """Score every case of the reference, write scores.csv, sizes.csv, scores.md and scores.json, and print the table."""
     options = _parser().parse_args(argv)
     from synergynet_tf.metrics.lesion import LesionRule
+    from synergynet_tf.workflows import scoring
 
     pairs = find_pairs(options.reference, options.prediction, options.split, options.raters)
     out = options.out or options.prediction
-    claim("--out", [out / name for name in SCORES], _read(pairs, options))
+    claim("--out", [out / name for name in scoring.SCORES], _read(pairs, options))
     rule = LesionRule(options.connectivity, options.overlap, options.min_lesion)
     if options.cluster:
-        scores = list(score_shared(pairs, rule, options.workers or cores(), options.cluster))
+        scores = list(scoring.score_shared(pairs, rule, options.workers or cores(), options.cluster))
     else:
-        scores = score_usable(pairs, rule, options.workers)
-    write_scores(scores, rule, out)
-    _show(scores, rule, out)
+        scores = scoring.score_usable(pairs, rule, options.workers)
+    scoring.write_scores(scores, rule, out)
+    scoring.print_scores(scores, rule, out)
     scored = {score.case for score in scores}
     if missing := [pair.case for pair in pairs if pair.case not in scored]:
         raise InputError(f"{len(missing)} of {len(pairs)} cases could not be scored: {', '.join(missing)}; "
@@ -49,18 +44,6 @@ def _read(pairs: Sequence[Pair], options: argparse.Namespace) -> list[pathlib.Pa
     """What must not be written: the files of the pairs, the manifest, and the references' folder where another is named."""
     files = [path for pair in pairs for path in (pair.reference, pair.reference2, pair.prediction, pair.probability) if path]
     return [*files, *(path for path in sources(options.reference) if options.out or path.is_file())]
-
-
-def _show(scores: "list[CaseScores]", rule: "LesionRule", out: pathlib.Path) -> None:
-    from rich.console import Console
-
-    from synergynet_tf.report import tables
-
-    console = Console()
-    console.print(tables.terminal(scores, rule))
-    for line in tables.cohort_lines(scores):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"scores.csv, sizes.csv, scores.md and scores.json are in {out}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _parser() -> argparse.ArgumentParser:

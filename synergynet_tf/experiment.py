@@ -14,20 +14,17 @@ import pathlib
 import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from synergynet_tf.config import arguments, command_line
+from synergynet_tf.data.layouts.sources import keep_data_apart
 from synergynet_tf.errors import InputError
 from synergynet_tf.runtime.entry import command
+from synergynet_tf.runtime.startup import import_tensorflow
 from synergynet_tf.storage import locks
 from synergynet_tf.storage.files import make_folder, replace_file
 from synergynet_tf.storage.names import require_name
-from synergynet_tf.workflows.comparing import SYSTEMS, check_external, divide, make_folds, record_of, report
-from synergynet_tf.workflows.fold import TRAINED, run_system
 
-if TYPE_CHECKING:
-    pass
-
+COMPARED = ("unet", "mask_rcnn", "ensemble", "synergynet", "lpa")        # in the order of the paper's tables
 DESCRIPTION = """Compare systems on one cohort as the paper does: train each, segment the test patients, score, and write
 tables (Markdown, CSV, LaTeX) and figures.
 
@@ -47,28 +44,28 @@ def main(argv: list[str] | None = None) -> None:
     if options.folds:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, folds=options.folds))
     out = options.out
-    from rich.console import Console
-
-    from synergynet_tf.data.layouts.sources import keep_data_apart
-    from synergynet_tf.metrics.lesion import LesionRule
-    from synergynet_tf.workflows.fitting import with_phantoms
-
-    console = Console()
     keep_data_apart("--out", out, config, external.values())
     make_folder(out, "--out")
+    import_tensorflow()
+    from rich.console import Console
+
+    from synergynet_tf.metrics.lesion import LesionRule
+    from synergynet_tf.workflows import comparing, fitting, fold
+
+    console = Console()
     with locks.held(out, "name another folder with --out"):
-        about = record_of(out, config, options.budget)
+        about = comparing.record_of(out, config, options.budget)
         if not config.data.path:
-            config = with_phantoms(config, out, console)
-        parts = divide(config, out)
-        check_external(external, [case for split in parts for case in split.test])
+            config = fitting.with_phantoms(config, out, console)
+        parts = comparing.divide(config, out)
+        comparing.check_external(external, [case for split in parts for case in split.test])
         replace_file(out / "experiment.json", about)    # not before: a refused call must not stand in the corrected one's way
-        folds = make_folds(config, out, parts)
-        for fold in folds:
-            for system in (name for name in (*TRAINED, "lpa", "ensemble") if name in systems):      # the ensemble's parts first
-                run_system(system, fold, options.budget, console)
+        folds = comparing.make_folds(config, out, parts)
+        for each in folds:
+            for system in sorted(systems, key="ensemble".__eq__):       # its parts first
+                fold.run_system(system, each, options.budget, console)
         rule = LesionRule(config.lesions.connectivity, options.overlap, options.min_lesion)
-        report(folds, systems, external, rule, out)
+        comparing.report(folds, systems, external, rule, out)
     console.print(f"{out} holds results.md, tables, figures, scores and report/index.html", markup=False, highlight=False,
                   soft_wrap=True)
 
@@ -80,12 +77,12 @@ def chosen_systems(names: str) -> list[str]:
         InputError: others.
     """
     systems = [name.strip() for name in names.split(",") if name.strip()]
-    unknown = [name for name in systems if name not in SYSTEMS]
+    unknown = [name for name in systems if name not in COMPARED]
     if unknown or not systems:
-        raise InputError(f"--systems is {names!r}, but it must be of {', '.join(SYSTEMS)}; other tools join by --predictions")
+        raise InputError(f"--systems is {names!r}, but it must be of {', '.join(COMPARED)}; other tools join by --predictions")
     if "ensemble" in systems and not {"unet", "mask_rcnn"} <= set(systems):
         raise InputError(f"--systems is {names!r}, but the ensemble is of unet and mask_rcnn: name these too")
-    return [name for name in SYSTEMS if name in systems]
+    return [name for name in COMPARED if name in systems]
 
 
 def external_systems(predictions: Sequence[str]) -> dict[str, pathlib.Path]:
@@ -97,7 +94,7 @@ def external_systems(predictions: Sequence[str]) -> dict[str, pathlib.Path]:
     folders: dict[str, pathlib.Path] = {}
     for text in predictions:
         name, equals, path = text.partition("=")
-        if not (name and equals and path) or name in SYSTEMS or name in folders:
+        if not (name and equals and path) or name in COMPARED or name in folders:
             raise InputError(f"--predictions is {text!r}, but NAME=FOLDER is needed, with a name of its own")
         require_name(f"--predictions is {text!r}, but", name, also=" +")
         folder = arguments.path(path)
@@ -110,7 +107,7 @@ def external_systems(predictions: Sequence[str]) -> dict[str, pathlib.Path]:
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=arguments.path, default="runs/experiment",
                         help="folder, made if absent (default: %(default)s)")
-    parser.add_argument("--systems", default=",".join(SYSTEMS), help="what is compared, with commas (default: %(default)s)")
+    parser.add_argument("--systems", default=",".join(COMPARED), help="what is compared, with commas (default: %(default)s)")
     parser.add_argument("--folds", type=arguments.whole(2, 1000),
                         help="cross-validation by patient of as many folds; every patient is tested once (default: one split)")
     parser.add_argument("--predictions", nargs="+", default=[], metavar="NAME=FOLDER",

@@ -3,7 +3,7 @@ import argparse
 import pathlib
 import sys
 
-from synergynet_tf.config import arguments
+from synergynet_tf.config import PhantomConfig, arguments
 from synergynet_tf.runtime import progress
 from synergynet_tf.runtime.entry import command
 from synergynet_tf.storage.files import keep_apart
@@ -13,7 +13,6 @@ from synergynet_tf.storage.files import keep_apart
 def main(argv: list[str] | None = None) -> None:
     """Write a cohort of phantoms and its manifest, with a progress bar; print the manifest's path."""
     options = _parser().parse_args(argv)
-    from synergynet_tf.config import PhantomConfig
     from synergynet_tf.data.phantom.cohort import generate_cohort, session_counts
 
     config = PhantomConfig(options.patients, options.sessions, options.seed, options.anatomy, options.variety, options.shapes)

@@ -4,19 +4,16 @@ import pathlib
 import sys
 from collections.abc import Sequence
 from itertools import chain
-from typing import TYPE_CHECKING
 
-from synergynet_tf.config import arguments
+from synergynet_tf.config import Config, arguments
+from synergynet_tf.data.layouts import Case
+from synergynet_tf.data.layouts.sources import sources
 from synergynet_tf.errors import InputError, print_error
 from synergynet_tf.runtime.entry import command
 from synergynet_tf.runtime.startup import import_tensorflow
 from synergynet_tf.storage.files import claim, make_folder
 from synergynet_tf.workflows import networks
-
-if TYPE_CHECKING:
-
-    from synergynet_tf.config import Config
-    from synergynet_tf.data.layouts import Case
+from synergynet_tf.workflows.inputs import find_cases, names_result, names_scan, split_cases
 
 DESCRIPTION = """Segment MS lesions in FLAIR scans (skull-stripped), with a network that `synergynet_tf.train` has trained."""
 EPILOG = """For each case three files are written, on the FLAIR scan's own grid: <case>_mask.nii.gz (0 and 1),
@@ -39,7 +36,6 @@ def main(argv: list[str] | None = None) -> None:
     import_tensorflow()
     from synergynet_tf.inference.budget import GB
     from synergynet_tf.inference.predictor import Predictor
-    from synergynet_tf.workflows.inputs import find_cases, split_cases
     from synergynet_tf.workflows.segmenting import Job, segment, segment_shared, unfinished, write_predictions_report
 
     changes = networks.Changes.of(options)
@@ -71,11 +67,8 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError(f"{len(failed)} of {total} inputs could not be segmented: {', '.join(failed)}{rest}")
 
 
-def claim_outputs(cases: "Sequence[Case]", options: argparse.Namespace) -> None:
+def claim_outputs(cases: Sequence[Case], options: argparse.Namespace) -> None:
     """Raises InputError where a file that is to be written is an input, or lies in one, or is there and not ours."""
-    from synergynet_tf.data.layouts.sources import sources
-    from synergynet_tf.workflows.inputs import names_result
-
     kinds = [*OUTPUTS, *([".png"] if options.picture else [])]
     read = [file for path in options.input if not names_result(path) for file in sources(path)]
     read += [file for run in options.run for file in sources(run / f"{options.weights}.npz", cases)]
@@ -83,15 +76,13 @@ def claim_outputs(cases: "Sequence[Case]", options: argparse.Namespace) -> None:
                     *([options.out / "report"] if options.report else [])], read)
 
 
-def _raters(options: argparse.Namespace, config: "Config") -> str | None:
+def _raters(options: argparse.Namespace, config: Config) -> str | None:
     """Whose reference is drawn where two have made one: the run's choice, the first of both; none where no picture is drawn."""
     chosen = options.raters or config.data.raters
     return {"both": "first"}.get(chosen, chosen) if options.picture else None
 
 
 def _check_arguments(options: argparse.Namespace) -> None:
-    from synergynet_tf.workflows.inputs import names_scan
-
     if not options.input and not options.split:
         raise InputError("no INPUT is given; name FLAIR files, folders or manifests, or take a split of the run (--split test)")
     if options.split and options.input:

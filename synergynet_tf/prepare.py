@@ -8,7 +8,6 @@ from synergynet_tf.data import layouts
 from synergynet_tf.data.raw.config import RawConfig
 from synergynet_tf.errors import InputError
 from synergynet_tf.runtime.entry import command
-from synergynet_tf.workflows import preparing, raw_scans
 
 DESCRIPTION = f"""Check every scan of a cohort, prepare it for training, and list the cases.
 
@@ -30,6 +29,8 @@ def main(argv: list[str] | None = None) -> None:
     if options.raw and options.preview:
         raise InputError(f"--raw is {options.raw}, but --preview draws what training reads; give one after the other")
     if options.raw:
+        from synergynet_tf.workflows import raw_scans
+
         raw_scans.prepare_raw(config, options)
         return
     folder = (options.preview or pathlib.Path()).resolve().parent
@@ -39,6 +40,8 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError(f"--preview is {options.preview}, but the folder {folder} does not exist; make it or name another file")
     if options.out and not options.check:
         raise InputError(f"--out is {options.out}, but it is for what --check finds; add --check, or leave it out")
+    from synergynet_tf.workflows import preparing
+
     if options.check:
         preparing.check_cohort(config, options)
     else:

@@ -1,16 +1,13 @@
 """`python -m synergynet_tf.train`: train SynergyNet on a cohort, or on phantom patients where none is named."""
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from synergynet_tf.config import arguments, command_line
+from synergynet_tf.data.layouts.sources import keep_data_apart
 from synergynet_tf.errors import InputError
 from synergynet_tf.runtime.entry import command
 from synergynet_tf.runtime.startup import begin_replicas, waits_for_chief
-from synergynet_tf.workflows import fitting
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 DESCRIPTION = """Train SynergyNet in the paper's four stages.
 
@@ -28,18 +25,21 @@ def main(argv: list[str] | None = None) -> None:
     chosen = any(word.split("=")[0] in ("--data.path", "--config", "--preset", "--resume") for word in words)
     config, options = command_line.parse(words, DESCRIPTION, _add_arguments, preset=None if chosen else "quickstart")
     run, replicas = options.run, None
-    if options.init:
-        fitting.best_weights(options.init)      # which says what is wrong with it
     if options.resume:
         _refuse_settings(words)
-        replicas = begin_replicas(options.strategy)
-        config = fitting.configuration_of(run)
-    elif waits_for_chief(options.strategy):
+    if options.resume or waits_for_chief(options.strategy):
         replicas = begin_replicas(options.strategy)
     else:
-        from synergynet_tf.data.layouts.sources import keep_data_apart
-
         keep_data_apart("--run", run, config)
+    if options.resume or options.init:
+        from synergynet_tf.workflows import network_fit
+
+        if options.init:
+            network_fit.best_weights(options.init)      # which says what is wrong with it
+        else:
+            config = network_fit.configuration_of(run)
+    from synergynet_tf.workflows import fitting
+
     fitting.train(config, run, options.resume, options.strategy, replicas, init=options.init)
 
 

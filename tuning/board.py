@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import keras_tuner
+import tensorflow as tf
 from keras_tuner.engine.trial import Trial
 from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from tensorboard.plugins.hparams import api
 
 from synergynet_tf.metrics import PAPER_METRICS
 
@@ -77,9 +79,6 @@ class Board:
 
 def write_hparams(folder: Path, trial: Trial, objective: str) -> None:
     """What the HParams tab of TensorBoard shows: a trial's values, its objective and its five metrics."""
-    import tensorflow as tf
-    from tensorboard.plugins.hparams import api
-
     values = {hp.name: trial.hyperparameters.values[hp.name] for hp in trial.hyperparameters.space}
     with contextlib.closing(tf.summary.create_file_writer(str(folder))) as writer, writer.as_default(step=0):
         api.hparams(values, trial_id=trial.trial_id)

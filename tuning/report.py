@@ -13,6 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.inspection import permutation_importance
 
 from synergynet_tf.config import Config, command_line
 from synergynet_tf.metrics import PAPER_METRICS
@@ -48,9 +50,6 @@ def last_rungs(trials: Sequence[Trial]) -> list[Trial]:
 
 def importance(trials: Sequence[Trial], space: Space) -> Importance | None:
     """Permutation importance of a random forest on the trials (scikit-learn); None for fewer than `FEWEST`."""
-    from sklearn.ensemble import RandomForestRegressor
-    from sklearn.inspection import permutation_importance
-
     if len(trials) < FEWEST:
         return None
     parameters = searched(space)

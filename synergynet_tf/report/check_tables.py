@@ -3,12 +3,12 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
 
 from synergynet_tf.data.check import ERROR, WARNING, CaseCheck, Problem
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 STYLES = {ERROR: "bold red", WARNING: "yellow"}
 WHOLE = "(all cases)"
@@ -16,10 +16,6 @@ WHOLE = "(all cases)"
 
 def terminal(problems: Sequence[Problem]) -> "Table":
     """One row a problem, under its case; in the order given."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("case", overflow="fold", min_width=8)
     for title in ("", "check", "file"):

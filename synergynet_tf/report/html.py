@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
 import synergynet_tf
 from synergynet_tf.errors import InputError, reason
 from synergynet_tf.report.comparison import Cell, Table, cell_text
@@ -138,8 +140,6 @@ def _start(folder: Path) -> None:
 
 
 def _environment(front: Front) -> "Environment":
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
                               lstrip_blocks=True)
     environment.filters |= {"sort_value": sort_value, "measured": measured}

@@ -8,7 +8,10 @@ import dataclasses
 import io
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
 
 from synergynet_tf.errors import printable
 from synergynet_tf.metrics import PAPER_METRICS
@@ -26,9 +29,6 @@ from synergynet_tf.metrics.scores import (
     summarise_sizes,
     volume_correlation,
 )
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 Column = tuple[str, str, int]       # score, heading, decimals
 LOADS: tuple[Column, ...] = (
@@ -173,9 +173,6 @@ def _summary(scores: Sequence[CaseScores]) -> dict:
 
 def terminal(scores: Sequence[CaseScores], rule: LesionRule) -> "Table":
     """The table of `markdown` for the terminal, rounded more and without `ap_mask`, mean and SD on a line each."""
-    from rich.table import Table
-    from rich.text import Text
-
     table = Table(caption=caption(scores, rule), box=None, pad_edge=False, caption_justify="left")
     table.add_column("Case", overflow="fold")
     for name, heading, _ in TERMINAL_COLUMNS:       # names may be folded, numbers must not be cut

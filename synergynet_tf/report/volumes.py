@@ -11,10 +11,12 @@ from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
+from matplotlib.image import imsave
 from scipy import ndimage
 
 from synergynet_tf.data.nifti import Volume
 from synergynet_tf.metrics.extent import bounding_box
+from synergynet_tf.report.figures import viewpoint
 
 LEVELS = 255                # grey levels of an embedded FLAIR; 0 is the background's, 1 to 255 the brain's
 PERCENTILES = (1.0, 99.9)   # of the brain, between which they lie
@@ -97,10 +99,6 @@ def world(affine: np.ndarray, voxel: Sequence[float]) -> tuple[float, float, flo
 
 def picture(scan: Scan) -> bytes:
     """A PNG of three slices, sagittal, coronal, axial, through the largest lesion, with the layers that are shown."""
-    from matplotlib.image import imsave
-
-    from synergynet_tf.report.figures import viewpoint
-
     box = brain_box(scan.flair.array)
     flair = scan.flair.array[box]
     layers = [(layer.mask[box], layer.colour) for layer in scan.layers if layer.shown]

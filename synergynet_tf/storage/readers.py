@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from synergynet_tf.errors import InputError, reason
 from synergynet_tf.storage import typed
+from synergynet_tf.storage.yamls import load
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,8 +84,6 @@ def read_yaml(path: Path, kind: str, remedy: str, hint: Any = dict) -> Any:
 
     Anchors, which can loop and multiply, are refused, and so is a key that is named twice.
     """
-    from synergynet_tf.storage.yamls import load
-
     with reading(path, kind, remedy):
         value = load(_bytes(path))
         typed.require(value, hint, "")

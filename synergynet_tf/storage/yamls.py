@@ -3,6 +3,8 @@ import functools
 import re
 from typing import Any
 
+import yaml
+
 # YAML 1.1 takes 1e-3 for text, 1:30 for ninety and 010 for eight; 1.2, and everyone who types a number, do not.
 NUMBERS = {"int": re.compile(r"[-+]?(?:0|[1-9][0-9]*)$"),
            "float": re.compile(r"""[-+]?(?:[0-9]+\.[0-9]*(?:[eE][-+]?[0-9]+)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?
@@ -13,8 +15,6 @@ DEEPEST = 50        # lists and mappings in one another
 
 def load(content: str | bytes) -> Any:
     """The value of a YAML text; bytes are of UTF-8 or, with its mark, UTF-16. Raises ValueError with the line that is wrong."""
-    import yaml
-
     try:
         return yaml.load(content, _loader())        # noqa: S506 (a SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -25,8 +25,6 @@ def load(content: str | bytes) -> Any:
 
 @functools.cache
 def _loader() -> type:
-    import yaml
-
     class Loader(yaml.SafeLoader):
         """SafeLoader without anchors, doubled keys and towers of brackets."""
 
@@ -59,8 +57,6 @@ def _loader() -> type:
 
 def dump(value: Any) -> str:
     """A YAML text that `load`, and other readers of YAML 1.1 and 1.2, take for the same value."""
-    import yaml
-
     class Dumper(yaml.SafeDumper):
         """SafeDumper that writes the text 1e-3 in quotes, and a list twice instead of a mark to it."""
 

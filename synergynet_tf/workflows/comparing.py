@@ -3,35 +3,37 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from synergynet_tf.config import Config
+from synergynet_tf.data import identity, layouts, nifti, splits
+from synergynet_tf.data.cache import cache_root
+from synergynet_tf.data.layouts import Case
+from synergynet_tf.data.splits import Split
 from synergynet_tf.errors import InputError
+from synergynet_tf.metrics.lesion import LesionRule
+from synergynet_tf.report import comparison
+from synergynet_tf.report.html import Front, write_report
+from synergynet_tf.report.pages import comparison_pages
+from synergynet_tf.report.results import FIGURES, cross_validation, draw, results_page
 from synergynet_tf.storage.files import claim, make_own, replace_file
 from synergynet_tf.storage.readers import read_json
-from synergynet_tf.workflows.fold import TRAINED, Fold
+from synergynet_tf.training.systems import SYSTEMS
+from synergynet_tf.workflows.fold import Fold
+from synergynet_tf.workflows.networks import identity as network_identity
+from synergynet_tf.workflows.pairs import Pair, find_pairs, pairs_of
+from synergynet_tf.workflows.scoring import score_pairs, write_scores
 
-if TYPE_CHECKING:
-    from synergynet_tf.data.layouts import Case
-    from synergynet_tf.data.splits import Split
-    from synergynet_tf.metrics.lesion import LesionRule
-    from synergynet_tf.workflows.pairs import Pair
-
-SYSTEMS = ("unet", "mask_rcnn", "ensemble", "synergynet", "lpa")        # in the order of the paper's tables
 BASELINE = "unet"
 FOLDERS = ("scores", "tables", "figures", "report")
 EXAMPLES = (0.1, 0.5, 0.9)      # figure 3 shows the test cases at these places in the order of lesion volume
 
 
-def divide(config: Config, out: pathlib.Path) -> "list[Split]":
+def divide(config: Config, out: pathlib.Path) -> list[Split]:
     """Divide the cohort into parts, of each fold; nothing is written. Of an experiment that has begun, see that it is as it was.
 
     Raises:
         InputError: without a test case, or where a patient or a scan is in two parts of a fold, or has joined, left or moved.
     """
-    from synergynet_tf.data import identity, layouts, splits
-    from synergynet_tf.data.cache import cache_root
-
     data, digests = config.data, identity.Digests(cache_root(config) / identity.INDEX)
     cases = layouts.discover(data.source, data.layout, data.channels, require_lesions=True, raters=data.raters)
     if data.folds:
@@ -49,25 +51,20 @@ def divide(config: Config, out: pathlib.Path) -> "list[Split]":
     return parts
 
 
-def check_external(external: dict[str, pathlib.Path], cases: "Sequence[Case]") -> None:
+def check_external(external: dict[str, pathlib.Path], cases: Sequence[Case]) -> None:
     """See that other tools' results of the test cases are there and can be scored: now, and not after the training.
 
     Raises:
         InputError: one is missing, cannot be read, or is on another grid than its reference.
     """
-    from synergynet_tf.data import nifti
-    from synergynet_tf.workflows.pairs import pairs_of
-
     for folder in external.values():
         for pair in pairs_of(cases, folder):
             reference = nifti.read_reference(pair.reference, pair.reference2, pair.combine)
             nifti.check_same_grid(reference, nifti.read_prediction(pair.prediction, pair.probability))
 
 
-def make_folds(config: Config, out: pathlib.Path, parts: "Sequence[Split] | None" = None) -> list[Fold]:
+def make_folds(config: Config, out: pathlib.Path, parts: Sequence[Split] | None = None) -> list[Fold]:
     """Write the manifest of each fold of the cohort, as it was divided, or else as `divide` does."""
-    from synergynet_tf.data import splits
-
     data, folds = config.data, []
     for number, split in enumerate(parts or divide(config, out)):
         folder = out / f"fold{number}"
@@ -83,14 +80,12 @@ def _has_begun(out: pathlib.Path) -> bool:
     return any(next(out.glob(f"fold*/*/{name}"), None) for name in ("run/last.npz", "lpa.npz"))
 
 
-def find_results(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pathlib.Path]) -> "dict[str, list[Pair]]":
+def find_results(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pathlib.Path]) -> dict[str, list[Pair]]:
     """The files that score each system, the test cases of all folds in one order.
 
     Raises:
         InputError: one is missing.
     """
-    from synergynet_tf.workflows.pairs import find_pairs
-
     folders = {name: [fold.folder / name / "predictions" for fold in folds] for name in systems}
     folders |= {name: [folder] * len(folds) for name, folder in external.items()}
     return {name: [pair for fold, folder in zip(folds, results)
@@ -98,15 +93,9 @@ def find_results(folds: Sequence[Fold], systems: Sequence[str], external: dict[s
             for name, results in folders.items()}
 
 
-def report(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pathlib.Path], rule: "LesionRule",
+def report(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pathlib.Path], rule: LesionRule,
            out: pathlib.Path) -> None:
     """Score every system and write tables, figures, results.md and the report."""
-    from synergynet_tf.report import comparison
-    from synergynet_tf.report.html import Front, write_report
-    from synergynet_tf.report.pages import comparison_pages
-    from synergynet_tf.report.results import FIGURES, cross_validation, draw, results_page
-    from synergynet_tf.workflows.scoring import score_pairs, write_scores
-
     pairs = find_results(folds, systems, external)
     scores = {name: score_pairs(of_system, rule) for name, of_system in pairs.items()}
     for name, cases in scores.items():
@@ -117,7 +106,7 @@ def report(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pa
         for kind, write in (("md", comparison.markdown), ("csv", comparison.comma_separated), ("tex", comparison.latex)):
             replace_file(out / "tables" / f"{table.name}.{kind}", write(table).encode())
     images = {case.name: case.images["flair"] for fold in folds for case in fold.split.test}
-    logs = {name: folds[0].folder / name / "run" / "log.jsonl" for name in systems if name in TRAINED}
+    logs = {name: folds[0].folder / name / "run" / "log.jsonl" for name in systems if name in SYSTEMS}
     draw(out / "figures", scores, pairs, images, logs, EXAMPLES)
     replace_file(out / "results.md", results_page(tables, len(folds)).encode())
     front = Front("Comparison", f"{', '.join(pairs)} on {len(images)} test cases, {cross_validation(len(folds))}.",
@@ -128,10 +117,8 @@ def report(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pa
 
 def _networks(folds: Sequence[Fold], systems: Sequence[str]) -> list[tuple[str, str]]:
     """What identifies the trained networks: the SHA-256 of each checkpoint."""
-    from synergynet_tf.workflows.networks import identity
-
-    return [(f"{name}, {fold.folder.name}", f"SHA-256 {identity(fold.folder / name / 'run', 'best')['sha256']}")
-            for name in systems if name in TRAINED for fold in folds]
+    return [(f"{name}, {fold.folder.name}", f"SHA-256 {network_identity(fold.folder / name / 'run', 'best')['sha256']}")
+            for name in systems if name in SYSTEMS for fold in folds]
 
 
 def record_of(out: pathlib.Path, config: Config, budget: str) -> bytes:

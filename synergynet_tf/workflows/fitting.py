@@ -6,52 +6,29 @@ import logging
 import pathlib
 import shutil
 import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+
 from synergynet_tf.config import Config, command_line
+from synergynet_tf.data import identity, layouts, splits
+from synergynet_tf.data.cache import CachedCase, build_cache, cache_root
+from synergynet_tf.data.identity import Record
+from synergynet_tf.data.layouts import Case
+from synergynet_tf.data.phantom import generate_cohort
+from synergynet_tf.data.splits import Split
 from synergynet_tf.errors import InputError
 from synergynet_tf.runtime import progress
-from synergynet_tf.runtime.startup import begin_replicas, waits_for_chief
+from synergynet_tf.runtime.startup import begin_replicas, import_tensorflow, waits_for_chief
 from synergynet_tf.storage import locks
 from synergynet_tf.storage.files import claim
+from synergynet_tf.training.run_files import FILES, PICTURE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from rich.console import Console
-
-    from synergynet_tf.data.cache import CachedCase
-    from synergynet_tf.data.identity import Record
-    from synergynet_tf.data.layouts import Case
-    from synergynet_tf.data.splits import Split
     from synergynet_tf.runtime.replicas import Replicas, Strategy
-    from synergynet_tf.training.checkpoint import Checkpoint
 
-PICTURE = "losses.png"
-FILES = ("config.yaml", "manifest.csv", "data.json", "best.npz", "last.npz", "log.jsonl", "tensorboard", PICTURE)     # of a run
 log = logging.getLogger(__name__)
-
-
-def best_weights(run: pathlib.Path) -> "Checkpoint":
-    """The best checkpoint of a run.
-
-    Raises:
-        InputError: there is none, or it is damaged.
-    """
-    from synergynet_tf.training import checkpoint
-
-    return checkpoint.load(run / "best.npz")
-
-
-def configuration_of(run: pathlib.Path) -> Config:
-    """The configuration that a run began with.
-
-    Raises:
-        InputError: it has no last checkpoint, or a damaged one.
-    """
-    from synergynet_tf.training import checkpoint
-
-    return checkpoint.load(run / "last.npz").config
 
 
 def _make_run_folder(run: pathlib.Path) -> None:
@@ -62,7 +39,7 @@ def _make_run_folder(run: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def _run_folder(run: pathlib.Path, resume: bool) -> "Iterator[None]":
+def _run_folder(run: pathlib.Path, resume: bool) -> Iterator[None]:
     """Have the run's folder for this process alone, for the length of a `with`. Raises InputError as `_make_run_folder`."""
     if not resume:
         _make_run_folder(run)
@@ -72,7 +49,7 @@ def _run_folder(run: pathlib.Path, resume: bool) -> "Iterator[None]":
         yield
 
 
-def train_run(config: Config, run: pathlib.Path, console: "Console") -> None:
+def train_run(config: Config, run: pathlib.Path, console: Console) -> None:
     """Train into a run folder; where an earlier call was stopped there, go on, and where it ended, do nothing.
 
     Args:
@@ -83,9 +60,12 @@ def train_run(config: Config, run: pathlib.Path, console: "Console") -> None:
     Raises:
         InputError: the run was begun with another configuration or other data, or as the training raises.
     """
-    if (run / PICTURE).exists():        # the last file that a training writes
+    if (run / PICTURE).exists():
         divide(config, run, resume=True)
         return
+    import_tensorflow()
+    from synergynet_tf.workflows.network_fit import configuration_of
+
     resume = (run / "last.npz").exists()
     if resume and configuration_of(run) != config:
         raise InputError(f"{run}: was begun with other settings; give it the same ones, or another folder")
@@ -93,7 +73,7 @@ def train_run(config: Config, run: pathlib.Path, console: "Console") -> None:
 
 
 def train(config: Config, run: pathlib.Path, resume: bool, strategy: "Strategy" = "one", replicas: "Replicas | None" = None,
-           console: "Console | None" = None, init: pathlib.Path | None = None) -> None:
+           console: Console | None = None, init: pathlib.Path | None = None) -> None:
     """Train into a run folder, in one process or as one of several.
 
     Args:
@@ -106,10 +86,6 @@ def train(config: Config, run: pathlib.Path, resume: bool, strategy: "Strategy" 
         console: where the lines go; none: to stdout.
         init: another run's, to begin with its weights; not with `resume`.
     """
-    from rich.console import Console
-
-    from synergynet_tf.data import identity
-
     chief = not waits_for_chief(strategy)
     console = (console or Console()) if chief else Console(quiet=True)
     with _run_folder(run, resume) if chief else contextlib.nullcontext():
@@ -122,46 +98,14 @@ def train(config: Config, run: pathlib.Path, resume: bool, strategy: "Strategy" 
                  for part, part_cases in (("training", split.train), ("validation", split.validation))}
         if chief:
             command_line.save(config, run / "config.yaml")
-        # Not before: the processes that make and prepare cases need none of it.
-        _fit(config, cases, run, resume, console, replicas or begin_replicas(strategy), init)
+        replicas = replicas or begin_replicas(strategy)     # not before: what is wrong with the data is said without TensorFlow
+        from synergynet_tf.workflows.network_fit import fit
+
+        fit(config, cases, run, resume, console, replicas, init)
 
 
-def _fit(config: Config, cases: "dict[str, list[CachedCase]]", run: pathlib.Path, resume: bool, console: "Console",
-         replicas: "Replicas", init: pathlib.Path | None) -> None:
-    """Train a network on prepared cases, and draw how it went."""
-    import tensorflow as tf
-
-    from synergynet_tf.inference.validation import make_scorer
-    from synergynet_tf.report.figures import loss_curves
-    from synergynet_tf.training.history import LOG, read_log
-    from synergynet_tf.training.trainer import Cases, Trainer
-
-    scorer = make_scorer(cases["validation"], config, replicas)
-    try:
-        trainer = Trainer(config, Cases(cases["training"], cases["validation"]), run, scorer, resume, console, replicas)
-        if init:
-            trainer.begin_with(best_weights(init))
-        trainer.fit()
-    except tf.errors.ResourceExhaustedError:
-        raise InputError(f"a step with patch.size {config.patch.size} and train.batch {config.train.batch} does not fit into "
-                         "memory; lower one of them, or set train.recompute or train.precision") from None
-    except tf.errors.OpError as error:
-        if replicas.workers > 1:
-            raise InputError(f"{run}: another process of the run was lost ({error.message.splitlines()[0]}); start all of them "
-                             "again with --resume") from None
-        if not config.train.jit_compile:
-            raise
-        raise InputError("train.jit_compile is true, but XLA cannot compile or run the step here "
-                         f"({error.message.splitlines()[0]}); set it to false") from None
-    if replicas.chief:
-        loss_curves(read_log(run / LOG), run / PICTURE)
-        console.print(f"trained: {run} holds best.npz, last.npz, {LOG} and {PICTURE}", highlight=False, soft_wrap=True)
-
-
-def with_phantoms(config: Config, run: pathlib.Path, console: "Console") -> Config:
+def with_phantoms(config: Config, run: pathlib.Path, console: Console) -> Config:
     """The configuration with the phantom cohort of its settings as the data, made in the run folder unless it is there."""
-    from synergynet_tf.data.phantom import generate_cohort
-
     settings = repr(config.phantoms).encode()
     folder = run.resolve() / f"phantoms-{hashlib.blake2b(settings, digest_size=4).hexdigest()}"
     if not (folder / "manifest.csv").exists():
@@ -171,15 +115,12 @@ def with_phantoms(config: Config, run: pathlib.Path, console: "Console") -> Conf
     return dataclasses.replace(config, data=dataclasses.replace(config.data, path=str(folder / "manifest.csv")))
 
 
-def divide(config: Config, run: pathlib.Path, resume: bool) -> "Split":
+def divide(config: Config, run: pathlib.Path, resume: bool) -> Split:
     """The cases by part: the data's, divided and written down in the run's folder; of a run that goes on, as it began.
 
     Raises:
         InputError: a run that goes on finds other data than it began with.
     """
-    from synergynet_tf.data import identity, layouts, splits
-    from synergynet_tf.data.cache import cache_root
-
     manifest, data = run / "manifest.csv", config.data
     digests = identity.Digests(cache_root(config) / identity.INDEX)
     if resume and manifest.exists():     # divided already, and each reference chosen
@@ -200,26 +141,20 @@ def divide(config: Config, run: pathlib.Path, resume: bool) -> "Split":
     return split
 
 
-def _from_source(config: Config, path: str) -> "Split":
-    from synergynet_tf.data import layouts, splits
-
+def _from_source(config: Config, path: str) -> Split:
     data = config.data
     return splits.divide(layouts.discover(path, data.layout, data.channels, require_lesions=True, raters=data.raters), data)
 
 
-def _require_as_begun(run: pathlib.Path, before: "Record", source: str | None, present: "Record", config: Config) -> None:
+def _require_as_begun(run: pathlib.Path, before: Record, source: str | None, present: Record, config: Config) -> None:
     """Raises InputError where the run's own cases are not as they were, or where the place they came from has others."""
-    from synergynet_tf.data import identity
-
     identity.require_same(run, before, present)
     if source and pathlib.Path(source).exists():
         identity.require_same(run, identity.without_files(before), identity.members(_from_source(config, source)))
 
 
-def prepared(part: str, cases: "Sequence[Case]", config: Config, console: "Console") -> "list[CachedCase]":
+def prepared(part: str, cases: Sequence[Case], config: Config, console: Console) -> list[CachedCase]:
     """The cases of a part (training, validation) from the cache, which is filled where need be, behind a bar."""
-    from synergynet_tf.data.cache import build_cache
-
     with _timed(f"preparing {part} cases", len(cases), console) as advance:
         cached = build_cache(cases, config, on_case=lambda _: advance())
     for case in cached:
@@ -229,7 +164,7 @@ def prepared(part: str, cases: "Sequence[Case]", config: Config, console: "Conso
 
 
 @contextlib.contextmanager
-def _timed(what: str, total: int, console: "Console") -> "Iterator[Callable[..., None]]":
+def _timed(what: str, total: int, console: Console) -> Iterator[Callable[..., None]]:
     """A bar, and a line when it is done."""
     start = time.monotonic()
     with progress.bar(what, total, console=console) as advance:

@@ -4,23 +4,30 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+import keras
+import numpy as np
+from rich.console import Console
+
+from synergynet_tf.baselines import lpa
 from synergynet_tf.config import Config, command_line
+from synergynet_tf.data import identity, nifti, preprocess
+from synergynet_tf.data.cache import build_cache
+from synergynet_tf.data.layouts import Case
+from synergynet_tf.data.splits import Split
 from synergynet_tf.errors import InputError, of_case, print_error
-from synergynet_tf.runtime.startup import import_tensorflow
+from synergynet_tf.inference.ensemble import ensemble, ensemble_config
+from synergynet_tf.inference.predictor import Predictor
+from synergynet_tf.runtime import progress
 from synergynet_tf.storage.files import digest, replace_file
 from synergynet_tf.storage.sealed import is_intact, sealed
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from synergynet_tf.baselines.lpa import LPA
-    from synergynet_tf.data.layouts import Case
-    from synergynet_tf.data.splits import Split
-    from synergynet_tf.workflows.segmenting import Job
-
-TRAINED = ("unet", "mask_rcnn", "synergynet")
+from synergynet_tf.training import checkpoint
+from synergynet_tf.training.determinism import make_deterministic
+from synergynet_tf.training.systems import SYSTEMS
+from synergynet_tf.workflows.fitting import train_run
+from synergynet_tf.workflows.networks import identity as network_identity
+from synergynet_tf.workflows.segmenting import Job, one_ahead, read_case, segment_read, unfinished
 
 
 class Fold(NamedTuple):
@@ -37,8 +44,6 @@ def system_config(config: Config, system: str, budget: str) -> Config:
     Under `paper` each stage has the epochs that train.epochs gives it. Under `equal` a baseline's stages share all of
     SynergyNet's epochs, in the proportion that theirs have.
     """
-    from synergynet_tf.training.systems import SYSTEMS
-
     settings = config if system == "synergynet" else command_line.with_preset(config, system)
     if budget == "paper":
         return settings
@@ -59,7 +64,7 @@ def share_epochs(total: int, weights: Sequence[int]) -> list[int]:
     return shares
 
 
-def run_system(system: str, fold: Fold, budget: str, console: "Console") -> None:
+def run_system(system: str, fold: Fold, budget: str, console: Console) -> None:
     """Train a system on a fold and segment its test cases, as far as that is not done.
 
     Raises:
@@ -68,7 +73,7 @@ def run_system(system: str, fold: Fold, budget: str, console: "Console") -> None
     folder = fold.folder / system
     (folder / "predictions").mkdir(parents=True, exist_ok=True)
     console.rule(f"{fold.folder.name}: {system}", align="left")
-    if system in TRAINED:
+    if system in SYSTEMS:
         _train(system_config(fold.config, system, budget), folder / "run", console)
     if system == "lpa":
         _run_lpa(fold, folder, console)
@@ -76,12 +81,8 @@ def run_system(system: str, fold: Fold, budget: str, console: "Console") -> None
         _segment(system, fold, folder / "predictions", console)
 
 
-def _train(config: Config, run: pathlib.Path, console: "Console") -> None:
-    from synergynet_tf.workflows.fitting import train_run
-
+def _train(config: Config, run: pathlib.Path, console: Console) -> None:
     train_run(config, run, console)
-    import keras
-
     keras.backend.clear_session()       # the next system begins with an empty graph
 
 
@@ -91,36 +92,22 @@ def _parts(system: str, fold: Fold) -> list[pathlib.Path]:
 
 
 def _network(system: str, fold: Fold) -> Any:
-    from synergynet_tf.inference.ensemble import ensemble
-    from synergynet_tf.training.checkpoint import load_run
-
-    networks = [load_run(run)[0] for run in _parts(system, fold)]
+    networks = [checkpoint.load_run(run)[0] for run in _parts(system, fold)]
     return ensemble(*networks) if system == "ensemble" else networks[0]
 
 
-def _job(system: str, fold: Fold, folder: pathlib.Path) -> "Job":
+def _job(system: str, fold: Fold, folder: pathlib.Path) -> Job:
     """What a system's segmentations are made by."""
-    from synergynet_tf.inference.ensemble import ensemble_config
-    from synergynet_tf.training import checkpoint
-    from synergynet_tf.workflows.networks import identity
-    from synergynet_tf.workflows.segmenting import Job
-
     runs = _parts(system, fold)
     config = checkpoint.load(runs[-1] / "best.npz").config
     if system == "ensemble":
         config = ensemble_config(config, fold.config.fusion.gamma)
-    network = {"run": system, "weights": "best", "sha256": ", ".join(identity(run, "best")["sha256"] for run in runs)}
+    network = {"run": system, "weights": "best", "sha256": ", ".join(network_identity(run, "best")["sha256"] for run in runs)}
     return Job(runs[-1], "best", config, network, folder.absolute(), picture=False)
 
 
-def _segment(system: str, fold: Fold, folder: pathlib.Path, console: "Console") -> None:
+def _segment(system: str, fold: Fold, folder: pathlib.Path, console: Console) -> None:
     """Segment the test cases that are not yet, or of which the scan, the network or a result is another by now."""
-    import_tensorflow()
-    from synergynet_tf.inference.predictor import Predictor
-    from synergynet_tf.runtime import progress
-    from synergynet_tf.training.determinism import make_deterministic
-    from synergynet_tf.workflows.segmenting import one_ahead, read_case, segment_read, unfinished
-
     job = _job(system, fold, folder)
     cases = unfinished(fold.split.test, job)
     _say_again(cases, folder, console)
@@ -145,7 +132,7 @@ def _failures(folder: pathlib.Path) -> Iterator[Callable[["Case"], contextlib.Ab
     failed = []
 
     @contextlib.contextmanager
-    def noted(case: "Case") -> Iterator[None]:
+    def noted(case: Case) -> Iterator[None]:
         try:
             yield
         except Exception as error:
@@ -158,17 +145,14 @@ def _failures(folder: pathlib.Path) -> Iterator[Callable[["Case"], contextlib.Ab
                          f"command again: what is done is kept in {folder}")
 
 
-def _say_again(cases: "Sequence[Case]", folder: pathlib.Path, console: "Console") -> None:
+def _say_again(cases: Sequence[Case], folder: pathlib.Path, console: Console) -> None:
     known = [case.name for case in cases if (folder / f"{case.name}_lesions.json").exists()]
     if known:
         console.print(f"segmented again, as the scan, the network or the result is another by now: {', '.join(known)}",
                       markup=False, highlight=False, soft_wrap=True)
 
 
-def _run_lpa(fold: Fold, folder: pathlib.Path, console: "Console") -> None:
-    from synergynet_tf.data import identity
-    from synergynet_tf.runtime import progress
-
+def _run_lpa(fold: Fold, folder: pathlib.Path, console: Console) -> None:
     model, results = _fitted(fold, folder), folder / "predictions"
     by = {"model": digest(folder / "lpa.npz")}
     wanted = {case.name: by | {"inputs": identity.files_of(_unmarked(case), ("flair",))} for case in fold.split.test}
@@ -181,17 +165,13 @@ def _run_lpa(fold: Fold, folder: pathlib.Path, console: "Console") -> None:
             advance()
 
 
-def _unmarked(case: "Case") -> "Case":
+def _unmarked(case: Case) -> Case:
     """The case without its reference."""
     return dataclasses.replace(case, lesions=None, lesions2=None)
 
 
-def _fitted(fold: Fold, folder: pathlib.Path) -> "LPA":
+def _fitted(fold: Fold, folder: pathlib.Path) -> lpa.LPA:
     """The model of the fold's training cases: read where it was fitted to these very files, else fitted."""
-    from synergynet_tf.baselines import lpa
-    from synergynet_tf.data import identity
-    from synergynet_tf.data.cache import build_cache
-
     path, record = folder / "lpa.npz", folder / "lpa.json"
     cases = [[case.name, identity.files_of(case, fold.config.data.channels)] for case in fold.split.train]
     if not is_intact(record, {"cases": cases}, [path.name]):
@@ -200,12 +180,8 @@ def _fitted(fold: Fold, folder: pathlib.Path) -> "LPA":
     return lpa.load(path)
 
 
-def _write_lpa(case: "Case", model: "LPA", folder: pathlib.Path) -> dict[str, str]:
+def _write_lpa(case: Case, model: lpa.LPA, folder: pathlib.Path) -> dict[str, str]:
     """Segment a case; digests of the files written, by name."""
-    import numpy as np
-
-    from synergynet_tf.data import nifti, preprocess
-
     loaded = preprocess.load_case(case, ("flair",))
     probability = np.round(model.probability(loaded.image[..., 0]) * 4096) / np.float32(4096)
     files = {}

@@ -13,18 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
+from rich.console import Console
 
 from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError
+from synergynet_tf.metrics.lesion import LesionRule
+from synergynet_tf.metrics.scores import CaseScores
 from synergynet_tf.runtime.startup import import_tensorflow
 from synergynet_tf.storage.files import claim, make_folder
+from synergynet_tf.workflows import fitting
 from synergynet_tf.workflows.inputs import scan_case
 from synergynet_tf.workflows.networks import Changes, joint_identity, load_networks, require_run
+from synergynet_tf.workflows.scoring import score_files
 
 if TYPE_CHECKING:
     from synergynet_tf.inference.predictor import CasePrediction
-    from synergynet_tf.metrics.lesion import LesionRule
-    from synergynet_tf.metrics.scores import CaseScores
 
 Run = str | os.PathLike[str]
 Scan = Run | nib.spatialimages.SpatialImage | tuple[np.ndarray, np.ndarray]
@@ -133,23 +136,17 @@ def fit(config: Config, run: Run) -> Network:
     Raises:
         InputError: the data cannot be used, or the folder holds another run.
     """
-    from rich.console import Console
-
-    from synergynet_tf.workflows import fitting
-
     folder, console = pathlib.Path(run).expanduser(), Console()
     fitting.train_run(config if config.data.path else fitting.with_phantoms(config, folder, console), folder, console)
     return load(folder)
 
 
-def score(reference: Scan, prediction: Scan, probability: Scan | None = None, rule: "LesionRule | None" = None) -> "CaseScores":
+def score(reference: Scan, prediction: Scan, probability: Scan | None = None, rule: LesionRule | None = None) -> CaseScores:
     """Score a mask against a reference mask on one grid: Dice, lesion rates, volumes; AP where there is a probability map.
 
     Raises:
         InputError: a mask is not binary, or the grids differ.
     """
-    from synergynet_tf.workflows.scoring import score_files
-
     with contextlib.ExitStack() as stack:
         annotated, predicted = (stack.enter_context(_file(mask, name)) for mask, name in
                                 ((reference, "reference"), (prediction, "prediction")))

@@ -2,22 +2,22 @@
 import pathlib
 from argparse import Namespace
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
 from synergynet_tf.config import Config
-from synergynet_tf.data import layouts
+from synergynet_tf.data import cache, check, layouts
+from synergynet_tf.data.cache import CachedCase
+from synergynet_tf.data.check import CaseCheck, Problem
 from synergynet_tf.data.layouts.sources import sources
 from synergynet_tf.errors import InputError
+from synergynet_tf.report import check_tables
+from synergynet_tf.report.thumbnails import sheet_names, thumbnail_sheets
 from synergynet_tf.runtime import progress
 from synergynet_tf.runtime.startup import import_tensorflow
-from synergynet_tf.storage.files import claim, keep_apart
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
-    from synergynet_tf.data.cache import CachedCase
-    from synergynet_tf.data.check import CaseCheck, Problem
+from synergynet_tf.storage.files import claim, keep_apart, replace_file
 
 
 def prepare(config: Config, options: Namespace) -> None:
@@ -26,10 +26,6 @@ def prepare(config: Config, options: Namespace) -> None:
     Raises:
         InputError: a case cannot be used, or a place to write is an input.
     """
-    from rich.console import Console
-
-    from synergynet_tf.data import cache
-
     cases = layouts.discover(config.data.source, config.data.layout, config.data.channels, options.require_lesions,
                              config.data.raters)
     read = sources(config.data.source, cases)
@@ -53,12 +49,6 @@ def prepare(config: Config, options: Namespace) -> None:
 
 def check_cohort(config: Config, options: Namespace) -> None:
     """Print every problem of every case; raises InputError, after the table, where a training would refuse one."""
-    from rich.console import Console
-
-    from synergynet_tf.data import check
-    from synergynet_tf.report import check_tables
-    from synergynet_tf.report.thumbnails import sheet_names
-
     if options.preview:
         raise InputError(f"--preview is {options.preview}, but --check prepares nothing that could be drawn; give one or "
                          "the other")
@@ -82,19 +72,15 @@ def check_cohort(config: Config, options: Namespace) -> None:
                          "mend them, or leave these cases out")
 
 
-def _write_check(folder: pathlib.Path, checked: "Sequence[CaseCheck]", problems: "Sequence[Problem]",
-                 console: "Console") -> None:
-    from synergynet_tf.report import check_tables
-    from synergynet_tf.report.thumbnails import thumbnail_sheets
-    from synergynet_tf.storage.files import replace_file
-
+def _write_check(folder: pathlib.Path, checked: Sequence[CaseCheck], problems: Sequence[Problem],
+                 console: Console) -> None:
     replace_file(folder / "check.csv", check_tables.comma_separated(problems).encode(errors="backslashreplace"))
     sheets = thumbnail_sheets(folder, checked, problems)
     console.print(f"{folder} holds check.csv and {', '.join(sheet.name for sheet in sheets)}", markup=False, highlight=False,
                   soft_wrap=True)
 
 
-def _preview(path: pathlib.Path, cached: "Sequence[CachedCase]", config: Config) -> None:
+def _preview(path: pathlib.Path, cached: Sequence[CachedCase], config: Config) -> None:
     import_tensorflow()
 
     from synergynet_tf.report.preview import augmentation_sheet
@@ -102,11 +88,8 @@ def _preview(path: pathlib.Path, cached: "Sequence[CachedCase]", config: Config)
     augmentation_sheet(path, cached, config)
 
 
-def case_table(cached: "Sequence[CachedCase]") -> "Table":
+def case_table(cached: Sequence[CachedCase]) -> Table:
     """One row a case: the brain box, brain voxels, lesions, small ones, and their volume in ml ("-" without a reference mask)."""
-    from rich import box
-    from rich.table import Table
-
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("case")
     for title in ("brain box", "mm", "brain voxels", "lesions", "small", "ml"):

@@ -1,19 +1,21 @@
 """`prepare --raw`: what the command does with raw scans, around `data.raw.preparation`."""
 import pathlib
 from argparse import Namespace
-from typing import TYPE_CHECKING
+
+from rich.console import Console
 
 from synergynet_tf.config import Config
+from synergynet_tf.data.layouts import Case
+from synergynet_tf.data.layouts.registry import Fault
+from synergynet_tf.data.layouts.sources import sources
+from synergynet_tf.data.raw import cases, preparation, record
+from synergynet_tf.data.raw.record import Record
 from synergynet_tf.errors import InputError, of_case, print_error
+from synergynet_tf.report import quality
 from synergynet_tf.runtime import progress
 from synergynet_tf.runtime.processes import cores
 from synergynet_tf.storage import locks
 from synergynet_tf.storage.files import claim, keep_apart
-
-if TYPE_CHECKING:
-    from synergynet_tf.data.layouts import Case
-    from synergynet_tf.data.layouts.registry import Fault
-    from synergynet_tf.data.raw.record import Record
 
 
 def prepare_raw(config: Config, options: Namespace) -> None:
@@ -21,9 +23,6 @@ def prepare_raw(config: Config, options: Namespace) -> None:
 
     A case that fails is named on stderr and the others go on. Raises InputError at the end if any failed.
     """
-    from synergynet_tf.data.layouts.sources import sources
-    from synergynet_tf.data.raw import cases
-
     usable, wrong = cases.find(config.data.source, config.data.layout, config.data.raters)
     out = options.raw
     keep_apart("--raw", out, sources(config.data.source, usable))
@@ -32,11 +31,7 @@ def prepare_raw(config: Config, options: Namespace) -> None:
         _prepare(usable, wrong, out, options)
 
 
-def _prepare(usable: "list[Case]", wrong: "list[Fault]", out: pathlib.Path, options: Namespace) -> None:
-    from rich.console import Console
-
-    from synergynet_tf.data.raw import preparation
-
+def _prepare(usable: list[Case], wrong: list[Fault], out: pathlib.Path, options: Namespace) -> None:
     workers = min(options.workers or max(1, cores() // 2), len(usable) or 1)     # two cores a scan: SimpleITK's threads use them
     failed, console, total = [fault.case.name for fault in wrong], Console(), len(usable) + len(wrong)
     for fault in wrong:
@@ -59,11 +54,8 @@ def _prepare(usable: "list[Case]", wrong: "list[Fault]", out: pathlib.Path, opti
                   markup=False, highlight=False, soft_wrap=True)
 
 
-def _picture(case: "Case", out: pathlib.Path, known: "Record") -> InputError | None:
+def _picture(case: Case, out: pathlib.Path, known: Record) -> InputError | None:
     """Draw the case's picture where it is not newer than its record; the error, if it cannot be drawn."""
-    from synergynet_tf.data.raw import record
-    from synergynet_tf.report import quality
-
     folder = out / case.name
     drawn = folder / quality.PICTURE
     if drawn.is_file() and drawn.stat().st_mtime_ns >= (folder / record.FILE).stat().st_mtime_ns:

@@ -5,25 +5,26 @@ import os
 import pathlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
+from rich.console import Console
+
+from synergynet_tf.data import nifti
 from synergynet_tf.errors import InputError, of_case, print_error, printable
-from synergynet_tf.runtime import progress
+from synergynet_tf.metrics.lesion import LesionRule
+from synergynet_tf.metrics.scores import CaseScores, score_case
+from synergynet_tf.report import tables
+from synergynet_tf.runtime import cluster, progress
 from synergynet_tf.runtime.processes import each
 from synergynet_tf.storage.files import replace_file
 from synergynet_tf.workflows.pairs import Pair
-
-if TYPE_CHECKING:
-    from synergynet_tf.metrics.lesion import LesionRule
-    from synergynet_tf.metrics.scores import CaseScores
 
 SCORES = ("scores.csv", "sizes.csv", "scores.md", "scores.json")
 
 
 def score_files(reference: str | os.PathLike[str], prediction: str | os.PathLike[str] | None,
-                probability: str | os.PathLike[str] | None = None, *, rule: "LesionRule | None" = None, case: str = "",
+                probability: str | os.PathLike[str] | None = None, *, rule: LesionRule | None = None, case: str = "",
                 patient: str | None = None, reference2: str | os.PathLike[str] | None = None,
-                combine: str | None = None) -> "CaseScores":
+                combine: str | None = None) -> CaseScores:
     """Score one NIfTI mask against another, and a probability map where there is one; without a mask, the map above 1/2.
 
     Orientations may differ (all are read as RAS+), grids may not. Volumes are in ml by the reference's voxel size. With
@@ -33,10 +34,6 @@ def score_files(reference: str | os.PathLike[str], prediction: str | os.PathLike
     Raises:
         InputError: a file cannot be read, a mask is not binary, grids differ, or a number is not finite.
     """
-    from synergynet_tf.data import nifti
-    from synergynet_tf.metrics.lesion import LesionRule
-    from synergynet_tf.metrics.scores import score_case
-
     annotated, predicted = nifti.read_reference(reference, reference2, combine), nifti.read_prediction(prediction, probability)
     nifti.check_same_grid(annotated, predicted)
     scores = None
@@ -48,7 +45,7 @@ def score_files(reference: str | os.PathLike[str], prediction: str | os.PathLike
                       patient=patient)
 
 
-def score_pairs(pairs: Sequence[Pair], rule: "LesionRule | None" = None, workers: int | None = None) -> "list[CaseScores]":
+def score_pairs(pairs: Sequence[Pair], rule: LesionRule | None = None, workers: int | None = None) -> list[CaseScores]:
     """Score the pairs, in their order, in `workers` processes (none: one a core if there are several cases), showing progress.
 
     Raises:
@@ -62,7 +59,7 @@ def score_pairs(pairs: Sequence[Pair], rule: "LesionRule | None" = None, workers
     return scores
 
 
-def score_usable(pairs: Sequence[Pair], rule: "LesionRule", workers: int | None = None) -> "list[CaseScores]":
+def score_usable(pairs: Sequence[Pair], rule: LesionRule, workers: int | None = None) -> list[CaseScores]:
     """As `score_pairs`, but pairs that cannot be scored are named on stderr and left out.
 
     Raises:
@@ -81,8 +78,8 @@ def score_usable(pairs: Sequence[Pair], rule: "LesionRule", workers: int | None 
     return scores
 
 
-def _outcomes(pairs: Sequence[Pair], rule: "LesionRule | None",
-              workers: int | None) -> "Iterator[tuple[Pair, CaseScores | InputError]]":
+def _outcomes(pairs: Sequence[Pair], rule: LesionRule | None,
+              workers: int | None) -> Iterator[tuple[Pair, CaseScores | InputError]]:
     """Each pair, in their order, and its scores or why there are none, behind a bar."""
     with progress.bar("scoring", len(pairs)) as advance:
         for pair, done in each(functools.partial(_try_pair, rule=rule), pairs, workers, "scoring"):
@@ -90,7 +87,7 @@ def _outcomes(pairs: Sequence[Pair], rule: "LesionRule | None",
             yield pair, of_case(pair.case, done) if isinstance(done, InputError) else done
 
 
-def _try_pair(pair: Pair, rule: "LesionRule | None") -> "CaseScores | InputError":
+def _try_pair(pair: Pair, rule: LesionRule | None) -> CaseScores | InputError:
     """A pair's scores, or why there are none, whatever has failed: the others are still to be scored."""
     try:
         return _score_pair(pair, rule)
@@ -98,14 +95,12 @@ def _try_pair(pair: Pair, rule: "LesionRule | None") -> "CaseScores | InputError
         return of_case(pair.case, error)
 
 
-def score_shared(pairs: Sequence[Pair], rule: "LesionRule", workers: int, address: str) -> "Iterator[CaseScores]":
+def score_shared(pairs: Sequence[Pair], rule: LesionRule, workers: int, address: str) -> Iterator[CaseScores]:
     """As `score_pairs`, by processes of a Ray cluster. Pairs that cannot be scored are named on stderr and left out.
 
     Raises:
         InputError: no cluster answers at `address`, or no pair could be scored.
     """
-    from synergynet_tf.runtime import cluster
-
     pairs = [pair.absolute() for pair in pairs]
     with cluster.connected(workers, address), progress.bar("scoring", len(pairs)) as advance:
         scores = {}
@@ -121,24 +116,31 @@ def score_shared(pairs: Sequence[Pair], rule: "LesionRule", workers: int, addres
     return (scores[pair.case] for pair in pairs if pair.case in scores)
 
 
-def _make_scorer(rule: "LesionRule", threads: int) -> "Callable[[Pair], CaseScores]":
+def _make_scorer(rule: LesionRule, threads: int) -> Callable[[Pair], CaseScores]:
     return functools.partial(_score_pair, rule=rule)
 
 
-def _score_pair(pair: Pair, rule: "LesionRule | None") -> "CaseScores":
+def _score_pair(pair: Pair, rule: LesionRule | None) -> CaseScores:
     return score_files(pair.reference, pair.prediction, pair.probability, rule=rule, case=pair.case, patient=pair.patient,
                        reference2=pair.reference2, combine=pair.combine)
 
 
-def write_scores(scores: "list[CaseScores]", rule: "LesionRule", out: pathlib.Path) -> None:
+def write_scores(scores: list[CaseScores], rule: LesionRule, out: pathlib.Path) -> None:
     """Write scores.csv, sizes.csv, scores.md and scores.json into an existing folder.
 
     Raises:
         InputError: they cannot be.
     """
-    from synergynet_tf.report import tables
-
     content = json.dumps(tables.as_json(scores, rule), indent=2, allow_nan=False) + "\n"
     texts = tables.comma_separated(scores, rule), tables.sizes_comma_separated(scores), tables.markdown(scores, rule), content
     for name, text in zip(SCORES, texts):
         replace_file(out / name, text.encode("utf-8", "backslashreplace"))
+
+
+def print_scores(scores: list[CaseScores], rule: LesionRule, out: pathlib.Path) -> None:
+    """Print the table of the cases, what is said of the cohort, and where the files of `write_scores` are."""
+    console = Console()
+    console.print(tables.terminal(scores, rule))
+    for line in tables.cohort_lines(scores):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{', '.join(SCORES[:-1])} and {SCORES[-1]} are in {out}", markup=False, highlight=False, soft_wrap=True)

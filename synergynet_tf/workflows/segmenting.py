@@ -7,7 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+from rich.console import Console
 
 from synergynet_tf.config import Config
 from synergynet_tf.data.identity import files_of
@@ -17,13 +20,11 @@ from synergynet_tf.errors import InputError, of_case, printable
 from synergynet_tf.inference import outputs
 from synergynet_tf.inference.budget import described
 from synergynet_tf.inference.predictor import CasePrediction, Predictor
-from synergynet_tf.runtime import progress
+from synergynet_tf.runtime import cluster, progress
 from synergynet_tf.runtime.processes import cores
+from synergynet_tf.runtime.startup import import_tensorflow
 from synergynet_tf.storage.sealed import is_intact
 from synergynet_tf.workflows.networks import Changes, load_networks
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,10 +102,6 @@ def _summary_line(summary: dict[str, Any]) -> str:
 
 def make_worker(job: Job, threads: int) -> Callable[[Case], str]:
     """For `cluster.share`: the network of a job, on so many cores, and what it does with each case."""
-    import tensorflow as tf
-
-    from synergynet_tf.runtime.startup import import_tensorflow
-
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     import_tensorflow()
     (model, _), *others = load_networks((job.run, *job.others), job.weights, job.changes)
@@ -147,8 +144,6 @@ def _draw(prediction: CasePrediction, folder: pathlib.Path, summary: dict[str, A
 
 def segment(cases: Sequence[Case], predictor: Predictor, job: Job) -> Iterator[tuple[str, InputError]]:
     """Segment the cases one after the other and write what belongs to each; yields the name and the error of those that fail."""
-    from rich.console import Console
-
     console = Console()
     with progress.bar("segmenting", len(cases), console=console) as advance:
         for case, read in one_ahead([job.seen(case) for case in cases], functools.partial(read_case, predictor)):
@@ -164,10 +159,6 @@ def segment(cases: Sequence[Case], predictor: Predictor, job: Job) -> Iterator[t
 
 def segment_shared(cases: Sequence[Case], job: Job, workers: int, address: str | None) -> Iterator[tuple[str, InputError]]:
     """As `segment`, by several processes, on the machines of a Ray cluster where there is one; lines come as cases are done."""
-    from rich.console import Console
-
-    from synergynet_tf.runtime import cluster
-
     console, cases = Console(), [job.seen(case).absolute() for case in cases]
     with cluster.connected(workers, address), progress.bar("segmenting", len(cases), console=console) as advance:
         for outcome in cluster.share(functools.partial(make_worker, job), cases, workers):
@@ -181,7 +172,7 @@ def segment_shared(cases: Sequence[Case], job: Job, workers: int, address: str |
             advance()
 
 
-def _print_line(console: "Console", line: str) -> None:
+def _print_line(console: Console, line: str) -> None:
     console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 

@@ -92,8 +92,8 @@ def predict(toy_signatures, tmp_path_factory):
 def toy_bundle(tmp_path_factory) -> pathlib.Path:
     """A bundle of a toy network."""
     pytest.importorskip("tensorflow_serving")
-    from export.saved_model import export_networks
     from export.settings import Limits
+    from export.writing import export_networks
 
     folder = tmp_path_factory.mktemp("bundle")
     who = {"run": "toy", "weights": "best", "sha256": "0" * 64}

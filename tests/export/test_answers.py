@@ -4,7 +4,8 @@ import gzip
 import numpy as np
 import pytest
 
-from export.answers import Answer, check, grid_of, one_line
+from export.answers import Answer, one_line
+from export.masks import check, grid_of
 from synergynet_tf.errors import InputError
 from tests.export.hostile import AFFINE, SHAPE, mask, outputs, scan
 

@@ -4,7 +4,7 @@ import re
 import pytest
 import yaml
 
-from export import saved_model
+from export import saved_model, writing
 from export.bundle import SUMS, damaged, write_sums
 from export.container import FILES, write_server_files
 from export.settings import Container
@@ -96,11 +96,11 @@ def test_the_command_refuses_them_before_any_work(arguments, tmp_path, capsys):
 
 def test_a_changed_file_of_the_server_is_kept(tmp_path, monkeypatch):
     """Someone lists two versions in models.config: the next export does not undo it."""
-    monkeypatch.setattr("export.saved_model.write_saved_model", lambda folder, *_: folder.mkdir())
-    monkeypatch.setattr("export.bundle.write_model_card", lambda *_: None)
+    monkeypatch.setattr("export.writing.write_saved_model", lambda folder, *_: folder.mkdir())
+    monkeypatch.setattr("export.writing.write_model_card", lambda *_: None)
 
     def export() -> None:
-        saved_model.export_networks([], [], tmp_path, "toy", None, [])
+        writing.export_networks([], [], tmp_path, "toy", None, [])
 
     export()
     export()

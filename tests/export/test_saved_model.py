@@ -12,9 +12,9 @@ import tensorflow as tf
 from google.protobuf import text_format
 
 from export import bundle, reference, saved_model, verify
-from export.saved_model import export_networks
 from export.settings import Limits
 from export.signatures import DETECTIONS, Member, Segmenter
+from export.writing import export_networks
 from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError
 from synergynet_tf.inference.predictor import Predictor
@@ -62,7 +62,7 @@ def test_warmup_records_are_requests_that_the_signatures_take(toy_bundle):
 
 
 def test_versions_are_never_written_over(tmp_path, monkeypatch):
-    monkeypatch.setattr("export.saved_model.write_saved_model", lambda folder, *_: folder.mkdir())
+    monkeypatch.setattr("export.writing.write_saved_model", lambda folder, *_: folder.mkdir())
     networks = [(Toy(), toy_config())]
 
     def export():
@@ -75,7 +75,7 @@ def test_versions_are_never_written_over(tmp_path, monkeypatch):
     (tmp_path / "toy" / "notes").mkdir()
     assert export().name == "8"
     assert (tmp_path / "toy" / "1" / "SHA256SUMS").read_bytes() == first
-    monkeypatch.setattr(bundle, "write_model_card", lambda *_: (_ for _ in ()).throw(InputError("no room")))
+    monkeypatch.setattr("export.writing.write_model_card", lambda *_: (_ for _ in ()).throw(InputError("no room")))
     with pytest.raises(InputError):
         export()
     assert sorted(path.name for path in (tmp_path / "toy").iterdir()) == ["1", "2", "7", "8", "notes"]
@@ -177,7 +177,7 @@ def test_folders_that_are_not_ours_are_left_alone(run, tmp_path, capsys, monkeyp
     tf.errors.ResourceExhaustedError(None, None, "/x/saved_model.pb; No space left on device\n more"),
     OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))])
 def test_a_full_disk_is_called_full(tmp_path, monkeypatch, error):
-    monkeypatch.setattr(saved_model, "write_saved_model", lambda *_: (_ for _ in ()).throw(error))
+    monkeypatch.setattr("export.writing.write_saved_model", lambda *_: (_ for _ in ()).throw(error))
     with pytest.raises(InputError, match="the disk is full"):
         export_networks([(Toy(), toy_config())], [WHO], tmp_path / "out", "toy", Limits(), [tmp_path])
     assert list((tmp_path / "out" / "toy").iterdir()) == []

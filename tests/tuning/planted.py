@@ -12,7 +12,8 @@ import time
 from rich.console import Console
 
 from synergynet_tf.config import Config
-from tuning.search import Settings, run_search
+from tuning.searching import run_search
+from tuning.settings import Settings
 from tuning.space import Space
 
 GAMMA, ALPHA6 = 0.62, 3.0       # where the formula is highest

@@ -9,7 +9,7 @@ from tuning import report
 from tuning.board import Board
 from tuning.gamma_scan import GAMMAS, THRESHOLDS, Curve, Scan
 from tuning.objective import Objective
-from tuning.search import Settings
+from tuning.settings import Settings
 from tuning.space import PARAMETERS, Space
 
 FOUND = Scan(*(Curve(values, tuple({"dsc": 1 - (v - 0.4) ** 2, "sn": 0.5} for v in values),

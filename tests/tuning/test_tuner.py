@@ -16,7 +16,7 @@ from synergynet_tf.errors import InputError
 from tests.conftest import ROOT
 from tests.tuning.planted import ALPHA6, GAMMA, LINES, height, planted, search
 from tuning.report import best_trial, last_rungs
-from tuning.search import Settings
+from tuning.settings import Settings
 from tuning.space import apply
 from tuning.tuner import TRACE, failure
 

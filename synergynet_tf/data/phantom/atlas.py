@@ -7,6 +7,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import nibabel
 import numpy as np
 from scipy import ndimage
 
@@ -68,8 +69,6 @@ def anatomy_files(folder: str | Path) -> list[Path]:
 
 def template_map(kind: str) -> np.ndarray:
     """One of nilearn's MNI152 maps, uint8 on GRID. nilearn is found, not imported: its import takes seconds."""
-    import nibabel
-
     spec = importlib.util.find_spec("nilearn")
     name = f"mni_icbm152_{kind}_tal_nlin_sym_09a_converted.nii.gz"
     folders = spec.submodule_search_locations if spec else None
@@ -189,8 +188,6 @@ def label_atlas(path: Path) -> Atlas:
     Raises:
         InputError: a file that holds no such brain.
     """
-    import nibabel
-
     try:
         image = nibabel.as_closest_canonical(nibabel.load(path))
         labels = np.asarray(image.dataobj).astype(np.int32)

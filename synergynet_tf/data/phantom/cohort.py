@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import as_completed
 from pathlib import Path
 
+import nibabel
 import numpy as np
 
 from synergynet_tf.config import PhantomConfig
@@ -48,8 +49,6 @@ def check_folder(folder: Path) -> None:
 
 def _write_volume(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
     """Write a NIfTI file, as `files.replace_file` does. The same array gives the same bytes."""
-    import nibabel
-
     image = nibabel.Nifti1Image(array, affine)
     image.set_sform(affine, code=4)         # 4: MNI152
     image.set_qform(affine, code=4)
