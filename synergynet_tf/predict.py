@@ -12,6 +12,7 @@ from synergynet_tf.errors import InputError, print_error
 from synergynet_tf.runtime.entry import command
 from synergynet_tf.runtime.startup import import_tensorflow
 from synergynet_tf.storage.files import claim, make_folder
+from synergynet_tf.training.run_files import weights_file
 from synergynet_tf.workflows import networks
 from synergynet_tf.workflows.inputs import find_cases, names_result, names_scan, split_cases
 
@@ -31,6 +32,7 @@ OUTPUTS = ("_mask.nii.gz", "_probability.nii.gz", "_mask_native.nii.gz", "_lesio
 def main(argv: list[str] | None = None) -> None:
     """Entry point; see DESCRIPTION."""
     options = _parser().parse_args(argv)
+    options.run = networks.chosen(options.run)
     _check_arguments(options)
     make_folder(options.out, "--out")
     import_tensorflow()
@@ -71,7 +73,7 @@ def claim_outputs(cases: Sequence[Case], options: argparse.Namespace) -> None:
     """Raises InputError where a file that is to be written is an input, or lies in one, or is there and not ours."""
     kinds = [*OUTPUTS, *([".png"] if options.picture else [])]
     read = [file for path in options.input if not names_result(path) for file in sources(path)]
-    read += [file for run in options.run for file in sources(run / f"{options.weights}.npz", cases)]
+    read += [file for run in options.run for file in sources(weights_file(run, options.weights), cases)]
     claim("--out", [*(options.out / f"{case.name}{kind}" for case in cases for kind in kinds),
                     *([options.out / "report"] if options.report else [])], read)
 

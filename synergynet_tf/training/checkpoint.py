@@ -18,6 +18,7 @@ from synergynet_tf.errors import InputError
 from synergynet_tf.storage import typed
 from synergynet_tf.storage.files import npz, replace_file
 from synergynet_tf.storage.readers import Stored, parse_json, read_npz, reading
+from synergynet_tf.training.run_files import weights_file
 from synergynet_tf.training.stages import PARTS
 from synergynet_tf.training.systems import system_of
 
@@ -73,8 +74,7 @@ def save(path: pathlib.Path, model: Model, config: Config, progress: Progress, o
     arrays |= {f"average/{name}": value for name, value in zip(weights, average or ())}
     arrays |= {f"optimizer/{i:04d}": np.asarray(v) for i, v in enumerate(optimizer.variables if optimizer else ())}
     meta = {"format": FORMAT, "keras": _keras(), "config": config.asdict(), "progress": dataclasses.asdict(progress)}
-    arrays["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
-    replace_file(path, npz(arrays))
+    replace_file(path, npz(arrays | {"meta": _as_bytes(meta)}))
 
 
 @dataclass(frozen=True)
@@ -148,6 +148,27 @@ class Checkpoint:
         return value
 
 
+def strip(path: pathlib.Path) -> bytes:
+    """What a prediction needs of a checkpoint, as a file: the weights, averaged if they are kept, in half precision.
+
+    Raises:
+        InputError: as `load`, or a weight is too large for half precision.
+    """
+    whole = load(path)
+    group = "average/" if any(name.startswith("average/") for name in whole.arrays) else "weights/"
+    weights = {f"weights/{name.removeprefix(group)}": value for name, value in whole.arrays.items() if name.startswith(group)}
+    arrays = {name: value.astype(np.float16) if value.dtype.kind == "f" else value for name, value in weights.items()}
+    if not all(np.isfinite(value).all() for value in arrays.values()):
+        raise InputError(f"{path}: a weight is beyond half precision; use the checkpoint as it is")
+    meta = {"format": FORMAT, "keras": whole.keras, "config": whole.config.asdict(),
+            "progress": dataclasses.asdict(whole.progress)}
+    return npz(arrays | {"meta": _as_bytes(meta)}, compressed=True)
+
+
+def _as_bytes(meta: dict[str, Any]) -> np.ndarray:
+    return np.frombuffer(json.dumps(meta).encode(), np.uint8)
+
+
 def load(path: pathlib.Path) -> Checkpoint:
     """Read a checkpoint.
 
@@ -169,10 +190,10 @@ def load_run(run: pathlib.Path, which: str = "best") -> tuple[Model, Config]:
     """The trained network of a run folder, averaged weights where it keeps them, and its configuration.
 
     Args:
-        run: folder that `train` wrote.
-        which: "best" or "last".
+        run: folder that `train` wrote, or a file of weights.
+        which: "best" or "last", of a folder.
     """
-    checkpoint = load(pathlib.Path(run) / f"{which}.npz")
+    checkpoint = load(weights_file(pathlib.Path(run), which))
     model = system_of(checkpoint.config).build(checkpoint.config)
     checkpoint.restore_weights(model, averaged=True)
     return model, checkpoint.config

@@ -23,7 +23,7 @@ from synergynet_tf.runtime.startup import import_tensorflow
 from synergynet_tf.storage.files import claim, make_folder
 from synergynet_tf.workflows import fitting
 from synergynet_tf.workflows.inputs import scan_case
-from synergynet_tf.workflows.networks import Changes, joint_identity, load_networks, require_run
+from synergynet_tf.workflows.networks import Changes, chosen, joint_identity, load_networks, require_run
 from synergynet_tf.workflows.scoring import score_files
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ class Network:
     """A trained network, or several as one.
 
     Args:
-        runs: the folders that `train` or `fit` have made; of several the mean of their probabilities is taken.
+        runs: the folders that `train` or `fit` have made; of several the mean of their probabilities is taken. None, or
+            "shipped": the network that comes with the package.
         weights: best or last.
         changes: settings other than the run's: coverage, gamma, threshold, mirror, min_lesion (mm3).
 
@@ -84,9 +85,7 @@ class Network:
     """
 
     def __init__(self, *runs: Run, weights: str = "best", **changes: Any):
-        if not runs:
-            raise InputError("no run is given; name the folder of one that `train` or `fit` has made")
-        folders = [pathlib.Path(run).expanduser() for run in runs]
+        folders = chosen([pathlib.Path(run).expanduser() for run in runs])
         for folder in folders:
             require_run(folder, weights)
         import_tensorflow()

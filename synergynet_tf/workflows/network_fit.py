@@ -13,17 +13,19 @@ from synergynet_tf.runtime.replicas import Replicas
 from synergynet_tf.training import checkpoint
 from synergynet_tf.training.checkpoint import Checkpoint
 from synergynet_tf.training.history import LOG, read_log
-from synergynet_tf.training.run_files import PICTURE
+from synergynet_tf.training.run_files import PICTURE, weights_file
 from synergynet_tf.training.trainer import Cases, Trainer
+from synergynet_tf.workflows.networks import chosen
 
 
 def best_weights(run: pathlib.Path) -> Checkpoint:
-    """The best checkpoint of a run.
+    """The best checkpoint of a run, or of `shipped`.
 
     Raises:
         InputError: there is none, or it is damaged.
     """
-    return checkpoint.load(run / "best.npz")
+    (path,) = chosen([run])
+    return checkpoint.load(weights_file(path, "best"))
 
 
 def configuration_of(run: pathlib.Path) -> Config:

@@ -6,11 +6,15 @@ import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from synergynet_tf import __version__
 from synergynet_tf.config import arguments
 from synergynet_tf.errors import InputError
+from synergynet_tf.training.run_files import weights_file
 
 if TYPE_CHECKING:
     from synergynet_tf.config import Config
+
+SHIPPED = pathlib.Path(__file__).parents[1] / "weights/flair.npz"       # the network that comes with the package
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,9 +42,9 @@ class Changes:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --run, --weights and what `Changes` holds to a command."""
-    parser.add_argument("--run", type=arguments.path, required=True, action="append",
+    parser.add_argument("--run", type=arguments.path, action="append",
                         help="run folder that `synergynet_tf.train` has made; several times for an ensemble: the mean of their "
-                             "probabilities")
+                             "probabilities (default: shipped, the network that comes with this package, see docs/network.md)")
     parser.add_argument("--weights", choices=("best", "last"), default="best",
                         help="the checkpoint with the best validation score, or the last one (default: best)")
     parser.add_argument("--coverage", choices=("whole", "windows", "centre"),
@@ -56,9 +60,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="drop predicted lesions of less than this volume (default: the run's)")
 
 
+def chosen(runs: Sequence[pathlib.Path] | None) -> list[pathlib.Path]:
+    """The runs that are named, `shipped` being the network that comes with this package, which is meant where none is named.
+
+    Raises:
+        InputError: it is meant, and this package has none.
+    """
+    named = [SHIPPED if str(run) == "shipped" else run for run in runs or ["shipped"]]
+    if SHIPPED in named and not SHIPPED.is_file():
+        raise InputError("no network comes with this copy of the package; name a run with --run")
+    return named
+
+
 def require_run(run: pathlib.Path, weights: str) -> None:
     """Raise InputError where a folder is no run with these weights."""
-    if not (run / f"{weights}.npz").is_file():
+    if not weights_file(run, weights).is_file():
         raise InputError(f"{run}: holds no {weights}.npz; name the folder of a run that `python -m synergynet_tf.train` has "
                          "made, or choose other --weights")
 
@@ -77,8 +93,9 @@ def load_networks(runs: Sequence[pathlib.Path], weights: str, changes: Changes) 
 
 def identity(run: pathlib.Path, weights: str) -> dict[str, str]:
     """What identifies a network: its run, which weights, and the SHA-256 of the checkpoint file."""
-    content = (run / f"{weights}.npz").read_bytes()
-    return {"run": run.resolve().name, "weights": weights, "sha256": hashlib.sha256(content).hexdigest()}
+    content = weights_file(run, weights).read_bytes()
+    name = f"{run.stem}, shipped with synergynet-tf {__version__}" if run == SHIPPED else run.resolve().name
+    return {"run": name, "weights": weights, "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def joint_identity(runs: Sequence[pathlib.Path], weights: str) -> dict[str, str]:
