@@ -65,6 +65,9 @@ def _shown(config: Config) -> dict[str, Any]:
 
 
 def _data_statement(run: pathlib.Path, config: Config) -> str:
+    if run.suffix == ".npz":
+        return ("The network came as a file of weights, which keeps no list of its data by name. Of the one that is shipped with "
+                "synergynet_tf, docs/network.md there says all.")
     path = pathlib.Path(config.data.path or "phantoms")
     made = config.data.path is None or path.parent.name.startswith("phantoms-")      # the folder that `train` makes them in
     origin = "phantom patients, which software made: no patient's scan was used" if made \

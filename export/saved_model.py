@@ -9,7 +9,7 @@ from synergynet_tf.config import arguments
 from synergynet_tf.errors import InputError
 from synergynet_tf.runtime.entry import command
 from synergynet_tf.runtime.startup import import_tensorflow
-from synergynet_tf.workflows.networks import Changes, add_arguments, chosen, identity, load_networks, require_run
+from synergynet_tf.workflows.networks import Changes, add_arguments, identity, load_networks, require_run, resolve_runs
 
 from .bundle import claim_bundle
 from .settings import Container, Limits
@@ -27,7 +27,7 @@ python -m export.verify DIR checks a bundle; docs/serving.md says how it is serv
 def main(argv: list[str] | None = None) -> None:
     """Entry point; see DESCRIPTION."""
     options = _parser().parse_args(argv)
-    options.run = chosen(options.run)
+    options.run = resolve_runs(options.run)
     limits = Limits(options.max_side, options.max_voxels, options.max_window_voxels)
     container = Container(options.listen, options.image_digest)
     _check_arguments(options)

@@ -19,7 +19,7 @@ from synergynet_tf.runtime.startup import import_tensorflow
 from synergynet_tf.storage.files import npz
 from synergynet_tf.storage.readers import Stored, read_npz
 from synergynet_tf.workflows.inputs import scan_case
-from synergynet_tf.workflows.networks import chosen, require_run
+from synergynet_tf.workflows.networks import require_run, resolve_runs
 
 from .bundle import EXTRA, REFERENCE, SUMS, damaged
 from .container import FILES
@@ -133,7 +133,7 @@ def _check_arguments(options: argparse.Namespace) -> None:
     if options.t2 and len(options.scan) != 1:
         raise InputError(f"--t2 is {options.t2}, but --scan is given {len(options.scan)} times: a T2 scan goes with one FLAIR "
                          "scan")
-    options.run = chosen(options.run) if options.run else []
+    options.run = resolve_runs(options.run) if options.run else []
     for run in options.run:
         require_run(run, options.weights)
     for scan in filter(None, [*options.scan, options.t2]):

@@ -16,6 +16,7 @@ COMMANDS = {
     "export_isbi": ("name masks as the ISBI 2015 challenge wants them", "synergynet_tf.export_isbi"),
     "search": ("search gamma, the alphas and other settings", "tuning.search"),
     "export": ("export a network for TF Serving", "export.saved_model"),
+    "weights": ("write a trained network as one small file", "export.weights"),
     "verify": ("see that an exported network answers as the trained one", "export.verify"),
     "client": ("send scans to a server", "export.client"),
 }

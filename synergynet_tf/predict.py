@@ -32,7 +32,7 @@ OUTPUTS = ("_mask.nii.gz", "_probability.nii.gz", "_mask_native.nii.gz", "_lesio
 def main(argv: list[str] | None = None) -> None:
     """Entry point; see DESCRIPTION."""
     options = _parser().parse_args(argv)
-    options.run = networks.chosen(options.run)
+    options.run = networks.resolve_runs(options.run)
     _check_arguments(options)
     make_folder(options.out, "--out")
     import_tensorflow()

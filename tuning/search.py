@@ -6,6 +6,7 @@ from synergynet_tf.config import Config, arguments, command_line
 from synergynet_tf.errors import InputError
 from synergynet_tf.runtime.entry import command
 from synergynet_tf.runtime.startup import import_tensorflow
+from synergynet_tf.workflows.networks import SHIPPED_NAME
 
 from . import parallel
 from .objective import OBJECTIVES, Objective, Weights
@@ -21,7 +22,8 @@ data a small search runs, minutes on two cores: {' '.join(SMALL)}.
 The project folder holds best.yaml, which `python -m synergynet_tf.train --config` takes as it is, summary.md, its
 figures, and a run folder for each trial. The same command again goes on where a search was stopped.
 
-With --gamma-scan RUN nothing is trained: gamma 0, 0.01 ... 1, then the threshold, are tried on a trained run.
+With --gamma-scan RUN nothing is trained: gamma 0, 0.01 ... 1, then the threshold, are tried on a trained run. With --data.path
+they are chosen on your own scans.
 
 In parallel: the same command in every process, each with {parallel.ADDRESS} and {parallel.PORT}, and with
 {parallel.NAME} chief in one and worker0, worker1 ... in the others. They share the project folder.
@@ -39,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
     objective = Objective(options.objective, options.weights)
     if options.gamma_scan:
         for name in named:
-            if name not in ("--gamma-scan", "--project", "--objective") and not name.startswith("--weights"):
+            if name not in ("--gamma-scan", "--project", "--objective") and not name.startswith(("--weights", "--data.")):
                 raise InputError(f"{name} is given with --gamma-scan, but a scan takes the run's own configuration; leave it out")
     else:
         _check(config, options.space, options.warm_start)
@@ -48,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
     from . import searching
 
     if options.gamma_scan:
-        searching.scan_run(options.gamma_scan, options.project, objective)
+        searching.scan_run(options.gamma_scan, options.project, objective, config.data)
     else:
         searching.search(config, options, settings)
 
@@ -66,8 +68,9 @@ def _add_arguments(parser: Any) -> None:
     parser.add_argument("--warm-start", nargs="?", const=OWN, type=_warm, metavar="RUN",
                         help="train stages 1 to 3 once, and start every "
                         "trial there; with RUN: from the last.npz of that run, which stands at the end of stage 3")
-    parser.add_argument("--gamma-scan", type=arguments.path, metavar="RUN",
-                        help="train nothing; scan gamma and the threshold of a trained run")
+    parser.add_argument("--gamma-scan", nargs="?", const=SHIPPED_NAME, type=arguments.path, metavar="RUN",
+                        help="train nothing; scan gamma and the threshold of a trained run on its own validation cases, or on "
+                        "those that --data.path names (without RUN: of the network that comes with this package)")
     parser.add_argument("--silence", type=arguments.number(0, 1e9, inner=True), default=default.silence,
                         help="seconds after which the chief gives a trial to "
                         "another worker where its own is not heard (default: %(default)s)")

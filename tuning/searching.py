@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import io
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import grpc
 from keras_tuner.src import config as keras_tuner_config
 from rich.console import Console
 
-from synergynet_tf.config import Config
+from synergynet_tf.config import Config, DataConfig
 from synergynet_tf.data import identity as data_identity
+from synergynet_tf.data import layouts
 from synergynet_tf.data.layouts import Case
-from synergynet_tf.data.layouts.sources import keep_data_apart
+from synergynet_tf.data.layouts.sources import keep_data_apart, sources
 from synergynet_tf.data.splits import Split
 from synergynet_tf.errors import InputError
 from synergynet_tf.inference.predictor import Predictor
@@ -23,8 +25,10 @@ from synergynet_tf.runtime.processes import repeated
 from synergynet_tf.storage import locks
 from synergynet_tf.storage.files import digest, keep_apart, replace_file
 from synergynet_tf.training import checkpoint
+from synergynet_tf.training.run_files import weights_file
 from synergynet_tf.workflows import fitting
 from synergynet_tf.workflows.networks import identity as network_identity
+from synergynet_tf.workflows.networks import resolve_runs
 
 from . import gamma_scan, parallel, report
 from .board import Board
@@ -138,6 +142,20 @@ def run_search(settings: Settings, space: Space, config: Config, project: Path, 
     return tuner
 
 
+def _cases_to_scan(run: Path, data: DataConfig, channels: Sequence[str]) -> tuple[Case, ...]:
+    if data.path:
+        cases = tuple(layouts.discover(data.path, data.layout, channels, require_lesions=True, raters=data.raters))
+        data_identity.warn_of_known(run, Split((), cases, ()))
+        return cases
+    if run.suffix == ".npz":
+        raise InputError(f"{run}: a file of weights names no validation cases; name scans with reference masks with --data.path")
+    cases = tuple(data_identity.cases_of(run, "validation", channels, require_lesions=True))
+    if not cases:
+        raise InputError(f"{run}/manifest.csv: no case has the split validation, by which a scan is judged; name others with "
+                         "--data.path")
+    return cases
+
+
 def _report(tuner: SynergyTuner, space: Space, config: Config, objective: Objective, split: Split, warm: bool,
             console: Console) -> None:
     """Scan the best trial's network, and write best.yaml, summary.md and the figures."""
@@ -160,13 +178,23 @@ def _scan(run: Path, cases: tuple[Case, ...], folder: Path, objective: Objective
         return gamma_scan.scan(cached, objective, config.infer.threshold, config.lesions.connectivity, advance)
 
 
-def scan_run(run: Path, project: Path, objective: Objective) -> None:
-    """`--gamma-scan`: best.yaml is the run's configuration with the gamma and the threshold found."""
-    config = checkpoint.load(run / "best.npz").config
-    cases = tuple(data_identity.cases_of(run, "validation", config.data.channels, require_lesions=True))
-    if not cases:
-        raise InputError(f"{run}/manifest.csv: no case has the split validation, by which a scan is judged; give a run that has")
-    keep_apart("--project", project, [run / "best.npz"])
+def scan_run(run: Path, project: Path, objective: Objective, data: DataConfig) -> None:
+    """`--gamma-scan`: best.yaml is the run's configuration with the gamma and the threshold found.
+
+    Args:
+        run: a run's folder, a file of weights or `shipped`.
+        project: where best.yaml, scan.csv and gamma.png are written.
+        objective: which is highest at the gamma and the threshold that are chosen.
+        data: with a path: all cases there; else the run's own validation cases.
+
+    Raises:
+        InputError: the run or the cases cannot be used.
+    """
+    (run,) = resolve_runs([run])
+    weights = weights_file(run, "best")
+    config = checkpoint.load(weights).config
+    cases = _cases_to_scan(run, data, config.data.channels)
+    keep_apart("--project", project, [weights, *(sources(data.path, cases) if data.path else ())])
     make_project(project)
     with locks.held(project, "name another folder with --project"):
         scan = _scan(run, cases, project / "branches", objective)

@@ -19,6 +19,7 @@ from synergynet_tf.data.splits import Split, split_cases
 from synergynet_tf.errors import InputError
 from synergynet_tf.runtime.processes import cores
 from synergynet_tf.storage.files import digest, replace_file
+from synergynet_tf.storage.readers import read_npz
 from synergynet_tf.storage.sealed import read_sealed, sealed
 
 log = logging.getLogger(__name__)
@@ -171,18 +172,32 @@ def cases_of(run: Path, part: str, channels: Sequence[str], require_lesions: boo
 
 def trained_on(run: Path, split: Split) -> list[str]:
     """The validation and test cases whose patient or FLAIR scan a run was trained on; none of a run without a record."""
-    record, _ = read(run) or ({}, None)
-    entries = [entry for entry in record.values() if entry["split"] == "train"]
-    patients, scans = ({entry["patient"] for entry in entries}, {entry["files"].get("flair") for entry in entries})
+    patients, scans = {entry["patient"] for entry in _trained(run)}, scans_of(run)
     return [case.name for case in (*split.validation, *split.test)
             if case.patient in patients or digest(case.images["flair"]) in scans]
+
+
+def scans_of(run: Path) -> set[str]:
+    """Digests of the FLAIR scans that a run was trained on, or the network of a file of weights; none where they were not kept.
+
+    Raises:
+        InputError: the record is damaged.
+    """
+    if run.suffix == ".npz":
+        return set(read_npz(run, "file of weights", "export it again", {}).get("trained_on", np.array([])).tolist())
+    return {entry["files"]["flair"] for entry in _trained(run) if "flair" in entry["files"]}
+
+
+def _trained(run: Path) -> list[dict[str, Any]]:
+    record, _ = read(run) or ({}, None)
+    return [entry for entry in record.values() if entry["split"] == "train"]
 
 
 def warn_of_known(run: Path, split: Split) -> None:
     """Say where a run that another begins with was trained on what that one is judged by."""
     known = trained_on(run, split)
     if known:
-        log.warning(f"{run}: was trained on cases by which this training is judged: {', '.join(known)}; put them into train, "
+        log.warning(f"{run}: was trained on cases by which it is judged here: {', '.join(known)}; put them into train, "
                     "begin with another run, or do not trust their scores")
 
 

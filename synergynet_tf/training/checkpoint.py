@@ -6,6 +6,7 @@ framework's own naming, so that both Keras versions read the weights of either.
 import dataclasses
 import json
 import pathlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,8 +149,12 @@ class Checkpoint:
         return value
 
 
-def strip(path: pathlib.Path) -> bytes:
+def strip(path: pathlib.Path, trained_on: Iterable[str]) -> bytes:
     """What a prediction needs of a checkpoint, as a file: the weights, averaged if they are kept, in half precision.
+
+    Args:
+        path: of the checkpoint.
+        trained_on: digests of the FLAIR scans that it was trained on (`identity.scans_of`), by which they are known again.
 
     Raises:
         InputError: as `load`, or a weight is too large for half precision.
@@ -160,9 +165,11 @@ def strip(path: pathlib.Path) -> bytes:
     arrays = {name: value.astype(np.float16) if value.dtype.kind == "f" else value for name, value in weights.items()}
     if not all(np.isfinite(value).all() for value in arrays.values()):
         raise InputError(f"{path}: a weight is beyond half precision; use the checkpoint as it is")
-    meta = {"format": FORMAT, "keras": whole.keras, "config": whole.config.asdict(),
-            "progress": dataclasses.asdict(whole.progress)}
-    return npz(arrays | {"meta": _as_bytes(meta)}, compressed=True)
+    config = whole.config
+    placeless = dataclasses.replace(config, data=dataclasses.replace(config.data, path=None, cache=None),   # of another machine
+                                    phantoms=dataclasses.replace(config.phantoms, anatomy=None, shapes=None))
+    meta = {"format": FORMAT, "keras": whole.keras, "config": placeless.asdict(), "progress": dataclasses.asdict(whole.progress)}
+    return npz(arrays | {"trained_on": np.array(sorted(trained_on), "U32"), "meta": _as_bytes(meta)}, compressed=True)
 
 
 def _as_bytes(meta: dict[str, Any]) -> np.ndarray:

@@ -23,7 +23,7 @@ from synergynet_tf.runtime.startup import import_tensorflow
 from synergynet_tf.storage.files import claim, make_folder
 from synergynet_tf.workflows import fitting
 from synergynet_tf.workflows.inputs import scan_case
-from synergynet_tf.workflows.networks import Changes, chosen, joint_identity, load_networks, require_run
+from synergynet_tf.workflows.networks import Changes, joint_identity, load_networks, require_run, resolve_runs
 from synergynet_tf.workflows.scoring import score_files
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Network:
     """
 
     def __init__(self, *runs: Run, weights: str = "best", **changes: Any):
-        folders = chosen([pathlib.Path(run).expanduser() for run in runs])
+        folders = resolve_runs([pathlib.Path(run).expanduser() for run in runs])
         for folder in folders:
             require_run(folder, weights)
         import_tensorflow()

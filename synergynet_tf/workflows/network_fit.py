@@ -15,7 +15,7 @@ from synergynet_tf.training.checkpoint import Checkpoint
 from synergynet_tf.training.history import LOG, read_log
 from synergynet_tf.training.run_files import PICTURE, weights_file
 from synergynet_tf.training.trainer import Cases, Trainer
-from synergynet_tf.workflows.networks import chosen
+from synergynet_tf.workflows.networks import resolve_runs
 
 
 def best_weights(run: pathlib.Path) -> Checkpoint:
@@ -24,7 +24,7 @@ def best_weights(run: pathlib.Path) -> Checkpoint:
     Raises:
         InputError: there is none, or it is damaged.
     """
-    (path,) = chosen([run])
+    (path,) = resolve_runs([run])
     return checkpoint.load(weights_file(path, "best"))
 
 

@@ -14,6 +14,7 @@ from synergynet_tf.training.run_files import weights_file
 if TYPE_CHECKING:
     from synergynet_tf.config import Config
 
+SHIPPED_NAME = "shipped"
 SHIPPED = pathlib.Path(__file__).parents[1] / "weights/flair.npz"       # the network that comes with the package
 
 
@@ -60,13 +61,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="drop predicted lesions of less than this volume (default: the run's)")
 
 
-def chosen(runs: Sequence[pathlib.Path] | None) -> list[pathlib.Path]:
+def resolve_runs(runs: Sequence[pathlib.Path] | None) -> list[pathlib.Path]:
     """The runs that are named, `shipped` being the network that comes with this package, which is meant where none is named.
 
     Raises:
         InputError: it is meant, and this package has none.
     """
-    named = [SHIPPED if str(run) == "shipped" else run for run in runs or ["shipped"]]
+    named = [SHIPPED if str(run) == SHIPPED_NAME else pathlib.Path(run) for run in runs or [SHIPPED_NAME]]
     if SHIPPED in named and not SHIPPED.is_file():
         raise InputError("no network comes with this copy of the package; name a run with --run")
     return named

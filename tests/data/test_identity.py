@@ -140,4 +140,4 @@ def test_what_a_run_was_trained_on_is_known_by_patient_and_by_scan(split, tmp_pa
     identity.warn_of_known(tmp_path, split)
     assert not caplog.records
     identity.warn_of_known(tmp_path, Split((b,), (renamed,), ()))
-    assert "was trained on cases by which this training is judged: X; put them into train" in caplog.text
+    assert "was trained on cases by which it is judged here: X; put them into train" in caplog.text

@@ -5,35 +5,46 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from export import saved_model
+from export import saved_model, weights
 from synergynet_tf import predict, train
+from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError
+from synergynet_tf.models.synergynet import build_synergynet
 from synergynet_tf.training import checkpoint
 from synergynet_tf.workflows import networks
+from tests.cohort import TINY
+from tuning import search
 
 
 @pytest.fixture(scope="module")
-def run(settings, tmp_path_factory):
-    """A run of the last stage, with averaged weights."""
+def run(tmp_path_factory):
+    """A run folder of a tiny network with random weights, and an average of its weights, which are others."""
     folder = tmp_path_factory.mktemp("run")
-    assert train.main(["--run", str(folder), "--config", str(settings), "--train.epochs", "[0,0,0,1]", "--train.average",
-                       "0.5"]) == 0
+    config = Config.from_dict(TINY)
+    model = build_synergynet(config)
+    average = [np.asarray(value) * 1.25 for value in checkpoint.named_weights(model).values()]
+    checkpoint.save(folder / "best.npz", model, config, checkpoint.Progress(4, 1), average=average)
     return folder
 
 
-@pytest.fixture
-def shipped(run, tmp_path, monkeypatch):
-    """That run's weights as what comes with the package."""
-    path = tmp_path / "weights/flair.npz"
-    path.parent.mkdir()
-    path.write_bytes(checkpoint.strip(run / "best.npz"))
-    monkeypatch.setattr(networks, "SHIPPED", path)
+@pytest.fixture(scope="module")
+def small(run, tmp_path_factory):
+    """The file of weights that is made of it."""
+    path = tmp_path_factory.mktemp("weights") / "flair.npz"
+    assert weights.main(["--run", str(run), "--out", str(path)]) == 0
     return path
 
 
+@pytest.fixture
+def shipped(small, monkeypatch):
+    """That file as what comes with the package."""
+    monkeypatch.setattr(networks, "SHIPPED", small)
+    return small
+
+
 def test_without_a_run_the_shipped_network_is_meant(shipped):
-    assert networks.chosen(None) == networks.chosen([pathlib.Path("shipped")]) == [shipped]
-    assert networks.chosen([pathlib.Path("runs/mine")]) == [pathlib.Path("runs/mine")]
+    assert networks.resolve_runs(None) == networks.resolve_runs([pathlib.Path("shipped")]) == [shipped]
+    assert networks.resolve_runs([pathlib.Path("runs/mine")]) == [pathlib.Path("runs/mine")]
     about = networks.identity(shipped, "best")
     assert about["run"].startswith("flair, shipped with synergynet-tf ") and len(about["sha256"]) == 64
 
@@ -41,7 +52,7 @@ def test_without_a_run_the_shipped_network_is_meant(shipped):
 def test_where_none_is_shipped_it_is_said(monkeypatch, tmp_path):
     monkeypatch.setattr(networks, "SHIPPED", tmp_path / "absent.npz")
     with pytest.raises(InputError, match="no network comes with this copy of the package; name a run with --run"):
-        networks.chosen(None)
+        networks.resolve_runs(None)
 
 
 def test_a_scan_is_segmented_with_nothing_else(shipped, run, tiny_cohort, tmp_path):
@@ -62,10 +73,14 @@ def test_a_training_begins_with_it(shipped, settings, tmp_path, capsys):
 def test_it_is_exported(shipped, tmp_path):
     pytest.importorskip("tensorflow_serving")
     assert saved_model.main(["--out", str(tmp_path / "bundle")]) == 0
-    card, = tmp_path.glob("bundle/synergynet/1/**/*.md")
-    assert "shipped with synergynet-tf" in card.read_text()
+    card = (tmp_path / "bundle/synergynet/1/model_card.md").read_text()
+    assert "shipped with synergynet-tf" in card and "docs/network.md" in card and "no patient's scan was used" not in card
 
 
-def test_it_is_a_fraction_of_a_checkpoint(shipped, run):
-    assert shipped.stat().st_size < 0.3 * (run / "best.npz").stat().st_size
-    assert checkpoint.load(shipped).config == checkpoint.load(run / "best.npz").config
+def test_its_gamma_is_scanned_on_scans_that_are_named(shipped, tiny_cohort, tmp_path, capsys):
+    project = tmp_path / "project"
+    assert search.main(["--gamma-scan", "--project", str(project)]) == 2
+    assert "names no validation cases; name scans with reference masks with --data.path" in capsys.readouterr().err
+    assert search.main(["--gamma-scan", "--project", str(project), "--data.path", str(tiny_cohort)]) == 0
+    assert "on 6 validation cases" in capsys.readouterr().out
+    assert (project / "best.yaml").is_file()

@@ -1,0 +1,45 @@
+"""Write a trained network as one small file: `python -m export.weights --run RUN --out FILE.npz`."""
+import argparse
+import sys
+
+from synergynet_tf.config import arguments
+from synergynet_tf.errors import InputError
+from synergynet_tf.runtime.entry import command
+from synergynet_tf.runtime.startup import import_tensorflow
+from synergynet_tf.storage.files import claim, replace_file
+from synergynet_tf.training.run_files import weights_file
+from synergynet_tf.workflows.networks import require_run
+
+DESCRIPTION = """Write a trained network as one file, a tenth of its checkpoint: the weights that predictions are made with, in
+half precision, and the settings. Every --run takes the file in place of a run's folder, and so does train --init. Of the scans
+that it was trained on it holds digests alone, and no path of this machine."""
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    """Entry point; see DESCRIPTION."""
+    options = _parser().parse_args(argv)
+    require_run(options.run, options.weights)
+    if options.out.suffix != ".npz":
+        raise InputError(f"--out is {options.out}, but an archive of NumPy is written: name it FILE.npz")
+    source = weights_file(options.run, options.weights)
+    claim("--out", [options.out], [source])
+    import_tensorflow()
+    from synergynet_tf.data.identity import scans_of
+    from synergynet_tf.training.checkpoint import strip
+
+    content = strip(source, scans_of(options.run))
+    replace_file(options.out, content)
+    print(f"{options.out}: {len(content) / 1e6:.1f} MB")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = arguments.Parser(prog="python -m export.weights", description=DESCRIPTION)
+    parser.add_argument("--run", type=arguments.path, required=True, help="run folder that `synergynet_tf.train` has made")
+    parser.add_argument("--weights", choices=("best", "last"), default="best", help="of the run (default: best)")
+    parser.add_argument("--out", type=arguments.path, required=True, metavar="FILE.npz", help="the file to write")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

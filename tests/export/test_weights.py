@@ -1,0 +1,81 @@
+"""A network as one small file."""
+
+import numpy as np
+import pytest
+
+from export import weights
+from synergynet_tf.config import Config
+from synergynet_tf.data import identity
+from synergynet_tf.data.layouts import discover
+from synergynet_tf.data.splits import Split
+from synergynet_tf.models.synergynet import build_synergynet
+from synergynet_tf.training import checkpoint
+from tests.cohort import TINY
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, tiny_cohort):
+    """A run of four patients, by its files: nothing was trained."""
+    folder = tmp_path_factory.mktemp("run")
+    config = Config.from_dict(TINY | {"data": {"path": str(tiny_cohort), "cache": str(folder / "cache")}})
+    model = build_synergynet(config)
+    average = [np.asarray(value) * 1.25 for value in checkpoint.named_weights(model).values()]
+    checkpoint.save(folder / "best.npz", model, config, checkpoint.Progress(4, 1), average=average)
+    cases = discover(tiny_cohort, "auto", ("flair",))
+    identity.write(folder, identity.record_of(Split(tuple(cases[:4]), tuple(cases[4:5]), tuple(cases[5:])), ("flair",)), None)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def small(run, tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "small.npz"
+    assert weights.main(["--run", str(run), "--out", str(path)]) == 0
+    return path
+
+
+def test_it_has_the_averaged_weights_to_half_precision(small, run):
+    model = build_synergynet(Config.from_dict(TINY))
+    checkpoint.load(small).restore_weights(model, averaged=True)
+    kept = checkpoint.load(run / "best.npz")
+    for name, variable in checkpoint.named_weights(model).items():
+        np.testing.assert_allclose(np.asarray(variable), kept.arrays[f"average/{name}"], rtol=2 ** -11, atol=1e-7)
+
+
+def test_it_holds_no_path_and_no_name_of_the_data(small, run, tiny_cohort):
+    assert small.stat().st_size < 0.5 * (run / "best.npz").stat().st_size
+    with np.load(small) as archive:
+        meta = archive["meta"].tobytes().decode()
+        assert set(archive.files) == {"meta", "trained_on", *(f"weights/{name}" for name in checkpoint.named_weights(
+            build_synergynet(Config.from_dict(TINY))))}
+    for word in (str(tiny_cohort.parent), str(run), "P0", "/"):
+        assert word not in meta
+    before, now = (checkpoint.load(path).config.asdict() for path in (run / "best.npz", small))
+    assert now == before | {"data": before["data"] | {"path": None, "cache": None}}
+
+
+def test_the_scans_that_it_was_trained_on_are_known_again(small, tiny_cohort):
+    cases = discover(tiny_cohort, "auto", ("flair",))
+    assert identity.trained_on(small, Split((), (), tuple(cases))) == [case.name for case in cases[:4]]
+
+
+def test_wrong_arguments_are_named(run, tmp_path, capsys):
+    (tmp_path / "mine.npz").write_bytes(b"mine")
+    for arguments, said in (
+            (["--run", str(tmp_path / "absent"), "--out", str(tmp_path / "a.npz")], "holds no best.npz"),
+            (["--run", str(run), "--out", str(tmp_path / "a.h5")], "name it FILE.npz"),
+            (["--run", str(run), "--out", str(tmp_path / "mine.npz")], "was not written by this program"),
+            (["--run", str(run), "--out", str(run / "best.npz")], "is read, which it is or lies in")):
+        assert weights.main(arguments) == 2
+        shown = capsys.readouterr().err
+        assert said in shown and shown.count("\n") == 1
+    assert (tmp_path / "mine.npz").read_bytes() == b"mine"
+
+
+def test_a_weight_beyond_half_precision_is_refused(tmp_path, capsys):
+    config = Config.from_dict(TINY)
+    model = build_synergynet(config)
+    next(iter(checkpoint.named_weights(model).values())).assign_add(1e6)
+    checkpoint.save(tmp_path / "best.npz", model, config, checkpoint.Progress(4, 1))
+    with np.errstate(over="ignore"):
+        assert weights.main(["--run", str(tmp_path), "--out", str(tmp_path / "small.npz")]) == 2
+    assert "beyond half precision" in capsys.readouterr().err and not (tmp_path / "small.npz").exists()
