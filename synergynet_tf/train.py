@@ -7,7 +7,7 @@ from synergynet_tf.config import arguments, command_line
 from synergynet_tf.data.layouts.sources import keep_data_apart
 from synergynet_tf.errors import InputError
 from synergynet_tf.runtime.entry import command
-from synergynet_tf.runtime.startup import begin_replicas, waits_for_chief
+from synergynet_tf.runtime.startup import begin_replicas, import_tensorflow, waits_for_chief
 
 DESCRIPTION = """Train SynergyNet in the paper's four stages.
 
@@ -32,6 +32,7 @@ def main(argv: list[str] | None = None) -> None:
     else:
         keep_data_apart("--run", run, config)
     if options.resume or options.init:
+        import_tensorflow(look_for_devices=options.strategy != "multiworker")
         from synergynet_tf.workflows import network_fit
 
         if options.init:

@@ -16,12 +16,17 @@ if TYPE_CHECKING:
 _FOR_KERAS_ALONE = ("PIL", "h5py", "matplotlib", "pandas", "sklearn")
 
 
-def import_tensorflow() -> None:
-    """Import TensorFlow and let it look for devices, without its messages; errors are raised as usual."""
+def import_tensorflow(look_for_devices: bool = True) -> None:
+    """Import TensorFlow and let it look for devices, without its messages; errors are raised as usual.
+
+    Args:
+        look_for_devices: no, where a strategy of several processes is still to begin, which must come first.
+    """
     with _silence(), _lean():
         import tensorflow as tf
 
-        tf.config.list_logical_devices()
+        if look_for_devices:
+            tf.config.list_logical_devices()
 
 
 def begin_replicas(strategy: "Strategy") -> "Replicas":

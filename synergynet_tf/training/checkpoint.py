@@ -6,7 +6,7 @@ framework's own naming, so that both Keras versions read the weights of either.
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,15 +149,16 @@ class Checkpoint:
         return value
 
 
-def strip(path: pathlib.Path, trained_on: Iterable[str]) -> bytes:
+def strip(path: pathlib.Path, trained_on: Iterable[str], changed: Callable[[Config], Config]) -> bytes:
     """What a prediction needs of a checkpoint, as a file: the weights, averaged if they are kept, in half precision.
 
     Args:
         path: of the checkpoint.
         trained_on: digests of the FLAIR scans that it was trained on (`identity.scans_of`), by which they are known again.
+        changed: the configuration that predictions are to have, from the run's.
 
     Raises:
-        InputError: as `load`, or a weight is too large for half precision.
+        InputError: as `load` and `changed`, or a weight is too large for half precision.
     """
     whole = load(path)
     group = "average/" if any(name.startswith("average/") for name in whole.arrays) else "weights/"
@@ -165,7 +166,7 @@ def strip(path: pathlib.Path, trained_on: Iterable[str]) -> bytes:
     arrays = {name: value.astype(np.float16) if value.dtype.kind == "f" else value for name, value in weights.items()}
     if not all(np.isfinite(value).all() for value in arrays.values()):
         raise InputError(f"{path}: a weight is beyond half precision; use the checkpoint as it is")
-    config = whole.config
+    config = changed(whole.config)
     placeless = dataclasses.replace(config, data=dataclasses.replace(config.data, path=None, cache=None),   # of another machine
                                     phantoms=dataclasses.replace(config.phantoms, anatomy=None, shapes=None))
     meta = {"format": FORMAT, "keras": whole.keras, "config": placeless.asdict(), "progress": dataclasses.asdict(whole.progress)}

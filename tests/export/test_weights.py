@@ -58,6 +58,13 @@ def test_the_scans_that_it_was_trained_on_are_known_again(small, tiny_cohort):
     assert identity.trained_on(small, Split((), (), tuple(cases))) == [case.name for case in cases[:4]]
 
 
+def test_settings_of_predictions_may_be_others(run, tmp_path):
+    path = tmp_path / "other.npz"
+    assert weights.main(["--run", str(run), "--out", str(path), "--threshold", "0.4", "--min-lesion", "5"]) == 0
+    infer = checkpoint.load(path).config.infer
+    assert (infer.threshold, infer.min_lesion) == (0.4, 5.0)
+
+
 def test_wrong_arguments_are_named(run, tmp_path, capsys):
     (tmp_path / "mine.npz").write_bytes(b"mine")
     for arguments, said in (

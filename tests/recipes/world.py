@@ -11,6 +11,10 @@ import shutil
 import subprocess
 import sys
 
+import nibabel as nib
+import numpy as np
+
+from synergynet_tf.data.phantom.atlas import AFFINE, template_atlas
 from tests.cohort import TINY, write_tiny_cohort
 from tests.data.raw import head
 
@@ -23,6 +27,7 @@ case "$*" in
     *synergynet_tf.train*|*synergynet_tf.experiment*|*tuning.search*) set -- "$@" --config {settings} ;;
 esac
 case "$*" in
+    *synergynet_tf.phantoms*) set -- "$@" --patients 1 --workers 1 ;;
     *synergynet_tf.experiment*) set -- "$@" --systems unet ;;   # tests/test_experiment.py has the others
     *--gamma-scan*) ;;
     *tuning.search*) set -- "$@" --max-trials 2 ;;
@@ -64,6 +69,7 @@ def make(folder: pathlib.Path) -> pathlib.Path:
     shutil.copy(new / "P0_flair.nii.gz", folder / "flair.nii.gz")
     grid = head.slices()
     head.save(folder / "raw_scans" / "P9" / "flair.nii.gz", head.view("flair", grid), grid)
+    _public(folder / "public")
     for name in ("requirements.txt", "requirements-addons.txt"):
         shutil.copy(ROOT / name, folder)
     settings = folder / "tiny.yaml"
@@ -71,6 +77,31 @@ def make(folder: pathlib.Path) -> pathlib.Path:
                                            "train": {"epochs": [0, 0, 0, 1], "steps_per_epoch": 2}}))
     _tools(folder / "bin", settings)
     return folder
+
+
+def _public(folder: pathlib.Path) -> None:
+    """What stands in for the public scans that the shipped network is trained on."""
+    labels = template_atlas().labels.astype(np.uint8)
+    right = labels[91:]
+    right[np.isin(right, (2, 3, 4, 7, 8, 10, 11, 12, 13))] += 39
+    (folder / "anatomy").mkdir(parents=True)
+    nib.save(nib.Nifti1Image(labels, AFFINE), folder / "anatomy" / "seg_01.nii.gz")
+    box = np.argwhere(np.ones((5, 5, 5)))
+    (folder / "lesion_shapes").mkdir()
+    np.savez(folder / "lesion_shapes" / "ms_lesions_mni1mm_LAS.npz", offsets=np.arange(0, 501, 125),
+             coords=np.concatenate([box + place for place in ((60, 110, 95), (118, 110, 95), (60, 90, 100), (118, 90, 100))]))
+    grid = head.slices()
+    head.save(folder / "ms3seg" / "101228" / "flair.nii.gz", head.view("flair", grid), grid)
+    lesions = np.zeros(grid.shape, np.uint8)
+    lesions[tuple(slice(n // 2, n // 2 + 3) for n in grid.shape)] = 1
+    head.save(folder / "ms3seg" / "101228" / "lesions.nii.gz", lesions, grid)
+    for cohort, names in (("open_ms", ("patient07", "patient19")), ("mslesseg", ("P14_T1", "P14_T2"))):
+        write_tiny_cohort(folder / "tiny", 2, seed=len(cohort))
+        for number, name in enumerate(names):
+            (folder / cohort / name).mkdir(parents=True)
+            for kind in ("flair", "lesions"):
+                shutil.move(folder / "tiny" / f"P{number}_{kind}.nii.gz", folder / cohort / name / f"{kind}.nii.gz")
+    shutil.rmtree(folder / "tiny")
 
 
 def forget(folder: pathlib.Path, block: str) -> None:
