@@ -1,4 +1,4 @@
-"""A whole scan through an exported bundle beside the same scan in this process: `python -m benchmarks.serving --run RUN SCAN`.
+"""A whole scan through an exported bundle beside the same scan in this process: `python -m benchmarks.serving [--run RUN] SCAN`.
 
 Two processes, so that the peak memory of each is its own: the trained network as `predict` runs it, and the exported
 `segment_nifti` through TensorFlow's C API, the way a server runs it, after its warm-up requests. What is timed is the same on
@@ -19,6 +19,7 @@ from export.verify import find_version
 from synergynet_tf.runtime.entry import command
 from synergynet_tf.runtime.processes import peak_memory
 from synergynet_tf.runtime.startup import import_tensorflow
+from synergynet_tf.workflows.networks import SHIPPED
 
 KINDS = ("in process", "exported")
 
@@ -126,7 +127,8 @@ def _in_own_process(given: argparse.Namespace, bundle: pathlib.Path, graph: path
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__)
     parser.add_argument("scan", type=pathlib.Path, help="a FLAIR file")
-    parser.add_argument("--run", type=pathlib.Path, required=True, help="run folder, of a network that takes FLAIR alone")
+    parser.add_argument("--run", type=pathlib.Path, default=SHIPPED,
+                        help="run folder, of a network that takes FLAIR alone (default: the network that ships)")
     parser.add_argument("--bundle", type=pathlib.Path, help="its export (default: it is exported first)")
     parser.add_argument("--repeats", type=int, default=5, help="calls after the first (default: %(default)s)")
     parser.add_argument("--kind", choices=KINDS, help="only this side, as JSON")

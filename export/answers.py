@@ -28,7 +28,11 @@ def one_line(text: str, most: int) -> str:
 
 
 def require(value: Any, hint: Any) -> None:
-    """Raise InputError unless a part of an answer is what `typed.require` asks for."""
+    """See that a part of an answer is what `typed.require` asks for.
+
+    Raises:
+        InputError: it is not.
+    """
     try:
         typed.require(value, hint, "")
     except InputError as error:

@@ -14,7 +14,11 @@ REFERENCE = "reference.npz"     # there: a sample scan, and what the trained net
 
 
 def claim_bundle(out: pathlib.Path, name: str, runs: Sequence[pathlib.Path]) -> None:
-    """Refuse a bundle's folder that holds a run or lies in one, or files there that we did not write. Raises InputError."""
+    """See that a bundle's folder holds no run, lies in none, and has no files that we did not write.
+
+    Raises:
+        InputError: it does, or has.
+    """
     keep_apart("--out", out, [run / "config.yaml" for run in runs])
     claim("--out", [out / name, *(out / file for file in (*FILES, SUMS))])
 

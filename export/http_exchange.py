@@ -95,7 +95,11 @@ class _Deadline:
         self.check()
 
     def check(self) -> None:
-        """Raise TimeoutError past the time: an end that was brought about may look like one that was meant."""
+        """See that the time is not over: an end that was brought about may look like one that was meant.
+
+        Raises:
+            TimeoutError: it is.
+        """
         if self.over:
             raise TimeoutError
 

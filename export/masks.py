@@ -36,7 +36,11 @@ class Grid(NamedTuple):
 
 
 def grid_of(scan: pathlib.Path) -> Grid:
-    """The grid of a scan. Raises InputError, which names the file, where it is none that a server would take."""
+    """The grid of a scan.
+
+    Raises:
+        InputError: it is none that a server would take; the file is named.
+    """
     header = read_contents(scan).header
     if isinstance(header, nib.Nifti2Header):
         raise InputError(f"{scan}: a NIfTI-2 file, but a served network takes NIfTI-1; convert it")
@@ -45,7 +49,11 @@ def grid_of(scan: pathlib.Path) -> Grid:
 
 
 def check(answer: Answer, grid: Grid) -> None:
-    """Raise InputError unless the mask is one of the scan, and the numbers are the mask's."""
+    """See that the mask is one of the scan, and that the numbers are the mask's.
+
+    Raises:
+        InputError: it is not, or they are not.
+    """
     header = _header(answer.mask[:HEADER])
     if header is None:
         raise malformed("the mask is no NIfTI file")

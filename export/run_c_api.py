@@ -53,7 +53,11 @@ class Library:
         self.status = ctypes.c_void_p(self.c.TF_NewStatus())
 
     def check(self) -> None:
-        """Raise RuntimeError with the library's message where the last call failed."""
+        """See that the last call has not failed.
+
+        Raises:
+            RuntimeError: it has; the library's message is said.
+        """
         if self.c.TF_GetCode(self.status):
             raise RuntimeError(ctypes.string_at(self.c.TF_Message(self.status)).decode())
 

@@ -28,13 +28,28 @@ class Transport(Protocol):
     """A way to the server."""
 
     def segment(self, files: Mapping[str, bytes], limit: int) -> Answer:
-        """Send a scan's files by channel; the mask's file has `limit` bytes at most. Raises Unavailable or InputError."""
+        """Send a scan's files by channel; the mask's file has `limit` bytes at most.
+
+        Raises:
+            Unavailable: another try may help.
+            InputError: none will.
+        """
 
     def states(self) -> dict[str, str]:
-        """The model's versions and their states, as AVAILABLE. Raises Unavailable or InputError."""
+        """The model's versions and their states, as AVAILABLE.
+
+        Raises:
+            Unavailable: another try may help.
+            InputError: none will.
+        """
 
     def channels(self) -> tuple[str, ...]:
-        """The channels that the model takes. Raises Unavailable or InputError."""
+        """The channels that the model takes.
+
+        Raises:
+            Unavailable: another try may help.
+            InputError: none will.
+        """
 
 
 class Rest:
@@ -128,7 +143,11 @@ def connect(url: str, use_grpc: bool, model: str, timeout: float, authorization:
 
 
 def channels_of(inputs: Mapping[str, list[str]]) -> tuple[str, ...]:
-    """The channels that a model takes, from the inputs of its signatures. Raises InputError."""
+    """The channels that a model takes, from the inputs of its signatures.
+
+    Raises:
+        InputError: it has no signature for files.
+    """
     if SIGNATURE not in inputs:
         raise InputError(f"the model has no signature {SIGNATURE}, only {one_line(', '.join(sorted(inputs)), 200)}: "
                          "is it another model?")

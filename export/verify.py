@@ -69,7 +69,11 @@ def find_version(bundle: pathlib.Path, name: str | None = None) -> pathlib.Path:
 
 
 def check_files(bundle: pathlib.Path, version: pathlib.Path) -> None:
-    """Raise InputError where a file is absent or not as its sum says."""
+    """See that every file is there, and as its sum says.
+
+    Raises:
+        InputError: one is not.
+    """
     for folder, names in ((bundle, FILES), (version, ())):
         bad = damaged(folder, names)
         if bad:

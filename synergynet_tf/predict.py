@@ -70,7 +70,11 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def claim_outputs(cases: Sequence[Case], options: argparse.Namespace) -> None:
-    """Raises InputError where a file that is to be written is an input, or lies in one, or is there and not ours."""
+    """See that what is to be written is no input, lies in none, and is not there from other hands.
+
+    Raises:
+        InputError: a file is.
+    """
     kinds = [*OUTPUTS, *([".png"] if options.picture else [])]
     read = [file for path in options.input if not names_result(path) for file in sources(path)]
     read += [file for run in options.run for file in sources(weights_file(run, options.weights), cases)]

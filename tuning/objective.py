@@ -32,7 +32,10 @@ class Objective:
     """A number to be made as high as it can be.
 
     dsc: mean Dice. ltpr-lfpr: lesions found less false ones, -1 to 1. weighted: the sum of the five metrics by `weights`, LFPR
-    subtracted. Raises InputError for another name.
+    subtracted.
+
+    Raises:
+        InputError: for another name.
     """
 
     name: str = "dsc"

@@ -88,7 +88,8 @@ class _Steady(_MixedInto):
     def reload(self) -> None:
         """Take up an interrupted search: each trial's own file says whether it has ended; those that have not are run first.
 
-        Raises InputError where a file is damaged, or of another search.
+        Raises:
+            InputError: a file is damaged, or of another search.
         """
         state = Path(self._get_oracle_fname())
         self.trials = {trial.trial_id: trial for trial in (

@@ -36,7 +36,11 @@ def address() -> str:
 
 
 def check_port() -> None:
-    """Raises InputError where the chief could not listen. gRPC itself would share the port of another chief without a word."""
+    """See that the chief could listen: gRPC itself would share the port of another chief without a word.
+
+    Raises:
+        InputError: it could not.
+    """
     try:
         with socket.create_server((os.environ[ADDRESS], int(os.environ[PORT]))):
             pass

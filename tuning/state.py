@@ -47,7 +47,11 @@ def read_trial(path: Path, oracle: keras_tuner.Oracle) -> Trial:
 
 
 def check_oracle(path: Path, oracle: keras_tuner.Oracle) -> None:
-    """Raise InputError unless the file holds the state of this oracle, whose trials have been read."""
+    """See that the file holds the state of this oracle, whose trials have been read.
+
+    Raises:
+        InputError: it does not.
+    """
     hyperband = HYPERBAND if isinstance(oracle, keras_tuner.oracles.HyperbandOracle) else {}
     value = read_json(path, "state of a search", REMEDY, ORACLE | hyperband)
     with reading(path, "state of a search", REMEDY):

@@ -80,7 +80,11 @@ class Config:
 
 
 def require_known(values: Any, groups: Mapping[str, type[Settings]]) -> None:
-    """Raise InputError unless `values` are a mapping of groups to mappings of their fields; the nearest that exists is named."""
+    """See that `values` are a mapping of groups to mappings of their fields.
+
+    Raises:
+        InputError: they are not; the nearest name that exists is said.
+    """
     if not isinstance(values, dict):
         raise InputError(f"the settings are {shown(values)}, but they must be a mapping of groups: {', '.join(groups)}")
     for group, fields in values.items():

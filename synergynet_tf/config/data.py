@@ -31,7 +31,11 @@ class DataConfig(Settings):
 
     @property
     def source(self) -> str:
-        """`path`, for what needs one. Raises InputError without."""
+        """`path`, for what needs one.
+
+        Raises:
+            InputError: there is none.
+        """
         if self.path is None:
             raise InputError("data.path is not set, but scans are needed: name their folder or manifest with --data.path")
         return self.path

@@ -36,7 +36,11 @@ class Settings:
         """The rules that concern several fields of the group."""
 
     def require(self, condition: bool, name: str, rule: str) -> None:
-        """Raise InputError, with the field's value and the rule, unless the condition holds."""
+        """See that the condition holds.
+
+        Raises:
+            InputError: it does not; the field's value and the rule are said.
+        """
         if not condition:
             raise InputError(f"{self.GROUP}.{name} is {typed.shown(getattr(self, name))}, but {rule}")
 
@@ -63,7 +67,11 @@ def _hints(group: type) -> dict[str, Any]:
 
 
 def expanded(path: str, name: str) -> str:
-    """A path with the user's home in place of ~. Raises InputError, which calls it `name`, for what no file can be called."""
+    """A path with the user's home in place of ~.
+
+    Raises:
+        InputError: no file can be called so; the error calls it `name`.
+    """
     if not path.strip() or "\0" in path:
         raise InputError(f"{name} is {path!r}, but it must be a path")
     return os.path.expanduser(path)

@@ -84,7 +84,8 @@ class ChosenSettings:
     def build(self) -> tuple[Config, dict[str, Settings]]:
         """The configuration, and the other groups by name, with defaults for what was not given.
 
-        Raises InputError, which names the file that a value came from.
+        Raises:
+            InputError: a value is wrong; the file that it came from is named.
         """
         try:
             built = {name: group(**self.values.get(name, {})) for name, group in self._groups.items()}

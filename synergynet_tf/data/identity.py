@@ -202,7 +202,11 @@ def warn_of_known(run: Path, split: Split) -> None:
 
 
 def require_same(folder: Path, before: Record, now: Record) -> None:
-    """Raises InputError, which names the cases that differ, where a run's data are not those that it began with."""
+    """See that a run's data are those that it began with.
+
+    Raises:
+        InputError: they are not; the cases that differ are named.
+    """
     found = list(differences(before, now))
     if found:
         more = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""

@@ -22,7 +22,9 @@ def label_lesions(mask: np.ndarray, config: LesionConfig, case: str) -> tuple[np
     """Label the connected components of a mask, bool [X, Y, Z]: instances int16 [X, Y, Z] (0 background) and their table.
 
     Labels 1..n follow each lesion's first voxel in C order, whatever the memory order of the mask.
-    Raises InputError, naming the case, when there are more than `lesions.max_lesions`.
+
+    Raises:
+        InputError: there are more than `lesions.max_lesions`; the case is named.
     """
     labels, n = cc3d.connected_components(np.ascontiguousarray(mask), connectivity=config.connectivity, return_N=True)
     check_room(n, config, case)
@@ -45,7 +47,11 @@ def lesion_table(boxes: np.ndarray | list, voxels: np.ndarray | list, config: Le
 
 
 def check_room(lesions: int, config: LesionConfig, case: str) -> None:
-    """Raise InputError when a case has more lesions than there are label slots."""
+    """See that a case has no more lesions than there are label slots.
+
+    Raises:
+        InputError: it has.
+    """
     if lesions > config.max_lesions:
         raise InputError(f"case {case}: {lesions} lesions ({config.connectivity}-connected), but lesions.max_lesions is "
                          f"{config.max_lesions}; raise it to {lesions} or more")

@@ -135,9 +135,12 @@ def read_prediction(mask: FilePath | None, probability: FilePath | None) -> Volu
 
 
 def check_same_grid(a: Volume, b: Volume) -> None:
-    """Raise InputError unless the two canonical grids are one: equal shapes, and every corner at the same place.
+    """See that two canonical grids are one: equal shapes, and every corner at the same place.
 
     Corners may differ by `TOLERANCE_MM`, or by `TOLERANCE_VOXELS` of the smallest voxel side where that is more.
+
+    Raises:
+        InputError: they are two.
     """
     if a.array.shape != b.array.shape:
         raise InputError(f"{b.path}: the grid is {_sides(b)}, but {a.path} has {_sides(a)}; "
@@ -211,7 +214,11 @@ def _affine(header: nib.Nifti1Header) -> tuple[np.ndarray, list[Note]]:
 
 
 def require_finite(volume: Volume) -> None:
-    """Raise InputError for NaN or Inf in a volume, with the first place as the file stores it."""
+    """See that a volume holds neither NaN nor Inf.
+
+    Raises:
+        InputError: it does; the first place is said as the file stores it.
+    """
     with np.errstate(invalid="ignore"):
         if np.isfinite(volume.array.sum(dtype=np.float64)):     # one pass; NaN and Inf survive a sum
             return

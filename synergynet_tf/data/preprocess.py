@@ -39,9 +39,10 @@ def load_case(case: Case, channels: Sequence[str]) -> LoadedCase:
     The brain is FLAIR != 0 (interpolation leaves up to 1 % of its voxels negative) without specks, holes filled. A channel's
     mean and standard deviation are those of its own voxels in the brain that are not exactly 0: channels that were
     skull-stripped one by one lack a few per cent of each other's brain, and such voxels stay 0, as all that was not measured.
+    What the rules of `judgement` mend or find strange stands in the notes, and so do lesions outside the box.
 
-    Raises InputError as `nifti.read` does, where grids differ or the brain is empty, and for what the rules of `judgement`
-    refuse. What they mend or find strange stands in the notes, and so do lesions outside the box.
+    Raises:
+        InputError: as `nifti.read`, or grids differ, the brain is empty, or the rules of `judgement` refuse the scan.
     """
     flair = read_scan(case.images["flair"])
     brain, box, values, findings = find_brain(flair)

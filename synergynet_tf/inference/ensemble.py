@@ -26,7 +26,11 @@ def ensemble_config(mask_rcnn: Config, gamma: float) -> Config:
 
 
 def require_agreement(configs: Sequence[Config]) -> None:
-    """Raises InputError where networks whose probabilities are to be averaged see or mark differently."""
+    """See that networks whose probabilities are to be averaged see and mark alike.
+
+    Raises:
+        InputError: they do not.
+    """
     first = configs[0]
     for config in configs[1:]:
         for name, value, other in (("data.channels", config.data.channels, first.data.channels),

@@ -26,7 +26,11 @@ def as_mask(array: np.ndarray, name: str) -> np.ndarray:
 
 
 def check_same_shape(reference: np.ndarray, other: np.ndarray, name: str) -> None:
-    """Raises InputError unless both arrays have one shape; `name` says what the second one is."""
+    """See that both arrays have one shape; `name` says what the second one is.
+
+    Raises:
+        InputError: they have two.
+    """
     if np.shape(reference) != np.shape(other):
         raise InputError(f"the reference has shape {np.shape(reference)} and the {name} {np.shape(other)}: "
                          "bring both to one grid")

@@ -63,7 +63,11 @@ class Encoder(_Part):
                        for i, width in enumerate(config.widths)]
 
     def call(self, image: tf.Tensor, training: bool | None = None) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Raises InputError if a side that is known when the graph is made is no multiple of 8."""
+        """Features of the four levels, float [B, X/s, Y/s, Z/s, C] with s of 1, 2, 4 and 8, of an image [B, X, Y, Z, channels].
+
+        Raises:
+            InputError: a side that is known when the graph is made is no multiple of 8.
+        """
         sides = tuple(image.shape[1:4])
         if any(n is not None and n % LEVEL_STRIDES[-1] for n in sides):
             raise InputError(f"image: sides are {sides} voxels, but the U-Net needs multiples of {LEVEL_STRIDES[-1]}; "

@@ -129,7 +129,11 @@ def begin(kind: Strategy) -> Replicas:
 
 
 def require_possible(config: Config, replicas: Replicas) -> None:
-    """Raises InputError where the configuration asks for what several replicas cannot do."""
+    """See that the configuration asks for nothing that several replicas cannot do.
+
+    Raises:
+        InputError: it does.
+    """
     if replicas.count == 1:
         return
     for name, value, other in (("precision", "float16", "bfloat16 or float32"), ("jit_compile", True, "false")):

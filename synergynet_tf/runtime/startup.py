@@ -38,7 +38,11 @@ def begin_replicas(strategy: "Strategy") -> "Replicas":
 
 
 def require_keras() -> None:
-    """Raises InputError where Keras has settings that the networks are not made for; they came from who imported it first."""
+    """See that Keras has the settings that the networks are made for; who imported it first may have set others.
+
+    Raises:
+        InputError: it has not.
+    """
     import keras
 
     settings = {"backend": keras.backend.backend(), "floatx": keras.backend.floatx(), "epsilon": keras.backend.epsilon(),

@@ -65,7 +65,10 @@ def npz(arrays: Mapping[str, Any], compressed: bool = False) -> bytes:
 def make_folder(path: Path, option: str) -> None:
     """Make a folder and try it: one that cannot be written should stop a command before the work, not after it.
 
-    What killed writers left in it is removed. Raises InputError, which names the command's `option` that gave the folder.
+    What killed writers left in it is removed.
+
+    Raises:
+        InputError: it cannot be made or written; the command's `option` that gave the folder is named.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -78,7 +81,11 @@ def make_folder(path: Path, option: str) -> None:
 
 
 def make_own(path: Path) -> None:
-    """Make a folder that is ours whatever it will hold; one that holds something already stays as it is. Raises InputError."""
+    """Make a folder that is ours whatever it will hold; one that holds something already stays as it is.
+
+    Raises:
+        InputError: it cannot be made.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
         if not any(path.iterdir()):

@@ -43,7 +43,11 @@ def name_fault(what: str, name: str, also: str = "") -> str | None:
 
 
 def require_name(what: str, name: str, also: str = "") -> None:
-    """Raises InputError where a name can name no file, see `name_fault`."""
+    """See that a name can name a file, see `name_fault`.
+
+    Raises:
+        InputError: it can name none.
+    """
     fault = name_fault(what, name, also)
     if fault:
         raise InputError(fault)

@@ -54,7 +54,12 @@ def read_json(path: Path, kind: str, remedy: str, hint: Any = Any) -> Any:
 
 
 def parse_json(text: str | bytes, hint: Any = Any) -> Any:
-    """The value of a JSON text. Raises ValueError (or RecursionError) where it is none, or not as `hint` says."""
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: it is none, or not as `hint` says.
+        RecursionError: it is too deep.
+    """
     value = json.loads(text, parse_constant=_refuse)
     typed.require(value, hint, "")
     return value

@@ -14,7 +14,11 @@ DEEPEST = 50        # lists and mappings in one another
 
 
 def load(content: str | bytes) -> Any:
-    """The value of a YAML text; bytes are of UTF-8 or, with its mark, UTF-16. Raises ValueError with the line that is wrong."""
+    """The value of a YAML text; bytes are of UTF-8 or, with its mark, UTF-16.
+
+    Raises:
+        ValueError: it is none; the line that is wrong is said.
+    """
     try:
         return yaml.load(content, _loader())        # noqa: S506 (a SafeLoader)
     except yaml.MarkedYAMLError as error:

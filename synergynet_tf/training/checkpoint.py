@@ -38,7 +38,11 @@ class Progress:
     replicas: int = 1               # that shared each step
 
     def require_possible(self, config: Config) -> None:
-        """Raise InputError where no run of the configuration can stand here."""
+        """See that a run of the configuration can stand here.
+
+        Raises:
+            InputError: none can.
+        """
         for name, low, high in (("stage", 1, len(config.train.epochs)), ("epochs", 0, 10 ** 6), ("replicas", 1, 10 ** 6)):
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"progress.{name} is {getattr(self, name)}, but it must be {low} to {high}")
@@ -122,7 +126,8 @@ class Checkpoint:
     def restore_optimizer(self, optimizer: Any) -> None:
         """Assign the optimizer's state; its variables must have been made for the same stage.
 
-        Raises InputError under another major version of Keras, whose optimizers keep other state.
+        Raises:
+            InputError: another major version of Keras wrote it, whose optimizers keep other state.
         """
         if self.keras != _keras():
             raise InputError(f"{self.path}: was written under Keras {self.keras} and cannot be resumed under Keras {_keras()} "

@@ -78,7 +78,11 @@ def scaled(loss: tf.Tensor, optimizer: Any) -> tf.Tensor:
 
 
 def require_scale(optimizer: Any) -> None:
-    """Raises InputError where the loss scale has fallen so low that no step will be taken any more."""
+    """See that the loss scale is not so low that no step will be taken any more.
+
+    Raises:
+        InputError: it is.
+    """
     if isinstance(optimizer, ScaledOptimizer) and float(optimizer.scale) < LEAST_SCALE:
         raise InputError("train.precision is float16, but the gradients are not finite even where the loss is not scaled: "
                          "train with bfloat16 or float32, or a lower train.learning_rate")

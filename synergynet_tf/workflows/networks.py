@@ -34,7 +34,11 @@ class Changes:
         return cls(**{field.name: getattr(options, field.name) for field in dataclasses.fields(cls)})
 
     def applied(self, config: "Config") -> "Config":
-        """A run's configuration with the changes. Raises InputError out of range."""
+        """A run's configuration with the changes.
+
+        Raises:
+            InputError: one is out of range.
+        """
         infer = {name: value for name, value in dataclasses.asdict(self).items() if name != "gamma" and value is not None}
         fusion = {} if self.gamma is None else {"gamma": self.gamma}
         return dataclasses.replace(config, infer=dataclasses.replace(config.infer, **infer),
@@ -74,7 +78,11 @@ def resolve_runs(runs: Sequence[pathlib.Path] | None) -> list[pathlib.Path]:
 
 
 def require_run(run: pathlib.Path, weights: str) -> None:
-    """Raise InputError where a folder is no run with these weights."""
+    """See that a run's folder holds these weights, or that the file of weights is there.
+
+    Raises:
+        InputError: it does not, or is not.
+    """
     if not weights_file(run, weights).is_file():
         raise InputError(f"{run}: holds no {weights}.npz; name the folder of a run that `python -m synergynet_tf.train` has "
                          "made, or choose other --weights")

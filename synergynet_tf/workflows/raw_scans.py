@@ -21,7 +21,10 @@ from synergynet_tf.storage.files import claim, keep_apart
 def prepare_raw(config: Config, options: Namespace) -> None:
     """Bring the raw scans at data.path to the network's space, in the folder `options.raw`.
 
-    A case that fails is named on stderr and the others go on. Raises InputError at the end if any failed.
+    A case that fails is named on stderr and the others go on.
+
+    Raises:
+        InputError: at the end, if any failed.
     """
     usable, wrong = cases.find(config.data.source, config.data.layout, config.data.raters)
     out = options.raw

@@ -131,7 +131,11 @@ class _Run:
         self._config, self._versions, self._digests, self._volumes = config, versions, digests, volumes
 
     def results(self) -> _Results:
-        """Take every step that the configuration asks for. Raises InputError as the steps do."""
+        """Take every step that the configuration asks for.
+
+        Raises:
+            InputError: as the steps do.
+        """
         results, keys, config = _Results(), {}, self._config
         flair = self._volumes["flair"]
         results.from_flair = {}

@@ -19,7 +19,11 @@ EXTRAS = {"SimpleITK": "prepare", "deepbet": "deepbet"}
 
 
 def load(name: str) -> ModuleType:
-    """Import an optional tool. Raises InputError that says how to install it."""
+    """Import an optional tool.
+
+    Raises:
+        InputError: it is absent; how to install it is said.
+    """
     try:
         return importlib.import_module(name)
     except ImportError as error:
