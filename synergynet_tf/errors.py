@@ -28,6 +28,10 @@ class InputError(ValueError):
     """What a user gave cannot be used. The message is one line: the file or field, both values, the remedy."""
 
 
+class Unprepared(InputError):
+    """A scan that is as it left the scanner: skull on, or on thick slices. `prepare --raw` makes it fit for a network."""
+
+
 def printable(text: str) -> str:
     """A text that any line, table or figure can take: control characters, and what of a file's name is no text, are escaped."""
     escaped = (letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode() for letter in text)
@@ -49,7 +53,7 @@ def unwritable(path: object, error: OSError) -> InputError:
 def of_case(name: str, error: Exception) -> InputError:
     """The error of a case that failed, for any reason: an InputError that names the case and says what to do."""
     if isinstance(error, InputError):
-        return error if name in str(error) else InputError(f"case {name}: {error}")
+        return error if name in str(error) else type(error)(f"case {name}: {error}")
     first_line = (str(error).strip().splitlines() or [""])[0][:300]
     if isinstance(error, MemoryError):
         return InputError(f"case {name}: does not fit into memory{first_line and f' ({first_line})'}; end other programs, or use "

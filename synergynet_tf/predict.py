@@ -2,7 +2,7 @@
 import argparse
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from synergynet_tf.config import Config, arguments
@@ -16,11 +16,12 @@ from synergynet_tf.training.run_files import weights_file
 from synergynet_tf.workflows import networks
 from synergynet_tf.workflows.inputs import find_cases, names_result, names_scan, split_cases
 
-DESCRIPTION = """Segment MS lesions in FLAIR scans (skull-stripped), with a network that `synergynet_tf.train` has trained."""
+DESCRIPTION = """Segment MS lesions in FLAIR scans, skull-stripped or raw, with the network that ships or one of your own."""
 EPILOG = """For each case three files are written, on the FLAIR scan's own grid: <case>_mask.nii.gz (0 and 1),
 <case>_probability.nii.gz and <case>_lesions.json, which lists every predicted lesion with its place, size and
-score; with --picture also <case>.png, with --report a folder report that opens in a browser. For scans from `prepare --raw`
-there is also <case>_mask_native.nii.gz, in the raw FLAIR's own space.
+score. cases.csv and lesions.csv hold a row for each scan and each lesion of all that is in DIR. With --picture there is also
+<case>.png, with --report a folder report that opens in a browser, and for raw scans, and those from
+`prepare --raw`, <case>_mask_native.nii.gz, in the raw FLAIR's own space.
 
 A scan that cannot be used is named on stderr, and the others are still segmented. The exit status is 0 if all
 were segmented, 2 if any was not."""
@@ -38,6 +39,8 @@ def main(argv: list[str] | None = None) -> None:
     import_tensorflow()
     from synergynet_tf.inference.budget import GB
     from synergynet_tf.inference.predictor import Predictor
+    from synergynet_tf.report.prediction_tables import TABLES, write_tables
+    from synergynet_tf.workflows.raw_inputs import segment_any
     from synergynet_tf.workflows.segmenting import Job, segment, segment_shared, unfinished, write_predictions_report
 
     changes = networks.Changes.of(options)
@@ -45,31 +48,34 @@ def main(argv: list[str] | None = None) -> None:
     cases, unusable = ((split_cases(options.run[0], options.split, config.data.channels), []) if options.split else
                        find_cases(options.input, options.t2, config.data.channels, _raters(options, config)))
     failed: list[str] = []
-    total = len(cases) + len(unusable)
+    total, by_name = len(cases) + len(unusable), {case.name: case for case in cases}
     checkpoint = networks.joint_identity(options.run, options.weights)
     memory = None if options.memory_budget is None else options.memory_budget * GB
     first, *further = (run.absolute() for run in options.run)
     job = Job(first, options.weights, config, checkpoint, options.out.absolute(), options.picture, memory, tuple(further),
               changes)
-    wanted = unfinished(cases, job) if options.resume else cases
-    claim_outputs(wanted, options)
-    if options.workers:
-        outcomes = segment_shared(wanted, job, options.workers, options.cluster)
-    else:
-        outcomes = segment(wanted, Predictor(model, config, memory, others, share=1.0), job)
-    for name, error in chain(unusable, outcomes):
+    claim_outputs(unfinished(cases, job) if options.resume else cases, TABLES, options)
+    predictor = None if options.workers else Predictor(model, config, memory, others, share=1.0)
+
+    def run(some: Sequence[Case]) -> Iterator[tuple[str, InputError]]:
+        wanted = unfinished(some, job) if options.resume else some
+        return segment(wanted, predictor, job) if predictor else segment_shared(wanted, job, options.workers, options.cluster)
+
+    for name, error in chain(unusable, segment_any(by_name, options.how, run, config.data.channels, options.out)):
         failed.append(name)
         if total == 1:
             raise error
         print_error(str(error))
-    if options.report and (done := [case for case in cases if case.name not in failed]):
+    if len(failed) < total:
+        write_tables(options.out, without=failed)
+    if options.report and (done := [case for name, case in by_name.items() if name not in failed]):
         write_predictions_report(done, options.out)
     if failed:
         rest = f"; {options.out} holds the others" if len(failed) < total else ""
         raise InputError(f"{len(failed)} of {total} inputs could not be segmented: {', '.join(failed)}{rest}")
 
 
-def claim_outputs(cases: Sequence[Case], options: argparse.Namespace) -> None:
+def claim_outputs(cases: Sequence[Case], tables: Sequence[str], options: argparse.Namespace) -> None:
     """See that what is to be written is no input, lies in none, and is not there from other hands.
 
     Raises:
@@ -79,7 +85,7 @@ def claim_outputs(cases: Sequence[Case], options: argparse.Namespace) -> None:
     read = [file for path in options.input if not names_result(path) for file in sources(path)]
     read += [file for run in options.run for file in sources(weights_file(run, options.weights), cases)]
     claim("--out", [*(options.out / f"{case.name}{kind}" for case in cases for kind in kinds),
-                    *([options.out / "report"] if options.report else [])], read)
+                    *(options.out / name for name in tables), *([options.out / "report"] if options.report else [])], read)
 
 
 def _raters(options: argparse.Namespace, config: Config) -> str | None:
@@ -123,6 +129,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=arguments.path, required=True, metavar="DIR", help="folder for the results; made if absent")
     parser.add_argument("--t2", type=arguments.path, metavar="FILE",
                         help="the T2 scan that goes with a single FLAIR file, if the network was trained with T2")
+    parser.add_argument("--as", dest="how", choices=("prepared", "raw"), default="auto",
+                        help="what the scans are; without it, one with its skull on, or on slices of more than 3 mm, is taken "
+                             "for raw and brought to the network's space first, in DIR/prepared (extra [prepare])")
     parser.add_argument("--split", choices=("train", "validation", "test"),
                         help="instead of INPUT: the (first) run's own cases of this split")
     parser.add_argument("--memory-budget", type=arguments.number(0, inner=True), metavar="GB",

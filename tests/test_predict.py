@@ -70,7 +70,7 @@ def test_one_file(run, tmp_path, capsys):
     scan = write_scan(tmp_path / "given" / "anna.nii.gz")
     assert call(run, tmp_path / "out" / "new", scan) == 0
     out = tmp_path / "out" / "new"
-    assert names(out) == ["anna_lesions.json", "anna_mask.nii.gz", "anna_probability.nii.gz"]
+    assert names(out) == ["anna_lesions.json", "anna_mask.nii.gz", "anna_probability.nii.gz", "cases.csv", "lesions.csv"]
     mask = np.asarray(nib.load(out / "anna_mask.nii.gz").dataobj)
     np.testing.assert_array_equal(mask, nib.load(scan).get_fdata() > 150)
     summary = json.loads((out / "anna_lesions.json").read_text())

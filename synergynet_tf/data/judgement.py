@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from synergynet_tf.errors import InputError
+from synergynet_tf.errors import InputError, Unprepared
 
 UNITS_MM = (0.05, 50.0)     # geometric mean of a voxel's sides: exactly one power of 1000 brings any length into it
 UNITS = {1: "metres", -1: "microns", 2: "kilometres", -2: "nanometres"}     # by the power of 1000 that makes mm of them
@@ -72,10 +72,10 @@ def judge_spacing(spacing: Sequence[float]) -> list[Note]:
     """Of a FLAIR's voxels, mm.
 
     Raises:
-        InputError: outside `SIDES`; a note outside `SPACING`.
+        Unprepared: outside `SIDES`; a note outside `SPACING`.
     """
     if min(spacing) < SIDES[0] - ROUNDING or max(spacing) > SIDES[1] + ROUNDING:
-        raise InputError(f"the voxels are {shown(spacing)} mm, but sides of {SIDES[0]:g} to {SIDES[1]:g} mm are needed, best 1: "
+        raise Unprepared(f"the voxels are {shown(spacing)} mm, but sides of {SIDES[0]:g} to {SIDES[1]:g} mm are needed, best 1: "
                          "correct the header, or resample to 1 mm (`python -m synergynet_tf.prepare --raw`)")
     if far_from_1mm(spacing):
         return [Note("spacing", f"voxels of {shown(spacing)} mm, but {SPACING[0]:g} to {SPACING[1]:g} are expected: resample to "
@@ -107,11 +107,11 @@ def judge_background(array: np.ndarray) -> None:
     """Of a FLAIR [X, Y, Z] whose background was settled.
 
     Raises:
-        InputError: more than `FILLED` of it is not 0.
+        Unprepared: more than `FILLED` of it is not 0.
     """
     share = np.count_nonzero(array) / array.size
     if share > FILLED:
-        raise InputError(f"{100 * share:.0f} % of the voxels are not 0, but around a brain there are more than "
+        raise Unprepared(f"{100 * share:.0f} % of the voxels are not 0, but around a brain there are more than "
                          f"{100 * (1 - FILLED):.0f} % of background, which must be 0: is the skull on, or noise around the head? "
                          f"{STRIP}")
 
@@ -130,17 +130,17 @@ def judge_brain(array: np.ndarray, brain: np.ndarray, spacing: Sequence[float],
         Notes: too small for a whole brain, or perhaps not quite stripped.
 
     Raises:
-        InputError: larger than a brain can be, or bone between a bright surface and a bright inside.
+        Unprepared: larger than a brain can be, or bone between a bright surface and a bright inside.
     """
     volume = float(np.count_nonzero(brain) * np.prod(np.asarray(spacing, np.float64)) / 1000)
     if volume > BRAIN_ML[1]:
-        raise InputError(f"what is not 0 takes {volume:.0f} ml, but a brain takes {BRAIN_ML[1]:.0f} ml at most: {remedy}")
+        raise Unprepared(f"what is not 0 takes {volume:.0f} ml, but a brain takes {BRAIN_ML[1]:.0f} ml at most: {remedy}")
     if volume < BRAIN_ML[0]:
         return [Note("brain", f"the brain takes {volume:.0f} ml, but at least {BRAIN_ML[0]:.0f} are expected: is part of it cut "
                      "off, or the spacing wrong?")]
     share = skull_sign(array, brain, spacing) if np.count_nonzero(array < 0) <= NEGATIVE * np.count_nonzero(brain) else 0.0
     if share > SKULL[0]:
-        raise InputError(f"below {100 * share:.0f} % of the surface a dark layer lies between bright ones, as bone does between "
+        raise Unprepared(f"below {100 * share:.0f} % of the surface a dark layer lies between bright ones, as bone does between "
                          f"scalp and brain, but {100 * SKULL[1]:.0f} % at most are expected: {remedy}")
     if share > SKULL[1]:
         return [Note("brain", f"below {100 * share:.0f} % of the surface a dark layer lies between bright ones: is part of the "

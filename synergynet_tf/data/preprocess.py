@@ -125,7 +125,7 @@ def named(path: object) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise type(error)(f"{path}: {error}") from None
 
 
 def brain_mask(flair: Volume) -> tuple[np.ndarray, Box]:

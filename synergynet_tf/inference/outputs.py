@@ -69,6 +69,7 @@ def report(prediction: CasePrediction, checkpoint: dict[str, Any] | None = None)
     return {
         "case": prediction.case.name,
         "images": {channel: str(prediction.case.images[channel].absolute()) for channel in config.data.channels},
+        "brain_ml": round(float(prediction.loaded.brain.sum() * np.prod(flair.spacing) / 1000), 3),
         "count": len(rows), "volume_ml": round(sum(row["volume_mm3"] for row in rows) / 1000, 6),
         "detections": len(detections.scores),
         "connectivity": connectivity, "threshold": segmentation.threshold, "gamma": segmentation.gamma,

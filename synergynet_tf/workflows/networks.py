@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="drop predicted lesions of less than this volume (default: the run's)")
 
 
-def resolve_runs(runs: Sequence[pathlib.Path] | None) -> list[pathlib.Path]:
+def resolve_runs(runs: Sequence[str | pathlib.Path] | None) -> list[pathlib.Path]:
     """The runs that are named, `shipped` being the network that comes with this package, which is meant where none is named.
 
     Raises:

@@ -41,7 +41,7 @@ def _prepare(usable: list[Case], wrong: list[Fault], out: pathlib.Path, options:
         print_error(fault.message)
     with progress.bar("preparing raw scans", len(usable)) as advance:
         for case, result in preparation.prepare_cases(usable, out, options.steps, workers):
-            error, notes = (result, None) if isinstance(result, InputError) else (_picture(case, out, result), result.notes)
+            error, notes = (result, None) if isinstance(result, InputError) else (draw_quality(case, out, result), result.notes)
             if error:
                 failed.append(case.name)
                 print_error(str(of_case(case.name, error)))
@@ -57,7 +57,7 @@ def _prepare(usable: list[Case], wrong: list[Fault], out: pathlib.Path, options:
                   markup=False, highlight=False, soft_wrap=True)
 
 
-def _picture(case: Case, out: pathlib.Path, known: Record) -> InputError | None:
+def draw_quality(case: Case, out: pathlib.Path, known: Record) -> InputError | None:
     """Draw the case's picture where it is not newer than its record; the error, if it cannot be drawn."""
     folder = out / case.name
     drawn = folder / quality.PICTURE

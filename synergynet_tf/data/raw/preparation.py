@@ -36,15 +36,18 @@ NOT_FOUND = ("the brain was not found; try --steps.skull deepbet, or strip it by
 MATRIX = {"matrix": Stored("f", (4, 4))}
 
 
-def prepare_cases(cases: Sequence[Case], out: Path, config: RawConfig,
-                  workers: int = 1) -> Iterator[tuple[Case, Record | InputError]]:
-    """Prepare cases in `out`/<case>/, in parallel; yields each, in their order, with its record or the error that stopped it."""
-    prepare = functools.partial(_try, out=out, config=config, threads=max(1, cores() // workers))
+def prepare_cases(cases: Sequence[Case], out: Path, config: RawConfig, workers: int = 1,
+                  option: str = "--raw") -> Iterator[tuple[Case, Record | InputError]]:
+    """Prepare cases in `out`/<case>/, in parallel; yields each, in their order, with its record or the error that stopped it.
+
+    `option` is what named the place, for messages.
+    """
+    prepare = functools.partial(_try, out=out, config=config, threads=max(1, cores() // workers), option=option)
     for case, done in each(prepare, cases, workers, "preparing"):
         yield case, done if isinstance(done, Record) else of_case(case.name, done)
 
 
-def prepare_case(case: Case, folder: Path, config: RawConfig) -> Record:
+def prepare_case(case: Case, folder: Path, config: RawConfig, option: str = "--raw") -> Record:
     """Bring one case to the network's space: flair.nii.gz and the other channels, lesions.nii.gz, prepared.json.
 
     Raises:
@@ -64,7 +67,7 @@ def prepare_case(case: Case, folder: Path, config: RawConfig) -> Record:
     known = record.known(folder)
     if known and known.key == key and known.written == _digests(folder, known.files):
         return _renamed(known, case, folder)
-    _claim_files(case, folder)
+    _claim_files(case, folder, option)
     volumes = {channel: preprocess.read_scan(path) for channel, path in case.images.items()}
     run = _Run(StepStore(folder / "steps"), config, versions, digests, volumes)
     results = run.results()
@@ -89,10 +92,10 @@ def _digests(folder: Path, files: dict[str, str]) -> dict[str, str]:
     return {path.name: digest(path) for path in paths if path.is_file()}
 
 
-def _claim_files(case: Case, folder: Path) -> None:
+def _claim_files(case: Case, folder: Path, option: str) -> None:
     """Raises InputError where a file in the folder is not ours."""
     names = [*(f"{name}.nii.gz" for name in (*case.images, LESIONS)), record.OWN_BRAIN, record.FILE, record.PICTURE]
-    claim("--raw", [folder / name for name in names])
+    claim(option, [folder / name for name in names])
     make_own(folder)
 
 
@@ -189,11 +192,11 @@ class _Run:
         return key, arrays
 
 
-def _try(case: Case, out: Path, config: RawConfig, threads: int) -> Record | InputError:
+def _try(case: Case, out: Path, config: RawConfig, threads: int, option: str) -> Record | InputError:
     """A case's record, or its error: one case does not stop the others."""
     tools.use_threads(threads)
     try:
-        return prepare_case(case, out / case.name, config)
+        return prepare_case(case, out / case.name, config, option)
     except Exception as error:      # whatever it is: the others are still to be prepared
         return of_case(case.name, error)
 

@@ -1,0 +1,79 @@
+"""The tables of a folder of results of `predict`: a row a scan in cases.csv, a row a lesion in lesions.csv."""
+import csv
+import io
+import itertools
+import logging
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from synergynet_tf.errors import InputError
+from synergynet_tf.metrics.lesion import SIZE_CLASSES
+from synergynet_tf.storage import locks
+from synergynet_tf.storage.files import replace_file
+from synergynet_tf.storage.sealed import read_sealed
+
+TABLES = CASES, LESIONS = "cases.csv", "lesions.csv"
+ENDING = "_lesions.json"
+EDGES = [low for low, _ in SIZE_CLASSES]        # mm3
+SIZES = [f"lesions_below_{EDGES[0]:g}_mm3", *(f"lesions_{low:g}_to_{high:g}_mm3" for low, high in itertools.pairwise(EDGES)),
+         f"lesions_from_{EDGES[-1]:g}_mm3"]
+LESION: Any = {"label": int, "voxels": int, "volume_mm3": float, "inside_mm": tuple[float, float, float],
+               "mean_probability": float, "max_probability": float, "detection_score": float | None, "global_alone": bool,
+               "local_alone": bool}
+CASE = {"case": str, "images": dict[str, str], "count": int, "volume_ml": float, "notes": list[str], "lesions": list[LESION]}
+CASE_COLUMNS = ("case", "lesions", "volume_ml", *SIZES, "brain_ml", "percent_of_brain", "network", "flair", "notes")
+LESION_COLUMNS = ("case", "lesion", "volume_mm3", "voxels", "x_mm", "y_mm", "z_mm", "mean_probability", "max_probability",
+                  "box_score", "found_by_unet", "found_by_local_branch")
+log = logging.getLogger(__name__)
+
+
+def write_tables(folder: Path, without: Collection[str] = ()) -> None:
+    """Write both tables of all cases in a folder, in the order of their names: the same bytes for the same results.
+
+    Args:
+        folder: holds `<case>_lesions.json` files; a damaged one is named in a warning, and its case left out.
+        without: cases whose results there are of an earlier scan.
+
+    Raises:
+        InputError: a table cannot be written.
+    """
+    with locks.turn(folder):
+        results = [about for about in _results(folder) if about["case"] not in without]
+        lesions = [_lesion_row(about["case"], lesion) for about in results for lesion in about["lesions"]]
+        replace_file(folder / LESIONS, _text(LESION_COLUMNS, lesions))
+        replace_file(folder / CASES, _text(CASE_COLUMNS, [_case_row(about) for about in results]))
+
+
+def _results(folder: Path) -> Iterator[dict[str, Any]]:
+    for path in sorted(folder.glob(f"*{ENDING}")):
+        try:
+            yield read_sealed(path, "list of lesions", "segment the scan again", CASE)
+        except InputError as error:
+            log.warning(f"{error}; it is left out of {CASES} and {LESIONS}")
+
+
+def _case_row(about: Mapping[str, Any]) -> dict[str, Any]:
+    classes = [sum(lesion["volume_mm3"] >= edge for edge in EDGES) for lesion in about["lesions"]]
+    brain = about.get("brain_ml")       # of a result of an earlier version unknown
+    return {"case": about["case"], "lesions": about["count"], "volume_ml": about["volume_ml"],
+            **{name: classes.count(i) for i, name in enumerate(SIZES)}, "brain_ml": brain,
+            "percent_of_brain": round(100 * about["volume_ml"] / brain, 4) if brain else None,
+            "network": (about.get("checkpoint") or {}).get("sha256", "")[:12], "flair": about["images"].get("flair"),
+            "notes": "; ".join(about["notes"])}
+
+
+def _lesion_row(case: str, lesion: Mapping[str, Any]) -> dict[str, Any]:
+    places = dict(zip(("x_mm", "y_mm", "z_mm"), lesion["inside_mm"]))
+    return {"case": case, "lesion": lesion["label"], "volume_mm3": lesion["volume_mm3"], "voxels": lesion["voxels"], **places,
+            "mean_probability": lesion["mean_probability"], "max_probability": lesion["max_probability"],
+            "box_score": lesion["detection_score"], "found_by_unet": int(lesion["global_alone"]),
+            "found_by_local_branch": int(lesion["local_alone"])}
+
+
+def _text(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode("utf-8", "backslashreplace")
