@@ -99,7 +99,12 @@ def find_brain(flair: Volume) -> tuple[np.ndarray, Box, np.ndarray, list[Note]]:
         notes = judgement.judge_spacing(flair.spacing)
         judgement.judge_background(flair.array)
     brain, box = brain_mask(flair)
-    values, clipped = measured(flair, brain, box)
+    try:
+        values, clipped = measured(flair, brain, box)
+    except InputError:
+        with named(flair.path):     # a head holds what no brain does: that it is one says more
+            judgement.judge_brain(np.where(brain, flair.array[_slices(box)], np.float32(0)), brain, flair.spacing)
+        raise
     with named(flair.path):
         return brain, box, values, [*notes, *clipped, *judgement.judge_brain(values, brain, flair.spacing)]
 

@@ -7,7 +7,8 @@ from scipy import ndimage
 
 from synergynet_tf.data import layouts, nifti, preprocess
 from synergynet_tf.data.layouts import Case
-from synergynet_tf.errors import InputError
+from synergynet_tf.errors import InputError, Unprepared
+from tests.data.raw import head
 
 SHAPE = (20, 24, 18)
 LAS = np.array([[-1, 0, 0, 9], [0, 1, 0, -12], [0, 0, 1, -7], [0, 0, 0, 1.0]])
@@ -222,6 +223,16 @@ def test_label_maps_and_probabilities_are_refused(tmp_path, channel):
             preprocess.load_case(case_of(tmp_path, **arrays), ("flair", "t2"))
 
 
+def test_a_head_is_called_one_whatever_else_is_wrong_with_its_values(tmp_path):
+    """Air and bone inside a head are nearly 0, as no brain has it: that the skull is on says more."""
+    grid = head.slices(sides=(1.5, 1.5, 1.5), counts=(146, 124, 120))
+    array = head.view("flair", grid)
+    dark = (array > 10) & (np.random.default_rng(0).random(array.shape) < 0.1)
+    path = head.save(tmp_path / "head.nii.gz", np.where(dark, np.float32(0.01), np.where(array > 10, array, 0)), grid)
+    with pytest.raises(Unprepared, match="head.nii.gz: .*is the skull on"):
+        preprocess.find_brain(preprocess.read_scan(path))
+
+
 def test_a_real_scan(real_data):
     case = layouts.discover(real_data / "open_ms" / "patient07", channels=("flair", "t2"))[0]
     loaded = preprocess.load_case(case, ("flair", "t2"))
@@ -242,3 +253,13 @@ def test_no_stripped_scan_is_touched_and_no_head_passes(real_data):
         assert np.count_nonzero(array) < 2.0e6
         with pytest.raises(InputError, match="dark layer.*skull"):
             preprocess.find_brain(dataclasses.replace(head, array=array.astype(np.float32)))
+
+
+@pytest.mark.slow       # some twenty whole scans
+def test_every_raw_scan_is_seen_to_be_one(real_data):
+    raw = [*real_data.glob("ms3seg/*/flair.nii.gz"), *real_data.glob("unlabelled/open_ms_long/*/flair.nii.gz"),
+           *real_data.glob("open_ms/raw/*/flair.nii.gz"), real_data / "unlabelled" / "healthy_flair_with_skull.nii.gz"]
+    assert len(raw) > 20
+    for path in raw:
+        with pytest.raises(Unprepared):
+            preprocess.find_brain(preprocess.read_scan(path))
