@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from synergynet_tf.config import Config, arguments
+from synergynet_tf.data.dicom.files import is_dicom
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.layouts.sources import sources
 from synergynet_tf.errors import InputError, print_error
@@ -45,8 +46,7 @@ def main(argv: list[str] | None = None) -> None:
 
     changes = networks.Changes.of(options)
     (model, config), *others = networks.load_networks(options.run, options.weights, changes)
-    cases, unusable = ((split_cases(options.run[0], options.split, config.data.channels), []) if options.split else
-                       find_cases(options.input, options.t2, config.data.channels, _raters(options, config)))
+    cases, unusable = _cases(options, config)
     failed: list[str] = []
     total, by_name = len(cases) + len(unusable), {case.name: case for case in cases}
     checkpoint = networks.joint_identity(options.run, options.weights)
@@ -73,6 +73,23 @@ def main(argv: list[str] | None = None) -> None:
     if failed:
         rest = f"; {options.out} holds the others" if len(failed) < total else ""
         raise InputError(f"{len(failed)} of {total} inputs could not be segmented: {', '.join(failed)}{rest}")
+
+
+def _cases(options: argparse.Namespace, config: Config) -> tuple[list[Case], list[tuple[str, InputError]]]:
+    """The cases that are named, and the inputs that cannot be used."""
+    channels, inputs = config.data.channels, options.input
+    unusable: list[tuple[str, InputError]] = []
+    if options.split:
+        return split_cases(options.run[0], options.split, channels), []
+    if any(map(is_dicom, inputs)):
+        from synergynet_tf.data.raw import tools
+
+        tools.load("pydicom")
+        from synergynet_tf.workflows.dicom_inputs import as_nifti
+
+        inputs, unusable = as_nifti(inputs, channels, options.out, options.series)
+    cases, wrong = find_cases(inputs, options.t2, channels, _raters(options, config)) if inputs else ([], [])
+    return cases, [*unusable, *wrong]
 
 
 def claim_outputs(cases: Sequence[Case], tables: Sequence[str], options: argparse.Namespace) -> None:
@@ -111,6 +128,8 @@ def _check_arguments(options: argparse.Namespace) -> None:
         raise InputError(f"{options.t2}: {'is given as the FLAIR too' if options.t2.is_file() else 'no such file'}; check --t2")
     if options.cluster and not options.workers:
         raise InputError(f"--cluster is {options.cluster}, but it is for --workers: say how many are to share the cases")
+    if options.series and not any(map(is_dicom, options.input)):
+        raise InputError(f"--series is {options.series}, but INPUT is {_joined(options.input)}, no DICOM study: leave it out")
     for run in options.run:
         networks.require_run(run, options.weights)
 
@@ -123,12 +142,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = arguments.Parser(prog="python -m synergynet_tf.predict", description=DESCRIPTION, epilog=EPILOG,
                               formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("input", nargs="*", type=arguments.path, metavar="INPUT",
-                        help="FLAIR files, folders of cases, CSV manifests, in any number; of a network with more channels: "
-                             "<case>_flair.nii.gz, beside which <case>_t2.nii.gz lies")
+                        help="FLAIR files, folders of cases, CSV manifests, DICOM studies (a folder or zip file each; extra "
+                             "[dicom]), in any number; of a network with more channels: <case>_flair.nii.gz, beside which "
+                             "<case>_t2.nii.gz lies")
     networks.add_arguments(parser)
     parser.add_argument("--out", type=arguments.path, required=True, metavar="DIR", help="folder for the results; made if absent")
     parser.add_argument("--t2", type=arguments.path, metavar="FILE",
                         help="the T2 scan that goes with a single FLAIR file, if the network was trained with T2")
+    parser.add_argument("--series", type=arguments.text, metavar="NUMBER_OR_TEXT",
+                        help="of a DICOM study: the series that is the FLAIR, by its number or a part of its description "
+                             "(default: seen by its header, and said)")
     parser.add_argument("--as", dest="how", choices=("prepared", "raw"), default="auto",
                         help="what the scans are; without it, one with its skull on, or on slices of more than 3 mm, is taken "
                              "for raw and brought to the network's space first, in DIR/prepared (extra [prepare])")

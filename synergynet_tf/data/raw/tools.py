@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-EXTRAS = {"SimpleITK": "prepare", "deepbet": "deepbet"}
+EXTRAS = {"SimpleITK": "prepare", "deepbet": "deepbet", "pydicom": "dicom"}
 
 
 def load(name: str) -> ModuleType:
