@@ -104,3 +104,13 @@ def test_files_and_functions_are_short_and_take_little(file):
             parameters = [each.arg for each in taken if each.arg not in ("self", "cls")]
             assert node.end_lineno - node.lineno < LONGEST_FUNCTION, node.name
             assert len(parameters) <= MOST_PARAMETERS or node.name in OPTIONS_OF_A_CALL, (node.name, parameters)
+
+
+MOST_INSIDE = 64        # imports within functions: what keeps --help quick, what is optional, how TensorFlow begins
+
+
+def test_imports_stand_at_the_top_of_files():
+    inside = [f"{file.relative_to(ROOT)}:{node.lineno}" for file in SOURCES
+              for function in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(function, ast.FunctionDef)
+              for node in function.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    assert len(inside) <= MOST_INSIDE, inside
