@@ -2,20 +2,16 @@
 import argparse
 import pathlib
 import sys
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Sequence
 
-from synergynet_tf.config import Config, arguments
+from synergynet_tf.config import arguments
 from synergynet_tf.data.dicom.files import is_dicom
-from synergynet_tf.data.layouts import Case
-from synergynet_tf.data.layouts.sources import sources
-from synergynet_tf.errors import InputError, print_error
+from synergynet_tf.errors import InputError
 from synergynet_tf.runtime.entry import command
 from synergynet_tf.runtime.startup import import_tensorflow
-from synergynet_tf.storage.files import claim, make_folder
-from synergynet_tf.training.run_files import weights_file
+from synergynet_tf.storage.files import make_folder
 from synergynet_tf.workflows import networks
-from synergynet_tf.workflows.inputs import find_cases, names_result, names_scan, split_cases
+from synergynet_tf.workflows.inputs import names_scan
 
 DESCRIPTION = """Segment MS lesions in FLAIR scans, skull-stripped or raw, with the network that ships or one of your own."""
 EPILOG = """For each case three files are written, on the FLAIR scan's own grid: <case>_mask.nii.gz (0 and 1),
@@ -27,7 +23,6 @@ score. cases.csv and lesions.csv hold a row for each scan and each lesion of all
 A scan that cannot be used is named on stderr, and the others are still segmented. The exit status is 0 if all
 were segmented, 2 if any was not."""
 
-OUTPUTS = ("_mask.nii.gz", "_probability.nii.gz", "_mask_native.nii.gz", "_lesions.json")       # of a case
 
 
 @command
@@ -38,77 +33,9 @@ def main(argv: list[str] | None = None) -> None:
     _check_arguments(options)
     make_folder(options.out, "--out")
     import_tensorflow()
-    from synergynet_tf.inference.budget import GB
-    from synergynet_tf.inference.predictor import Predictor
-    from synergynet_tf.report.prediction_tables import TABLES, write_tables
-    from synergynet_tf.workflows.raw_inputs import segment_any
-    from synergynet_tf.workflows.segmenting import Job, segment, segment_shared, unfinished, write_predictions_report
+    from synergynet_tf.workflows.predicting import predict
 
-    changes = networks.Changes.of(options)
-    (model, config), *others = networks.load_networks(options.run, options.weights, changes)
-    cases, unusable = _cases(options, config)
-    failed: list[str] = []
-    total, by_name = len(cases) + len(unusable), {case.name: case for case in cases}
-    checkpoint = networks.joint_identity(options.run, options.weights)
-    memory = None if options.memory_budget is None else options.memory_budget * GB
-    first, *further = (run.absolute() for run in options.run)
-    job = Job(first, options.weights, config, checkpoint, options.out.absolute(), options.picture, memory, tuple(further),
-              changes)
-    claim_outputs(unfinished(cases, job) if options.resume else cases, TABLES, options)
-    predictor = None if options.workers else Predictor(model, config, memory, others, share=1.0)
-
-    def run(some: Sequence[Case]) -> Iterator[tuple[str, InputError]]:
-        wanted = unfinished(some, job) if options.resume else some
-        return segment(wanted, predictor, job) if predictor else segment_shared(wanted, job, options.workers, options.cluster)
-
-    for name, error in chain(unusable, segment_any(by_name, options.how, run, config.data.channels, options.out)):
-        failed.append(name)
-        if total == 1:
-            raise error
-        print_error(str(error))
-    if len(failed) < total:
-        write_tables(options.out, without=failed)
-    if options.report and (done := [case for name, case in by_name.items() if name not in failed]):
-        write_predictions_report(done, options.out)
-    if failed:
-        rest = f"; {options.out} holds the others" if len(failed) < total else ""
-        raise InputError(f"{len(failed)} of {total} inputs could not be segmented: {', '.join(failed)}{rest}")
-
-
-def _cases(options: argparse.Namespace, config: Config) -> tuple[list[Case], list[tuple[str, InputError]]]:
-    """The cases that are named, and the inputs that cannot be used."""
-    channels, inputs = config.data.channels, options.input
-    unusable: list[tuple[str, InputError]] = []
-    if options.split:
-        return split_cases(options.run[0], options.split, channels), []
-    if any(map(is_dicom, inputs)):
-        from synergynet_tf.data.raw import tools
-
-        tools.load("pydicom")
-        from synergynet_tf.workflows.dicom_inputs import as_nifti
-
-        inputs, unusable = as_nifti(inputs, channels, options.out, options.series)
-    cases, wrong = find_cases(inputs, options.t2, channels, _raters(options, config)) if inputs else ([], [])
-    return cases, [*unusable, *wrong]
-
-
-def claim_outputs(cases: Sequence[Case], tables: Sequence[str], options: argparse.Namespace) -> None:
-    """See that what is to be written is no input, lies in none, and is not there from other hands.
-
-    Raises:
-        InputError: a file is.
-    """
-    kinds = [*OUTPUTS, *([".png"] if options.picture else [])]
-    read = [file for path in options.input if not names_result(path) for file in sources(path)]
-    read += [file for run in options.run for file in sources(weights_file(run, options.weights), cases)]
-    claim("--out", [*(options.out / f"{case.name}{kind}" for case in cases for kind in kinds),
-                    *(options.out / name for name in tables), *([options.out / "report"] if options.report else [])], read)
-
-
-def _raters(options: argparse.Namespace, config: Config) -> str | None:
-    """Whose reference is drawn where two have made one: the run's choice, the first of both; none where no picture is drawn."""
-    chosen = options.raters or config.data.raters
-    return {"both": "first"}.get(chosen, chosen) if options.picture else None
+    predict(options)
 
 
 def _check_arguments(options: argparse.Namespace) -> None:
@@ -163,6 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--report", action="store_true",
                         help="also write report/index.html, which opens offline: a page a case with its lesions in a viewer, and "
                              "for several scans of a patient on one grid the new, enlarged, shrunk and resolved lesions")
+    parser.add_argument("--bids", type=arguments.path, metavar="DIR",
+                        help="also write the masks as a BIDS derivative into this folder, which holds nothing else")
     parser.add_argument("--picture", action="store_true", help="also draw each case, its lesions outlined, as <case>.png")
     parser.add_argument("--resume", action="store_true",
                         help="leave out the cases of which --out holds all files, of this network with these settings")

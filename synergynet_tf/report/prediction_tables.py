@@ -42,18 +42,28 @@ def write_tables(folder: Path, without: Collection[str] = ()) -> None:
         results = [about for about in _results(folder) if about["case"] not in without]
         lesions = [_lesion_row(about["case"], lesion) for about in results for lesion in about["lesions"]]
         replace_file(folder / LESIONS, _text(LESION_COLUMNS, lesions))
-        replace_file(folder / CASES, _text(CASE_COLUMNS, [_case_row(about) for about in results]))
+        replace_file(folder / CASES, _text(CASE_COLUMNS, [case_row(about) for about in results]))
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """What `predict` wrote of a case beside its mask.
+
+    Raises:
+        InputError: it is absent or damaged.
+    """
+    return read_sealed(path, "list of lesions", "segment the scan again", CASE)
 
 
 def _results(folder: Path) -> Iterator[dict[str, Any]]:
     for path in sorted(folder.glob(f"*{ENDING}")):
         try:
-            yield read_sealed(path, "list of lesions", "segment the scan again", CASE)
+            yield read_result(path)
         except InputError as error:
             log.warning(f"{error}; it is left out of {CASES} and {LESIONS}")
 
 
-def _case_row(about: Mapping[str, Any]) -> dict[str, Any]:
+def case_row(about: Mapping[str, Any]) -> dict[str, Any]:
+    """A case's row of cases.csv, by column."""
     classes = [sum(lesion["volume_mm3"] >= edge for edge in EDGES) for lesion in about["lesions"]]
     brain = about.get("brain_ml")       # of a result of an earlier version unknown
     return {"case": about["case"], "lesions": about["count"], "volume_ml": about["volume_ml"],

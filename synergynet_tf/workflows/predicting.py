@@ -1,0 +1,102 @@
+"""What `predict` does: find the cases, segment each, and write what belongs to all of them."""
+import functools
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+from synergynet_tf.config import Config
+from synergynet_tf.data.dicom.files import is_dicom
+from synergynet_tf.data.layouts import Case
+from synergynet_tf.data.layouts.sources import sources
+from synergynet_tf.data.raw import tools
+from synergynet_tf.errors import InputError, print_error
+from synergynet_tf.inference.budget import GB
+from synergynet_tf.inference.predictor import Predictor
+from synergynet_tf.report.prediction_tables import TABLES, write_tables
+from synergynet_tf.storage.files import claim, make_folder
+from synergynet_tf.training.run_files import weights_file
+from synergynet_tf.workflows.bids_output import bids_names, write_bids
+from synergynet_tf.workflows.inputs import find_cases, names_result, split_cases
+from synergynet_tf.workflows.networks import Changes, joint_identity, load_networks
+from synergynet_tf.workflows.raw_inputs import segment_any
+from synergynet_tf.workflows.segmenting import Job, segment, segment_shared, unfinished, write_predictions_report
+
+OUTPUTS = ("_mask.nii.gz", "_probability.nii.gz", "_mask_native.nii.gz", "_lesions.json")       # of a case
+
+
+def predict(options: Namespace) -> None:
+    """Segment what the command line names.
+
+    Raises:
+        InputError: nothing can be segmented or written; or, at the end, for the inputs that failed, which are named on stderr.
+    """
+    changes = Changes.of(options)
+    (model, config), *others = load_networks(options.run, options.weights, changes)
+    cases, unusable = _cases(options, config)
+    memory = None if options.memory_budget is None else options.memory_budget * GB
+    first, *further = (run.absolute() for run in options.run)
+    network = joint_identity(options.run, options.weights)
+    job = Job(first, options.weights, config, network, options.out.absolute(), options.picture, memory, tuple(further), changes)
+    if options.bids:
+        bids_names(cases)       # which says what is wrong with them, before the work
+        make_folder(options.bids, "--bids")
+    _claim_outputs(unfinished(cases, job) if options.resume else cases, options)
+    predictor = None if options.workers else Predictor(model, config, memory, others, share=1.0)
+    by_name, total, failed = {case.name: case for case in cases}, len(cases) + len(unusable), []
+    run = functools.partial(_segment, predictor=predictor, job=job, options=options)
+    for name, error in chain(unusable, segment_any(by_name, options.how, run, config.data.channels, options.out)):
+        failed.append(name)
+        if total == 1:
+            raise error
+        print_error(str(error))
+    _write_summaries([case for name, case in by_name.items() if name not in failed], failed, options)
+    if failed:
+        rest = f"; {options.out} holds the others" if len(failed) < total else ""
+        raise InputError(f"{len(failed)} of {total} inputs could not be segmented: {', '.join(failed)}{rest}")
+
+
+def _segment(cases: Sequence[Case], predictor: Predictor | None, job: Job,
+             options: Namespace) -> Iterator[tuple[str, InputError]]:
+    wanted = unfinished(cases, job) if options.resume else cases
+    return segment(wanted, predictor, job) if predictor else segment_shared(wanted, job, options.workers, options.cluster)
+
+
+def _write_summaries(done: Sequence[Case], failed: Sequence[str], options: Namespace) -> None:
+    """The tables, and what was asked for: the BIDS data set, the report."""
+    if not done:
+        return
+    write_tables(options.out, without=failed)
+    if options.bids:
+        write_bids(done, options.out, options.bids)
+    if options.report:
+        write_predictions_report(done, options.out)
+
+
+def _cases(options: Namespace, config: Config) -> tuple[list[Case], list[tuple[str, InputError]]]:
+    """The cases that are named, and the inputs that cannot be used."""
+    channels, inputs = config.data.channels, options.input
+    unusable: list[tuple[str, InputError]] = []
+    if options.split:
+        return split_cases(options.run[0], options.split, channels), []
+    if any(map(is_dicom, inputs)):
+        tools.load("pydicom")
+        from synergynet_tf.workflows.dicom_inputs import as_nifti
+
+        inputs, unusable = as_nifti(inputs, channels, options.out, options.series)
+    cases, wrong = find_cases(inputs, options.t2, channels, _raters(options, config)) if inputs else ([], [])
+    return cases, [*unusable, *wrong]
+
+
+def _claim_outputs(cases: Sequence[Case], options: Namespace) -> None:
+    """Raises InputError where a file that is to be written is an input, or lies in one, or is there and not ours."""
+    kinds = [*OUTPUTS, *([".png"] if options.picture else [])]
+    read = [file for path in options.input if not names_result(path) for file in sources(path)]
+    read += [file for run in options.run for file in sources(weights_file(run, options.weights), cases)]
+    claim("--out", [*(options.out / f"{case.name}{kind}" for case in cases for kind in kinds),
+                    *(options.out / name for name in TABLES), *([options.out / "report"] if options.report else [])], read)
+
+
+def _raters(options: Namespace, config: Config) -> str | None:
+    """Whose reference is drawn where two have made one: the run's choice, the first of both; none where no picture is drawn."""
+    chosen = options.raters or config.data.raters
+    return {"both": "first"}.get(chosen, chosen) if options.picture else None
