@@ -55,8 +55,9 @@ def _check_arguments(options: argparse.Namespace) -> None:
         raise InputError(f"{options.t2}: {'is given as the FLAIR too' if options.t2.is_file() else 'no such file'}; check --t2")
     if options.cluster and not options.workers:
         raise InputError(f"--cluster is {options.cluster}, but it is for --workers: say how many are to share the cases")
-    if options.series and not any(map(is_dicom, options.input)):
-        raise InputError(f"--series is {options.series}, but INPUT is {_joined(options.input)}, no DICOM study: leave it out")
+    for option, value in (("--series", options.series), ("--dicom", options.dicom)):
+        if value and not any(map(is_dicom, options.input)):
+            raise InputError(f"{option} is given, but INPUT is {_joined(options.input)}, no DICOM study: leave it out")
     for run in options.run:
         networks.require_run(run, options.weights)
 
@@ -79,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--series", type=arguments.text, metavar="NUMBER_OR_TEXT",
                         help="of a DICOM study: the series that is the FLAIR, by its number or a part of its description "
                              "(default: seen by its header, and said)")
+    parser.add_argument("--dicom", action="store_true",
+                        help="of DICOM studies also write <case>_seg.dcm, a DICOM Segmentation for the PACS")
     parser.add_argument("--as", dest="how", choices=("prepared", "raw"), default="auto",
                         help="what the scans are; without it, one with its skull on, or on slices of more than 3 mm, is taken "
                              "for raw and brought to the network's space first, in DIR/prepared (extra [prepare])")

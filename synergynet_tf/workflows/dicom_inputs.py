@@ -1,24 +1,34 @@
-"""DICOM studies among what `predict` is given: each becomes the NIfTI files of its FLAIR and of what else the network takes."""
+"""DICOM studies among what `predict` is given: each becomes NIfTI files, and its mask a DICOM Segmentation where wanted."""
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
+import nibabel as nib
 import numpy as np
 from rich.console import Console
 
 from synergynet_tf.data.dicom.files import is_dicom
-from synergynet_tf.data.dicom.study import find_scans
+from synergynet_tf.data.dicom.study import Series, find_scans
 from synergynet_tf.data.dicom.volume import read_scan
+from synergynet_tf.data.raw import tools
 from synergynet_tf.data.raw.grid import Grid, write
 from synergynet_tf.errors import InputError, of_case
-from synergynet_tf.storage.files import claim, make_own
+from synergynet_tf.storage.files import claim, make_own, replace_file
 from synergynet_tf.storage.names import require_name
 
 FOLDER = "dicom"            # of the results' folder
 
 
-def as_nifti(paths: Sequence[pathlib.Path], channels: Sequence[str], out: pathlib.Path,
-             series: str | None) -> tuple[list[pathlib.Path], list[tuple[str, InputError]]]:
-    """The inputs, with a FLAIR file in `out`/dicom in place of each DICOM study; and the studies that cannot be used, and why.
+class Inputs(NamedTuple):
+    """What `predict` is given, its DICOM studies converted."""
+
+    files: list[pathlib.Path]
+    failed: list[tuple[str, InputError]]        # studies that cannot be used, and why
+    series: dict[str, Series]                   # of the FLAIR of each study, by the case's name
+
+
+def as_nifti(paths: Sequence[pathlib.Path], channels: Sequence[str], out: pathlib.Path, series: str | None) -> Inputs:
+    """The inputs, with a FLAIR file in `out`/dicom in place of each DICOM study.
 
     Args:
         paths: files, folders, manifests; a study is a folder, a zip file or one enhanced image.
@@ -26,21 +36,39 @@ def as_nifti(paths: Sequence[pathlib.Path], channels: Sequence[str], out: pathli
         out: the results' folder.
         series: the number, or a part of the description, of the series that is the FLAIR; none: it is seen by the header.
     """
-    console, files, failed = Console(), [], []
+    console, inputs = Console(), Inputs([], [], {})
     for path in paths:
         if not is_dicom(path):
-            files.append(path)
+            inputs.files.append(path)
             continue
         name = path.resolve().stem if path.is_file() else path.resolve().name
         try:
-            files.append(_converted(path, name, channels, out / FOLDER, series, console))
+            flair, inputs.series[name] = _converted(path, name, channels, out / FOLDER, series, console)
+            inputs.files.append(flair)
         except Exception as error:      # whatever it is: the other inputs are still to be segmented
-            failed.append((name, of_case(name, error)))
-    return files, failed
+            inputs.failed.append((name, of_case(name, error)))
+    return inputs
+
+
+def write_segmentations(names: Sequence[str], series: Mapping[str, Series], out: pathlib.Path, network: str) -> None:
+    """Write `<case>_seg.dcm` of the cases that came as DICOM, from their masks in the scan's own space.
+
+    Raises:
+        InputError: as `segmentation.segmentation`.
+    """
+    tools.load("highdicom")
+    from synergynet_tf.data.dicom.segmentation import segmentation
+
+    for name in names:
+        if name in series:
+            native = out / f"{name}_mask_native.nii.gz"
+            image: Any = nib.load(native if native.is_file() else out / f"{name}_mask.nii.gz")
+            mask = np.asarray(image.dataobj) > 0
+            replace_file(out / f"{name}_seg.dcm", segmentation(series[name], mask, network))
 
 
 def _converted(path: pathlib.Path, name: str, channels: Sequence[str], folder: pathlib.Path, series: str | None,
-               console: Console) -> pathlib.Path:
+               console: Console) -> tuple[pathlib.Path, Series]:
     require_name(f"{path}: the case", name)
     found = find_scans(path, channels, series)
     scans = {channel: read_scan(each) for channel, each in found.series.items()}
@@ -52,4 +80,4 @@ def _converted(path: pathlib.Path, name: str, channels: Sequence[str], folder: p
         whole = bool((scan.array == np.round(scan.array)).all() and np.abs(scan.array).max() < 2 ** 15)
         write(files[channel], scan.array, Grid(scan.array.shape, scan.affine), np.int16 if whole else np.float32)
     console.print("\n    ".join([f"{name}: {path}", *found.lines]), markup=False, highlight=False, soft_wrap=True)
-    return files["flair"]
+    return files["flair"], found.series["flair"]

@@ -3,6 +3,7 @@ import functools
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from itertools import chain
+from typing import Any
 
 from synergynet_tf.config import Config
 from synergynet_tf.data.dicom.files import is_dicom
@@ -32,7 +33,7 @@ def predict(options: Namespace) -> None:
     """
     changes = Changes.of(options)
     (model, config), *others = load_networks(options.run, options.weights, changes)
-    cases, unusable = _cases(options, config)
+    cases, unusable, studies = _cases(options, config)
     memory = None if options.memory_budget is None else options.memory_budget * GB
     first, *further = (run.absolute() for run in options.run)
     network = joint_identity(options.run, options.weights)
@@ -49,7 +50,12 @@ def predict(options: Namespace) -> None:
         if total == 1:
             raise error
         print_error(str(error))
-    _write_summaries([case for name, case in by_name.items() if name not in failed], failed, options)
+    done = [case for name, case in by_name.items() if name not in failed]
+    _write_summaries(done, failed, options)
+    if options.dicom and done:
+        from synergynet_tf.workflows.dicom_inputs import write_segmentations
+
+        write_segmentations([case.name for case in done], studies, options.out, network["sha256"])
     if failed:
         rest = f"; {options.out} holds the others" if len(failed) < total else ""
         raise InputError(f"{len(failed)} of {total} inputs could not be segmented: {', '.join(failed)}{rest}")
@@ -72,24 +78,25 @@ def _write_summaries(done: Sequence[Case], failed: Sequence[str], options: Names
         write_predictions_report(done, options.out)
 
 
-def _cases(options: Namespace, config: Config) -> tuple[list[Case], list[tuple[str, InputError]]]:
-    """The cases that are named, and the inputs that cannot be used."""
-    channels, inputs = config.data.channels, options.input
+def _cases(options: Namespace, config: Config) -> tuple[list[Case], list[tuple[str, InputError]], dict[str, Any]]:
+    """The cases that are named, the inputs that cannot be used, and the DICOM series of the cases that came as such."""
+    channels, files = config.data.channels, options.input
     unusable: list[tuple[str, InputError]] = []
+    series: dict[str, Any] = {}
     if options.split:
-        return split_cases(options.run[0], options.split, channels), []
-    if any(map(is_dicom, inputs)):
+        return split_cases(options.run[0], options.split, channels), [], {}
+    if any(map(is_dicom, files)):
         tools.load("pydicom")
         from synergynet_tf.workflows.dicom_inputs import as_nifti
 
-        inputs, unusable = as_nifti(inputs, channels, options.out, options.series)
-    cases, wrong = find_cases(inputs, options.t2, channels, _raters(options, config)) if inputs else ([], [])
-    return cases, [*unusable, *wrong]
+        files, unusable, series = as_nifti(files, channels, options.out, options.series)
+    cases, wrong = find_cases(files, options.t2, channels, _raters(options, config)) if files else ([], [])
+    return cases, [*unusable, *wrong], series
 
 
 def _claim_outputs(cases: Sequence[Case], options: Namespace) -> None:
     """Raises InputError where a file that is to be written is an input, or lies in one, or is there and not ours."""
-    kinds = [*OUTPUTS, *([".png"] if options.picture else [])]
+    kinds = [*OUTPUTS, *([".png"] if options.picture else []), *(["_seg.dcm"] if options.dicom else [])]
     read = [file for path in options.input if not names_result(path) for file in sources(path)]
     read += [file for run in options.run for file in sources(weights_file(run, options.weights), cases)]
     claim("--out", [*(options.out / f"{case.name}{kind}" for case in cases for kind in kinds),

@@ -58,6 +58,13 @@ def test_a_study_that_cannot_be_used_is_named_and_the_others_are_segmented(run, 
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_a_segmentation_for_the_pacs(run, study, tmp_path):        # noqa: F811
+    hd = pytest.importorskip("highdicom")
+    assert call(run, tmp_path / "out", study[0], "--dicom") == 0
+    made = hd.seg.segread(tmp_path / "out" / "anna_seg.dcm")
+    assert made.PatientID == "secret" and made.pixel_array.sum() == (study[1] > 150).sum()
+
+
 def test_series_goes_with_dicom_alone(run, tmp_path, capsys):        # noqa: F811
     assert call(run, tmp_path / "out", write_scan(tmp_path / "berta.nii.gz"), "--series", "5") == 2
     assert "no DICOM study: leave it out" in capsys.readouterr().err

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pydicom
+from pydicom.errors import InvalidDicomError
 from pydicom.pixels import apply_rescale
 
 from synergynet_tf.data.dicom.files import File
@@ -67,6 +68,33 @@ def read_scan(series: Series) -> Scan:
     affine[:3, 2], affine[:3, 3] = along, start
     array = np.stack([plane.values.T for plane in planes], axis=-1)
     return Scan(array, TO_RAS @ affine)
+
+
+def images_of(series: Series) -> list[pydicom.FileDataset]:
+    """The images of a series, without their values.
+
+    Raises:
+        InputError: one cannot be read.
+    """
+    images = []
+    for file in series.files:
+        try:
+            with file.open() as content, quietly():
+                images.append(pydicom.dcmread(content, stop_before_pixels=True))
+        except InvalidDicomError as error:
+            raise InputError(f"{file}: not a readable DICOM file ({error}); copy it again") from None
+    return images
+
+
+def ranks_of(images: Sequence[pydicom.Dataset]) -> np.ndarray:
+    """Which slice of `read_scan` each image, or each frame of an enhanced one, is: int64 [slices]."""
+    groups = images[0].get("PerFrameFunctionalGroupsSequence")
+    shared = _item(images[0], "SharedFunctionalGroupsSequence")
+    places = [_merged(shared, group) for group in groups] if groups else list(images)
+    direction = np.asarray([float(part) for part in places[0].ImageOrientationPatient])
+    normal = np.cross(direction[:3], direction[3:])
+    depths = np.array([np.asarray([float(part) for part in place.ImagePositionPatient]) @ normal for place in places])
+    return np.argsort(np.argsort(depths, kind="stable"), kind="stable")
 
 
 def _fault(series: Series, what: str) -> InputError:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-EXTRAS = {"SimpleITK": "prepare", "deepbet": "deepbet", "pydicom": "dicom"}
+EXTRAS = {"SimpleITK": "prepare", "deepbet": "deepbet", "pydicom": "dicom", "highdicom": "dicom"}
 
 
 def load(name: str) -> ModuleType:
@@ -27,7 +27,7 @@ def load(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise InputError(f"raw scans need {name} here, which is not installed ({error}): "
+        raise InputError(f"{name} is needed here, which is not installed ({error}): "
                          f"pip install synergynet_tf[{EXTRAS[name]}]") from None
 
 

@@ -8,7 +8,7 @@ from synergynet_tf.data.dicom.files import is_dicom
 from synergynet_tf.data.dicom.study import find_scans
 from synergynet_tf.data.dicom.volume import read_scan
 from synergynet_tf.errors import InputError
-from tests.data.dicom.write import ORIGIN, SHAPE, SPACING, TURN, classic, edit, enhanced, volume
+from tests.data.dicom.write import ORIGIN, SHAPE, SPACING, TURN, classic, ds, edit, enhanced, volume
 
 
 def read(path, wanted=None):
@@ -90,15 +90,15 @@ def test_what_is_no_volume_is_named(tmp_path):
 
     study("missing")[4].unlink()
     assert "1 slice is missing between" in refused(tmp_path / "missing")
-    edit(study("unequal")[0], {"ImagePositionPatient": (ORIGIN - TURN[:, 2] * 1.1).tolist()})
+    edit(study("unequal")[0], {"ImagePositionPatient": ds(*(ORIGIN - TURN[:, 2] * 1.1))})
     assert "the step from slice to slice changes" in refused(tmp_path / "unequal")
-    edit(study("doubled")[3], {"ImagePositionPatient": (ORIGIN + TURN[:, 2] * SPACING[2] * 7).tolist()})
+    edit(study("doubled")[3], {"ImagePositionPatient": ds(*(ORIGIN + TURN[:, 2] * SPACING[2] * 7))})
     assert "lie where others do" in refused(tmp_path / "doubled")
-    edit(study("shifted")[0], {"ImagePositionPatient": (ORIGIN + TURN[:, 0] * 4).tolist()})
+    edit(study("shifted")[0], {"ImagePositionPatient": ds(*(ORIGIN + TURN[:, 0] * 4))})
     assert "do not lie straight behind each other" in refused(tmp_path / "shifted")
-    edit(study("beside")[5], {"ImagePositionPatient": (ORIGIN + TURN[:, 2] * SPACING[2] * 5 + TURN[:, 1]).tolist()})
+    edit(study("beside")[5], {"ImagePositionPatient": ds(*(ORIGIN + TURN[:, 2] * SPACING[2] * 5 + TURN[:, 1]))})
     assert "do not lie straight behind each other" in refused(tmp_path / "beside")
-    edit(study("turned")[2], {"ImageOrientationPatient": [*TURN[:, 1], *TURN[:, 0]]})
+    edit(study("turned")[2], {"ImageOrientationPatient": ds(*TURN[:, 1], *TURN[:, 0])})
     assert "turned against each other" in refused(tmp_path / "turned")
     edit(study("spacing")[2], {"PixelSpacing": [1.0, 1.0]})
     assert "2 sizes" in refused(tmp_path / "spacing")

@@ -7,6 +7,7 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.valuerep import format_number_as_ds
 
 SHAPE, SPACING = (20, 24, 12), (0.9, 1.1, 3.0)      # along the rows, the columns, from slice to slice
 # A sagittal, slightly turned head: directions of a row, of a column and from slice to slice, LPS.
@@ -14,7 +15,12 @@ TURN = np.linalg.qr(np.array([[0.05, 0.02, -1.0], [1.0, 0.04, 0.05], [0.03, -1.0
 TURN = TURN * np.sign(np.sum(TURN * np.array([[0, 0, -1.0], [1, 0, 0], [0, -1, 0]]), axis=0))
 TURN[:, 2] = np.cross(TURN[:, 0], TURN[:, 1])
 ORIGIN = np.array([30.0, -80.0, 60.0])
-STUDY = generate_uid()
+STUDY, FRAME = generate_uid(), generate_uid()
+
+
+def ds(*values):
+    """Numbers as a header takes them: 16 letters each."""
+    return [format_number_as_ds(float(value)) for value in values]
 
 
 def volume(seed=0):
@@ -29,6 +35,9 @@ def header(**words):
     """What classic and enhanced images share."""
     image = Dataset()
     image.PatientID, image.PatientName, image.StudyInstanceUID, image.StudyDate = "secret", "Nobody^Known", STUDY, "20260102"
+    image.FrameOfReferenceUID, image.PositionReferenceIndicator = FRAME, ""
+    image.StudyID, image.StudyTime, image.AccessionNumber, image.ReferringPhysicianName = "1", "101500", "A7", ""
+    image.PatientBirthDate, image.PatientSex, image.Manufacturer, image.InstanceNumber = "19800101", "F", "Nobody", 1
     image.Modality, image.SeriesNumber, image.SeriesDescription = "MR", 5, "3D FLAIR SAG"
     image.ImageType, image.SamplesPerPixel, image.PhotometricInterpretation = ["ORIGINAL", "PRIMARY", "M"], 1, "MONOCHROME2"
     image.BitsAllocated = image.BitsStored = 16
@@ -46,8 +55,9 @@ def classic(folder: pathlib.Path, seed=0, rescale=None, **words) -> list[pathlib
     series, paths = generate_uid(), []
     for k in np.random.default_rng(9).permutation(SHAPE[2]):
         image = header(SeriesInstanceUID=series, InstanceNumber=int(k) + 1)
-        image.ImagePositionPatient = (ORIGIN + TURN[:, 2] * SPACING[2] * k).tolist()
-        image.ImageOrientationPatient, image.PixelSpacing = [*TURN[:, 0], *TURN[:, 1]], [SPACING[1], SPACING[0]]
+        image.ImagePositionPatient = ds(*(ORIGIN + TURN[:, 2] * SPACING[2] * k))
+        image.ImageOrientationPatient, image.PixelSpacing = ds(*TURN[:, 0], *TURN[:, 1]), ds(SPACING[1], SPACING[0])
+        image.SliceThickness = SPACING[2]
         image.PixelData = np.ascontiguousarray(array[:, :, k].T).tobytes()
         if rescale:
             image.RescaleSlope, image.RescaleIntercept = rescale
@@ -62,13 +72,13 @@ def enhanced(path: pathlib.Path, **words) -> pathlib.Path:
     array, _ = volume()
     image = header(SeriesInstanceUID=generate_uid(), NumberOfFrames=SHAPE[2], **words)
     shared = Dataset()
-    shared.PlaneOrientationSequence = _sequence(ImageOrientationPatient=[*TURN[:, 0], *TURN[:, 1]])
+    shared.PlaneOrientationSequence = _sequence(ImageOrientationPatient=ds(*TURN[:, 0], *TURN[:, 1]))
     shared.PixelMeasuresSequence = _sequence(PixelSpacing=[SPACING[1], SPACING[0]], SliceThickness=SPACING[2])
     image.SharedFunctionalGroupsSequence = Sequence([shared])
     order, frames = np.random.default_rng(4).permutation(SHAPE[2]), []
     for k in order:
         frame = Dataset()
-        frame.PlanePositionSequence = _sequence(ImagePositionPatient=(ORIGIN + TURN[:, 2] * SPACING[2] * k).tolist())
+        frame.PlanePositionSequence = _sequence(ImagePositionPatient=ds(*(ORIGIN + TURN[:, 2] * SPACING[2] * k)))
         frame.PixelValueTransformationSequence = _sequence(RescaleSlope=2, RescaleIntercept=-10, RescaleType="US")
         frames.append(frame)
     image.PerFrameFunctionalGroupsSequence = Sequence(frames)

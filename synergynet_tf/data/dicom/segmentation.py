@@ -1,0 +1,71 @@
+"""A mask as a DICOM Segmentation object, on the geometry and in the study of the series that it was made from."""
+import io
+from typing import Any
+
+import highdicom as hd
+import numpy as np
+from highdicom.sr.coding import CodedConcept
+from pydicom.sr.codedict import codes
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+from synergynet_tf import __version__
+from synergynet_tf.data.dicom.study import Series, quietly
+from synergynet_tf.data.dicom.volume import images_of, ranks_of
+from synergynet_tf.errors import InputError
+
+LESION = CodedConcept("52988006", "SCT", "Lesion")
+ABNORMAL = CodedConcept("49755003", "SCT", "Morphologically Abnormal Structure")
+BRAIN = CodedConcept("12738006", "SCT", "Brain")
+MAKER, MODEL = "synergynet_tf", "SynergyNet"
+SERIES_NUMBER = 9000        # far above those of a scanner; the scan's own is added
+
+
+def segmentation(series: Series, mask: np.ndarray, network: str) -> bytes:
+    """A DICOM Segmentation, binary, of one segment: lesions of the brain.
+
+    Patient, study and frame of reference are the series', whose images it refers to. The same mask gives the same UIDs.
+
+    Args:
+        series: of the FLAIR, classic or enhanced.
+        mask: bool [X, Y, Z] on the grid that `volume.read_scan` gives it.
+        network: what identifies the network, for the description.
+
+    Returns:
+        The file's bytes.
+
+    Raises:
+        InputError: the mask is on another grid, or the series' headers lack what the standard asks for.
+    """
+    images = images_of(series)
+    frames = np.moveaxis(mask, (2, 1, 0), (0, 1, 2)).astype(np.uint8)
+    ranks = ranks_of(images)
+    if frames.shape != (len(ranks), int(images[0].Rows), int(images[0].Columns)):
+        raise InputError(f"series {series.name}: {frames.shape} voxels were segmented, but it has {len(ranks)} slices of "
+                         f"{images[0].Rows} x {images[0].Columns}; segment it again")
+    frames = np.ascontiguousarray(frames[ranks])
+    entropy = [str(images[0].SeriesInstanceUID), network, np.packbits(frames).tobytes().hex()]
+    try:
+        with quietly():
+            made = hd.seg.Segmentation(
+                source_images=images, pixel_array=frames, segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+                segment_descriptions=[_segment(network)], series_instance_uid=generate_uid(entropy_srcs=["series", *entropy]),
+                sop_instance_uid=generate_uid(entropy_srcs=["image", *entropy]),
+                series_number=SERIES_NUMBER + int(images[0].get("SeriesNumber", 0) or 0), instance_number=1, manufacturer=MAKER,
+                manufacturer_model_name=MODEL, software_versions=__version__, device_serial_number="0",
+                series_description="MS lesions (SynergyNet)", omit_empty_frames=bool(frames.any()),
+                transfer_syntax_uid=ExplicitVRLittleEndian)
+    except (AttributeError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"series {series.name}: no DICOM Segmentation can be made of it ({' '.join(str(error).split())[:200]}); "
+                         "its headers may be stripped: take it from the scanner again, or leave --dicom out") from None
+    content = io.BytesIO()
+    made.save_as(content, enforce_file_format=True)
+    return content.getvalue()
+
+
+def _segment(network: str) -> Any:
+    algorithm = hd.AlgorithmIdentificationSequence(name=MODEL, version=__version__, family=codes.cid7162.ArtificialIntelligence,
+                                                   parameters={"network": network[:64]})
+    return hd.seg.SegmentDescription(segment_number=1, segment_label="MS lesion", segmented_property_category=ABNORMAL,
+                                     segmented_property_type=LESION, anatomic_regions=[BRAIN],
+                                     algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+                                     algorithm_identification=algorithm, tracking_uid=None, tracking_id=None)
