@@ -81,7 +81,8 @@ def _parser() -> argparse.ArgumentParser:
                         help="of a DICOM study: the series that is the FLAIR, by its number or a part of its description "
                              "(default: seen by its header, and said)")
     parser.add_argument("--dicom", action="store_true",
-                        help="of DICOM studies also write <case>_seg.dcm, a DICOM Segmentation for the PACS")
+                        help="of DICOM studies also write <case>_seg.dcm and <case>_report.dcm for the PACS: a DICOM "
+                             "Segmentation, and a structured report (TID 1500) of the lesions' number and volume")
     parser.add_argument("--as", dest="how", choices=("prepared", "raw"), default="auto",
                         help="what the scans are; without it, one with its skull on, or on slices of more than 3 mm, is taken "
                              "for raw and brought to the network's space first, in DIR/prepared (extra [prepare])")

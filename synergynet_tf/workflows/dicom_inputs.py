@@ -3,16 +3,18 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import cc3d
 import nibabel as nib
 import numpy as np
 from rich.console import Console
 
 from synergynet_tf.data.dicom.files import is_dicom
 from synergynet_tf.data.dicom.study import Series, find_scans
-from synergynet_tf.data.dicom.volume import read_scan
+from synergynet_tf.data.dicom.volume import images_of, read_scan
 from synergynet_tf.data.raw import tools
 from synergynet_tf.data.raw.grid import Grid, write
 from synergynet_tf.errors import InputError, of_case
+from synergynet_tf.report.prediction_tables import read_result
 from synergynet_tf.storage.files import claim, make_own, replace_file
 from synergynet_tf.storage.names import require_name
 
@@ -50,21 +52,25 @@ def as_nifti(paths: Sequence[pathlib.Path], channels: Sequence[str], out: pathli
     return inputs
 
 
-def write_segmentations(names: Sequence[str], series: Mapping[str, Series], out: pathlib.Path, network: str) -> None:
-    """Write `<case>_seg.dcm` of the cases that came as DICOM, from their masks in the scan's own space.
+def write_objects(names: Sequence[str], series: Mapping[str, Series], out: pathlib.Path, network: str) -> None:
+    """Write `<case>_seg.dcm` and `<case>_report.dcm` of the cases that came as DICOM, from their masks in the scan's own space.
 
     Raises:
         InputError: as `segmentation.segmentation`.
     """
     tools.load("highdicom")
+    from synergynet_tf.data.dicom.report import measurement_report
     from synergynet_tf.data.dicom.segmentation import segmentation
 
-    for name in names:
-        if name in series:
-            native = out / f"{name}_mask_native.nii.gz"
-            image: Any = nib.load(native if native.is_file() else out / f"{name}_mask.nii.gz")
-            mask = np.asarray(image.dataobj) > 0
-            replace_file(out / f"{name}_seg.dcm", segmentation(series[name], mask, network))
+    for name in (name for name in names if name in series):
+        native, about = out / f"{name}_mask_native.nii.gz", read_result(out / f"{name}_lesions.json")
+        image: Any = nib.load(native if native.name in about["files"] else out / f"{name}_mask.nii.gz")
+        mask = np.asarray(image.dataobj) > 0
+        count = cc3d.connected_components(np.ascontiguousarray(mask, np.uint8), connectivity=about["connectivity"], return_N=True)[1]
+        volume_ml = float(mask.sum() * abs(np.linalg.det(image.affine[:3, :3])) / 1000)
+        segment = segmentation(series[name], mask, network)
+        replace_file(out / f"{name}_seg.dcm", segment)
+        replace_file(out / f"{name}_report.dcm", measurement_report(segment, images_of(series[name]), count, volume_ml))
 
 
 def _converted(path: pathlib.Path, name: str, channels: Sequence[str], folder: pathlib.Path, series: str | None,

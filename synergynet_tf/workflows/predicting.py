@@ -53,9 +53,9 @@ def predict(options: Namespace) -> None:
     done = [case for name, case in by_name.items() if name not in failed]
     _write_summaries(done, failed, options)
     if options.dicom and done:
-        from synergynet_tf.workflows.dicom_inputs import write_segmentations
+        from synergynet_tf.workflows.dicom_inputs import write_objects
 
-        write_segmentations([case.name for case in done], studies, options.out, network["sha256"])
+        write_objects([case.name for case in done], studies, options.out, network["sha256"])
     if failed:
         rest = f"; {options.out} holds the others" if len(failed) < total else ""
         raise InputError(f"{len(failed)} of {total} inputs could not be segmented: {', '.join(failed)}{rest}")
@@ -96,7 +96,7 @@ def _cases(options: Namespace, config: Config) -> tuple[list[Case], list[tuple[s
 
 def _claim_outputs(cases: Sequence[Case], options: Namespace) -> None:
     """Raises InputError where a file that is to be written is an input, or lies in one, or is there and not ours."""
-    kinds = [*OUTPUTS, *([".png"] if options.picture else []), *(["_seg.dcm"] if options.dicom else [])]
+    kinds = [*OUTPUTS, *([".png"] if options.picture else []), *(["_seg.dcm", "_report.dcm"] if options.dicom else [])]
     read = [file for path in options.input if not names_result(path) for file in sources(path)]
     read += [file for run in options.run for file in sources(weights_file(run, options.weights), cases)]
     claim("--out", [*(options.out / f"{case.name}{kind}" for case in cases for kind in kinds),

@@ -63,6 +63,9 @@ def test_a_segmentation_for_the_pacs(run, study, tmp_path):        # noqa: F811
     assert call(run, tmp_path / "out", study[0], "--dicom") == 0
     made = hd.seg.segread(tmp_path / "out" / "anna_seg.dcm")
     assert made.PatientID == "secret" and made.pixel_array.sum() == (study[1] > 150).sum()
+    group, = hd.sr.srread(tmp_path / "out" / "anna_report.dcm").content.get_volumetric_roi_measurement_groups()
+    volume, count = (each.value for each in group.get_measurements())
+    assert count == 1 and np.isclose(volume, (study[1] > 150).sum() * np.prod(SPACING) / 1000, atol=1e-5)
 
 
 def test_series_goes_with_dicom_alone(run, tmp_path, capsys):        # noqa: F811
