@@ -65,8 +65,8 @@ def write_objects(names: Sequence[str], series: Mapping[str, Series], out: pathl
     for name in (name for name in names if name in series):
         native, about = out / f"{name}_mask_native.nii.gz", read_result(out / f"{name}_lesions.json")
         image: Any = nib.load(native if native.name in about["files"] else out / f"{name}_mask.nii.gz")
-        mask = np.asarray(image.dataobj) > 0
-        count = cc3d.connected_components(np.ascontiguousarray(mask, np.uint8), connectivity=about["connectivity"], return_N=True)[1]
+        mask = np.ascontiguousarray(image.dataobj) > 0
+        _, count = cc3d.connected_components(mask.view(np.uint8), connectivity=about["connectivity"], return_N=True)
         volume_ml = float(mask.sum() * abs(np.linalg.det(image.affine[:3, :3])) / 1000)
         segment = segmentation(series[name], mask, network)
         replace_file(out / f"{name}_seg.dcm", segment)
