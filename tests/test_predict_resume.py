@@ -5,6 +5,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from synergynet_tf.workflows import segmenting
 from tests.test_predict import call, names, run, write_scan  # noqa: F401 - run is a fixture
 
 
@@ -60,3 +61,26 @@ def test_a_picture_of_another_reference_is_drawn_again(run, tmp_path, capsys):  
     nib.save(nib.Nifti1Image(np.zeros((18, 20, 16), np.uint8), np.diag([-1.0, 1, 1, 1])), tmp_path / "data/P1/lesions.nii.gz")
     assert call(run, tmp_path / "out", *given) == 0
     assert "P1: " in capsys.readouterr().out
+
+
+def test_a_call_that_was_stopped_ends_with_the_same_tables(run, tmp_path, monkeypatch):        # noqa: F811
+    """Byte for byte, with two scans of seven broken."""
+    scans = [write_scan(tmp_path / f"{name}.nii.gz", seed=seed) for seed, name in enumerate("abcdefg")]
+    scans[1].write_bytes(b"no scan")
+    scans[4].write_bytes(scans[4].read_bytes()[:200])
+    assert call(run, tmp_path / "whole", *scans) == 2
+    whole, done = segmenting.segment_read, []
+
+    def stopped(*given):
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        done.append(given)
+        return whole(*given)
+
+    monkeypatch.setattr(segmenting, "segment_read", stopped)
+    assert call(run, tmp_path / "again", *scans) == 130 and len(done) == 3
+    monkeypatch.setattr(segmenting, "segment_read", whole)
+    assert call(run, tmp_path / "again", *scans, "--resume") == 2
+    for table in ("cases.csv", "lesions.csv"):
+        assert (tmp_path / "whole" / table).read_bytes() == (tmp_path / "again" / table).read_bytes()
+    assert (tmp_path / "whole" / "cases.csv").read_text().count("\n") == 6
