@@ -22,8 +22,9 @@ are made and the quickstart preset is trained: minutes on two cores. The run fol
 def main(argv: list[str] | None = None) -> None:
     """Entry point; see DESCRIPTION."""
     words = sys.argv[1:] if argv is None else list(argv)
-    chosen = any(word.split("=")[0] in ("--data.path", "--config", "--preset", "--resume") for word in words)
-    config, options = command_line.parse(words, DESCRIPTION, _add_arguments, preset=None if chosen else "quickstart")
+    named = {word.split("=")[0] for word in words}
+    preset = None if named & {"--data.path", "--config", "--preset", "--resume", "--init"} else "quickstart"
+    config, options = command_line.parse(words, DESCRIPTION, _add_arguments, preset)
     run, replicas = options.run, None
     if options.resume:
         _refuse_settings(words)
@@ -35,10 +36,12 @@ def main(argv: list[str] | None = None) -> None:
         import_tensorflow(look_for_devices=options.strategy != "multiworker")
         from synergynet_tf.workflows import network_fit
 
-        if options.init:
-            network_fit.best_weights(options.init)      # which says what is wrong with it
-        else:
+        if options.resume:
             config = network_fit.configuration_of(run)
+        else:
+            base = network_fit.settings_to_begin_with(options.init)     # which says what is wrong with it
+            if not named & {"--config", "--preset"}:
+                config, _ = command_line.parse(words, DESCRIPTION, _add_arguments, base=base)
     from synergynet_tf.workflows import fitting
 
     fitting.train(config, run, options.resume, options.strategy, replicas, init=options.init)
@@ -50,8 +53,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true",
                         help="go on from the run folder's last checkpoint, with the configuration it holds")
     parser.add_argument("--init", type=arguments.path, metavar="RUN",
-                        help="begin with the best weights of that run instead of random ones; train.epochs [0,0,0,N] then trains "
-                        "the whole network for N epochs")
+                        help="begin with the best weights of that run, or of the network that ships (shipped), and with its "
+                        "settings unless there is a --preset or --config; train.epochs [0,0,0,N] then trains the whole network "
+                        "for N epochs")
     parser.add_argument("--strategy", choices=["one", "mirrored", "multiworker"], default="one",
                         help="one device, all GPUs of this machine, or those of several processes that TF_CONFIG or Slurm "
                         "name (default: %(default)s); each takes train.batch patches a step")

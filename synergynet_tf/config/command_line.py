@@ -27,7 +27,7 @@ def preset_names() -> list[str]:
 
 
 def parse(argv: list[str] | None, description: str, add_arguments: Callable | None = None,
-          preset: str | None = None, groups: Groups | None = None) -> tuple[Config, Namespace]:
+          preset: str | None = None, groups: Groups | None = None, base: Config | None = None) -> tuple[Config, Namespace]:
     """Read a configuration and the command's own arguments.
 
     Later settings win: dataclass defaults, then presets in their order, then --config files and fields as they come.
@@ -38,6 +38,7 @@ def parse(argv: list[str] | None, description: str, add_arguments: Callable | No
         add_arguments: called with the parser, to add what is the command's own.
         preset: the preset used when none is named; none: the dataclass defaults.
         groups: groups of settings that are the command's own, by name.
+        base: the settings to start from; none: the dataclass defaults.
 
     Returns:
         The checked configuration, and a namespace of the command's own arguments and groups.
@@ -50,7 +51,7 @@ def parse(argv: list[str] | None, description: str, add_arguments: Callable | No
     parser = _parser(description, add_arguments, {} if {"-h", "--help"}.isdisjoint(rest) else known)
     values = _own_arguments(parser, [argument for argument in rest if argument != PRINT], known)
     names = [text for name, text in taken if name == "preset"] or ([] if preset is None else [preset])
-    chosen = ChosenSettings(known)
+    chosen = ChosenSettings(known, base)
     for name in names:
         chosen.take_file(_preset(name), "preset")
     for name, text in taken:

@@ -39,9 +39,9 @@ class ChosenSettings:
         groups: the groups that can be set, by name.
     """
 
-    def __init__(self, groups: Groups):
+    def __init__(self, groups: Groups, base: Config | None = None):
         self._groups = groups
-        self.values: dict[str, dict[str, Any]] = {}
+        self.values: dict[str, dict[str, Any]] = base.asdict() if base else {}
         self._files: dict[str, Path] = {}       # where a setting came from, if from a file
 
     def take(self, name: str, text: str) -> None:

@@ -1,10 +1,11 @@
 """The fit of a network on prepared cases, and what the checkpoints of a run hold. Imported when TensorFlow is there."""
+import dataclasses
 import pathlib
 
 import tensorflow as tf
 from rich.console import Console
 
-from synergynet_tf.config import Config
+from synergynet_tf.config import Config, DataConfig, PhantomConfig
 from synergynet_tf.data.cache import CachedCase
 from synergynet_tf.errors import InputError
 from synergynet_tf.inference.validation import make_scorer
@@ -26,6 +27,16 @@ def best_weights(run: pathlib.Path) -> Checkpoint:
     """
     (path,) = resolve_runs([run])
     return checkpoint.load(weights_file(path, "best"))
+
+
+def settings_to_begin_with(run: pathlib.Path) -> Config:
+    """The settings of a run, or of `shipped`, for a training that begins with its weights: all but its data and phantoms.
+
+    Raises:
+        InputError: as `best_weights`.
+    """
+    config = best_weights(run).config
+    return dataclasses.replace(config, data=DataConfig(channels=config.data.channels), phantoms=PhantomConfig())
 
 
 def configuration_of(run: pathlib.Path) -> Config:

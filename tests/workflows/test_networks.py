@@ -70,6 +70,15 @@ def test_a_training_begins_with_it(shipped, settings, tmp_path, capsys):
     assert f"begins with the weights of {shipped}" in capsys.readouterr().out
 
 
+def test_a_training_that_begins_with_it_has_its_settings(shipped, tiny_cohort, tmp_path):
+    assert train.main(["--run", str(tmp_path / "run"), "--init", "shipped", "--data.path", str(tiny_cohort), "--train.epochs",
+                       "[0,0,0,1]", "--train.steps_per_epoch", "1"]) == 0
+    config, theirs = (checkpoint.load(path).config for path in (tmp_path / "run/last.npz", shipped))
+    assert (config.unet, config.detector, config.patch) == (theirs.unet, theirs.detector, theirs.patch) != (
+        Config().unet, Config().detector, Config().patch)
+    assert config.data.path == str(tiny_cohort) and config.train.epochs == (0, 0, 0, 1)
+
+
 def test_it_is_exported(shipped, tmp_path):
     pytest.importorskip("tensorflow_serving")
     assert saved_model.main(["--out", str(tmp_path / "bundle")]) == 0
