@@ -234,8 +234,8 @@ def test_what_is_refused_is_refused_before_the_work_and_blocks_nothing(tiny_coho
     (tmp_path / "file").touch()
     for case in layouts.discover(tiny_cohort):
         nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), np.uint8), np.eye(4)), other / f"{case.name}.nii.gz")
-    monkeypatch.setattr(experiment, "run_system", lambda system, *_: trained.append(system))
-    monkeypatch.setattr(experiment, "report", lambda *_: None)
+    monkeypatch.setattr("synergynet_tf.workflows.fold.run_system", lambda system, *_: trained.append(system))
+    monkeypatch.setattr("synergynet_tf.workflows.comparing.report", lambda *_: None)
     given = ["--data", str(tiny_cohort), "--systems", "lpa", "--out", str(tmp_path / "out")]
     wrong = [word.format(folder=folder, other=other, file=tmp_path / "file") for word in wrong]
     assert experiment.main([*given, *wrong]) == 2
@@ -245,8 +245,8 @@ def test_what_is_refused_is_refused_before_the_work_and_blocks_nothing(tiny_coho
 
 
 def test_a_record_of_an_experiment_that_is_damaged_is_named(tiny_cohort, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(experiment, "run_system", lambda *_: None)
-    monkeypatch.setattr(experiment, "report", lambda *_: None)
+    monkeypatch.setattr("synergynet_tf.workflows.fold.run_system", lambda *_: None)
+    monkeypatch.setattr("synergynet_tf.workflows.comparing.report", lambda *_: None)
     given = ["--data", str(tiny_cohort), "--systems", "lpa", "--out", str(tmp_path / "out")]
     assert experiment.main(given) == 0
     path, refused = tmp_path / "out" / "experiment.json", 0

@@ -162,7 +162,7 @@ def test_two_trainings_in_one_folder_are_refused(begun, settings, capsys, monkey
         said = f"error: {run}: another command works there (process {os.getpid()} on "
         assert said in capsys.readouterr().err
         (run / "last.npz").touch()
-        monkeypatch.setattr(fitting, "configuration_of", lambda _: config)
+        monkeypatch.setattr("synergynet_tf.workflows.network_fit.configuration_of", lambda _: config)
         assert train.main(["--run", str(run), "--resume"]) == 2
         shown = capsys.readouterr().err
         assert said in shown and "or name another folder with --run" in shown

@@ -11,6 +11,21 @@ from synergynet_tf.inference.lesions import least_voxels, without_small
 from synergynet_tf.inference.predictor import CasePrediction
 
 
+def own_scale(flair: nifti.Volume) -> float:
+    """A volume in the space that a scan was taken in, over the same on its prepared grid; 1 where it was not prepared.
+
+    Raises:
+        InputError: the prepared case is damaged.
+    """
+    known = _record_of(flair)
+    return 1.0 if known is None else abs(float(np.linalg.det(np.asarray(known.to_flair)[:3, :3])))
+
+
+def _record_of(flair: nifti.Volume) -> record.Record | None:
+    known = record.read(flair.path.parent)
+    return None if known is None or known.files["flair"] != flair.path.name else known
+
+
 def write_native(folder: Path, prediction: CasePrediction) -> Path | None:
     """Write `<case>_mask_native.nii.gz` (uint8) on the raw FLAIR's own grid, where the case came from `prepare --raw`.
 
@@ -23,8 +38,8 @@ def write_native(folder: Path, prediction: CasePrediction) -> Path | None:
         InputError: the prepared case is damaged, or the file cannot be written.
     """
     flair = prediction.loaded.grid
-    known = record.read(flair.path.parent)
-    if known is None or known.files["flair"] != flair.path.name:
+    known = _record_of(flair)
+    if known is None:
         return None
     segmentation = prediction.segmentation
     probability = prediction.on_grid(segmentation.probability)

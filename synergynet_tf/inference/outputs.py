@@ -10,7 +10,7 @@ from nibabel.orientations import apply_orientation, ornt_transform
 from synergynet_tf.data import nifti
 from synergynet_tf.data.nifti import Volume
 from synergynet_tf.inference.lesions import Evidence, lesion_table, score_map
-from synergynet_tf.inference.native import write_native
+from synergynet_tf.inference.native import own_scale, write_native
 from synergynet_tf.inference.predictor import CasePrediction
 from synergynet_tf.storage import locks
 from synergynet_tf.storage.files import digest, replace_file
@@ -54,8 +54,8 @@ def write_case(folder: pathlib.Path, prediction: CasePrediction, checkpoint: dic
 def report(prediction: CasePrediction, checkpoint: dict[str, Any] | None = None) -> dict[str, Any]:
     """The case's totals, the settings that they depend on, and its lesions (`lesions.lesion_table`).
 
-    Places are in voxels of the FLAIR file's own grid, as it is stored, and in mm of its world. `detections` counts the boxes of
-    the local branch, lesion or not.
+    Places and volumes are on the FLAIR file's own grid, as it is stored, and in mm of its world; times `own_space_scale` a volume
+    is that of the raw scan that was prepared. `detections` counts the boxes of the local branch, lesion or not.
     """
     segmentation, flair = prediction.segmentation, prediction.loaded.grid
     config, connectivity = prediction.config, prediction.config.lesions.connectivity
@@ -69,6 +69,7 @@ def report(prediction: CasePrediction, checkpoint: dict[str, Any] | None = None)
     return {
         "case": prediction.case.name,
         "images": {channel: str(prediction.case.images[channel].absolute()) for channel in config.data.channels},
+        "own_space_scale": round(own_scale(flair), 6),
         "brain_ml": round(float(prediction.loaded.brain.sum() * np.prod(flair.spacing) / 1000), 3),
         "count": len(rows), "volume_ml": round(sum(row["volume_mm3"] for row in rows) / 1000, 6),
         "detections": len(detections.scores),

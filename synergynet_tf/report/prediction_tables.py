@@ -40,7 +40,7 @@ def write_tables(folder: Path, without: Collection[str] = ()) -> None:
     """
     with locks.turn(folder):
         results = [about for about in _results(folder) if about["case"] not in without]
-        lesions = [_lesion_row(about["case"], lesion) for about in results for lesion in about["lesions"]]
+        lesions = [_lesion_row(about, lesion) for about in results for lesion in about["lesions"]]
         replace_file(folder / LESIONS, _text(LESION_COLUMNS, lesions))
         replace_file(folder / CASES, _text(CASE_COLUMNS, [case_row(about) for about in results]))
 
@@ -63,19 +63,20 @@ def _results(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def case_row(about: Mapping[str, Any]) -> dict[str, Any]:
-    """A case's row of cases.csv, by column."""
-    classes = [sum(lesion["volume_mm3"] >= edge for edge in EDGES) for lesion in about["lesions"]]
-    brain = about.get("brain_ml")       # of a result of an earlier version unknown
-    return {"case": about["case"], "lesions": about["count"], "volume_ml": about["volume_ml"],
-            **{name: classes.count(i) for i, name in enumerate(SIZES)}, "brain_ml": brain,
+    """A case's row of cases.csv, by column. Volumes are those in the space that the scan was taken in."""
+    scale, brain = about.get("own_space_scale", 1.0), about.get("brain_ml")     # unknown of a result of an earlier version
+    classes = [sum(scale * lesion["volume_mm3"] >= edge for edge in EDGES) for lesion in about["lesions"]]
+    return {"case": about["case"], "lesions": about["count"], "volume_ml": round(scale * about["volume_ml"], 6),
+            **{name: classes.count(i) for i, name in enumerate(SIZES)}, "brain_ml": brain and round(scale * brain, 3),
             "percent_of_brain": round(100 * about["volume_ml"] / brain, 4) if brain else None,
             "network": (about.get("checkpoint") or {}).get("sha256", "")[:12], "flair": about["images"].get("flair"),
             "notes": "; ".join(about["notes"])}
 
 
-def _lesion_row(case: str, lesion: Mapping[str, Any]) -> dict[str, Any]:
+def _lesion_row(about: Mapping[str, Any], lesion: Mapping[str, Any]) -> dict[str, Any]:
+    volume = round(about.get("own_space_scale", 1.0) * lesion["volume_mm3"], 4)
     places = dict(zip(("x_mm", "y_mm", "z_mm"), lesion["inside_mm"]))
-    return {"case": case, "lesion": lesion["label"], "volume_mm3": lesion["volume_mm3"], "voxels": lesion["voxels"], **places,
+    return {"case": about["case"], "lesion": lesion["label"], "volume_mm3": volume, "voxels": lesion["voxels"], **places,
             "mean_probability": lesion["mean_probability"], "max_probability": lesion["max_probability"],
             "box_score": lesion["detection_score"], "found_by_unet": int(lesion["global_alone"]),
             "found_by_local_branch": int(lesion["local_alone"])}

@@ -96,8 +96,8 @@ def segment_read(job: Job, predictor: Predictor, read: ReadCase) -> str:
 
 
 def _summary_line(summary: dict[str, Any]) -> str:
-    count = summary["count"]
-    return f"{printable(summary['case'])}: {count} lesion{'' if count == 1 else 's'}, {summary['volume_ml']:.2f} ml"
+    count, volume = summary["count"], summary["own_space_scale"] * summary["volume_ml"]
+    return f"{printable(summary['case'])}: {count} lesion{'' if count == 1 else 's'}, {volume:.2f} ml"
 
 
 def make_worker(job: Job, threads: int) -> Callable[[Case], str]:

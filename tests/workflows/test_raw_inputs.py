@@ -1,5 +1,6 @@
 """`predict` takes raw scans among prepared ones: each is seen for what it is, and prepared before it is segmented."""
 import csv
+import json
 import shutil
 
 import nibabel as nib
@@ -40,7 +41,12 @@ def test_a_raw_scan_among_others_is_prepared_and_segmented(run, raw, folder, tmp
     mask = np.asarray(native.dataobj)
     assert mask[LUMP].mean() > 0.5 and mask.sum() < 4 * mask[LUMP].sum()
     with open(folder / "cases.csv", encoding="utf-8", newline="") as file:
-        assert [row["case"] for row in csv.DictReader(file)] == ["head", "other"]
+        rows = {row["case"]: row for row in csv.DictReader(file)}
+    assert list(rows) == ["head", "other"]
+    ml = mask.sum() * abs(np.linalg.det(given.affine)) / 1000       # of the raw scan, whose head is smaller than the template
+    assert float(rows["head"]["volume_ml"]) == pytest.approx(ml, rel=0.3)
+    prepared = json.loads((folder / "head_lesions.json").read_text())
+    assert float(rows["head"]["brain_ml"]) == pytest.approx(prepared["brain_ml"] * 0.92 ** 3, rel=0.05)
 
 
 def test_the_same_call_again_finds_all_done(run, raw, folder, capsys):        # noqa: F811
