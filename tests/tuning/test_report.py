@@ -43,7 +43,7 @@ def test_what_is_written(tuner, tmp_path):
     assert chosen.loss.alpha6 == best.hyperparameters.values["loss.alpha6"]
     for name in ("gamma.png", "parallel.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
-    text = (tmp_path / "summary.md").read_text()
+    text = (tmp_path / "summary.md").read_text(encoding="utf-8")
     rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| trial")]
     assert rows[0].split("|")[1].strip() == best.trial_id       # best first
     assert "the loss weights acted in stage 4 alone" in text

@@ -80,8 +80,6 @@ def test_settings_other_than_the_run_s(fitted, tiny_cohort):
         sn.load(run, threshold=2.0)
     with pytest.raises(InputError, match="holds no best.npz"):
         sn.load(run.parent)
-    with pytest.raises(InputError, match="no run"):
-        sn.load()
 
 
 def test_scores_of_files_and_of_arrays(tiny_cohort):
