@@ -8,6 +8,7 @@ from synergynet_tf.data.layouts.sources import keep_data_apart
 from synergynet_tf.errors import InputError
 from synergynet_tf.runtime.entry import command
 from synergynet_tf.runtime.startup import begin_replicas, import_tensorflow, waits_for_chief
+from synergynet_tf.workflows.networks import resolve_runs
 
 DESCRIPTION = """Train SynergyNet in the paper's four stages.
 
@@ -39,6 +40,7 @@ def main(argv: list[str] | None = None) -> None:
         if options.resume:
             config = network_fit.configuration_of(run)
         else:
+            (options.init,) = resolve_runs([options.init])
             base = network_fit.settings_to_begin_with(options.init)     # which says what is wrong with it
             if not named & {"--config", "--preset"}:
                 config, _ = command_line.parse(words, DESCRIPTION, _add_arguments, base=base)

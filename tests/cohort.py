@@ -14,6 +14,22 @@ TINY = {
 }
 
 
+def write_tiny_run(folder: pathlib.Path, **settings):
+    """A run's folder with the best checkpoint of a network of random weights, and an average of them, which is another.
+
+    Settings are groups of a configuration, beside TINY. Returns the folder.
+    """
+    from synergynet_tf.config import Config
+    from synergynet_tf.models.synergynet import build_synergynet
+    from synergynet_tf.training import checkpoint
+
+    config = Config.from_dict(TINY | settings)
+    model = build_synergynet(config)
+    average = [np.asarray(value) * 1.25 for value in checkpoint.named_weights(model).values()]
+    checkpoint.save(folder / "best.npz", model, config, checkpoint.Progress(4, 1), average=average)
+    return folder
+
+
 def write_tiny_cohort(folder: pathlib.Path, patients: int, seed: int = 0) -> pathlib.Path:
     """Write `patients` scans of 40x44x36 voxels (an ellipsoid brain, a few bright cubes as lesions) and their manifest."""
     import nibabel as nib

@@ -5,7 +5,7 @@ import itertools
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from synergynet_tf.errors import InputError
 from synergynet_tf.metrics.lesion import SIZE_CLASSES
@@ -21,28 +21,48 @@ SIZES = [f"lesions_below_{EDGES[0]:g}_mm3", *(f"lesions_{low:g}_to_{high:g}_mm3"
 LESION: Any = {"label": int, "voxels": int, "volume_mm3": float, "inside_mm": tuple[float, float, float],
                "mean_probability": float, "max_probability": float, "detection_score": float | None, "global_alone": bool,
                "local_alone": bool}
-CASE = {"case": str, "images": dict[str, str], "count": int, "volume_ml": float, "notes": list[str], "lesions": list[LESION]}
+CASE = {"case": str, "images": dict[str, str], "files": dict[str, str], "connectivity": Literal[6, 18, 26], "count": int,
+        "volume_ml": float, "notes": list[str], "lesions": list[LESION]}
 CASE_COLUMNS = ("case", "lesions", "volume_ml", *SIZES, "brain_ml", "percent_of_brain", "network", "flair", "notes")
 LESION_COLUMNS = ("case", "lesion", "volume_mm3", "voxels", "x_mm", "y_mm", "z_mm", "mean_probability", "max_probability",
                   "box_score", "found_by_unet", "found_by_local_branch")
 log = logging.getLogger(__name__)
 
 
-def write_tables(folder: Path, without: Collection[str] = ()) -> None:
-    """Write both tables of all cases in a folder, in the order of their names: the same bytes for the same results.
+def write_tables(folder: Path, done: Collection[str], failed: Collection[str] = ()) -> None:
+    """Bring both tables of a folder up to date; in the order of the cases' names, the same bytes for the same results.
+
+    Rows of other cases are kept as they stand, as long as the results are there: only what a call has done is read. Where there
+    is no table yet, or one of other columns, all results of the folder are.
 
     Args:
         folder: holds `<case>_lesions.json` files; a damaged one is named in a warning, and its case left out.
-        without: cases whose results there are of an earlier scan.
+        done: the cases that were segmented.
+        failed: those that could not be, whose results there are of an earlier scan.
 
     Raises:
         InputError: a table cannot be written.
     """
     with locks.turn(folder):
-        results = [about for about in _results(folder) if about["case"] not in without]
-        lesions = [_lesion_row(about, lesion) for about in results for lesion in about["lesions"]]
-        replace_file(folder / LESIONS, _text(LESION_COLUMNS, lesions))
-        replace_file(folder / CASES, _text(CASE_COLUMNS, [case_row(about) for about in results]))
+        cases, lesions = _rows(folder / CASES, CASE_COLUMNS), _rows(folder / LESIONS, LESION_COLUMNS)
+        if cases is None or lesions is None:
+            cases, lesions, done = [], [], [path.name.removesuffix(ENDING) for path in folder.glob(f"*{ENDING}")]
+        there = {row["case"] for row in cases if (folder / f"{row['case']}{ENDING}").is_file()} - {*done, *failed}
+        results = list(_results(folder, sorted({*done} - {*failed})))
+        cases = [row for row in cases if row["case"] in there] + [case_row(about) for about in results]
+        lesions = [row for row in lesions if row["case"] in there]
+        lesions += [_lesion_row(about, lesion) for about in results for lesion in about["lesions"]]
+        for name, columns, rows in ((LESIONS, LESION_COLUMNS, lesions), (CASES, CASE_COLUMNS, cases)):
+            replace_file(folder / name, _text(columns, sorted(rows, key=lambda row: row["case"])))
+
+
+def _rows(table: Path, columns: Sequence[str]) -> list[dict[str, Any]] | None:
+    """The rows of a table; none where there is none, or one of other columns."""
+    if not table.is_file():
+        return None
+    with open(table, encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        return list(reader) if tuple(reader.fieldnames or ()) == tuple(columns) else None
 
 
 def read_result(path: Path) -> dict[str, Any]:
@@ -54,10 +74,10 @@ def read_result(path: Path) -> dict[str, Any]:
     return read_sealed(path, "list of lesions", "segment the scan again", CASE)
 
 
-def _results(folder: Path) -> Iterator[dict[str, Any]]:
-    for path in sorted(folder.glob(f"*{ENDING}")):
+def _results(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for name in names:
         try:
-            yield read_result(path)
+            yield read_result(folder / f"{name}{ENDING}")
         except InputError as error:
             log.warning(f"{error}; it is left out of {CASES} and {LESIONS}")
 

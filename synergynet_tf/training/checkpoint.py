@@ -99,6 +99,11 @@ class Checkpoint:
         for name, variable in named_weights(model).items():     # all or none
             variable.assign(values[name])
 
+    def final_weights(self) -> dict[str, np.ndarray]:
+        """The weights that predictions are made with, by name: averaged where they are kept."""
+        group = "average/" if any(name.startswith("average/") for name in self.arrays) else "weights/"
+        return {name.removeprefix(group): value for name, value in self.arrays.items() if name.startswith(group)}
+
     def begin(self, model: Model) -> list[str]:
         """Assign the weights, averaged where they are kept, of the parts that both networks have: for a training of its own.
 
@@ -107,9 +112,7 @@ class Checkpoint:
         Raises:
             InputError: there are none, or where one is built otherwise here.
         """
-        group = "average/" if any(name.startswith("average/") for name in self.arrays) else "weights/"
-        theirs = {name.removeprefix(group): value for name, value in self.arrays.items() if name.startswith(group)}
-        ours = named_weights(model)
+        theirs, ours = self.final_weights(), named_weights(model)
         parts = [part for part in PARTS if all(any(_part(name) == part for name in names) for names in (ours, theirs))]
         if not parts:
             raise InputError(f"{self.path}: no part of this network is in it; begin with another run, or from nothing")
@@ -166,9 +169,8 @@ def strip(path: pathlib.Path, trained_on: Iterable[str], changed: Callable[[Conf
         InputError: as `load` and `changed`, or a weight is too large for half precision.
     """
     whole = load(path)
-    group = "average/" if any(name.startswith("average/") for name in whole.arrays) else "weights/"
-    weights = {f"weights/{name.removeprefix(group)}": value for name, value in whole.arrays.items() if name.startswith(group)}
-    arrays = {name: value.astype(np.float16) if value.dtype.kind == "f" else value for name, value in weights.items()}
+    arrays = {f"weights/{name}": value.astype(np.float16) if value.dtype.kind == "f" else value
+              for name, value in whole.final_weights().items()}
     if not all(np.isfinite(value).all() for value in arrays.values()):
         raise InputError(f"{path}: a weight is beyond half precision; use the checkpoint as it is")
     config = changed(whole.config)

@@ -1,7 +1,7 @@
 """Results as a BIDS derivative: a data set of masks and probabilities, with the names and the tables of the standard.
 
 BIDS 1.10, derivatives: `<entities>_space-<space>_label-lesion_mask.nii.gz` and `_probseg.nii.gz`, each with a JSON file, and
-`_scans.tsv` with a row a mask.
+`_scans.tsv` with the numbers of the mask on the grid that the network saw.
 """
 import csv
 import functools
@@ -21,8 +21,8 @@ from synergynet_tf.storage.files import claim, replace_file
 VERSION = "1.10.0"
 OWN, TEMPLATE = "orig", "MNI152NLin2009aSym"        # spaces: of the scan; of the template that `prepare --raw` registers to
 KINDS = {"mask": "mask", "probability": "probseg"}
-COLUMNS = {"lesions": "number of lesions", "volume_ml": "volume of all lesions, ml", "brain_ml": "volume of the brain, ml",
-           "percent_of_brain": "share of the brain that lesions take, per cent"}
+COLUMNS = {"lesions": "number of lesions", "volume_ml": "volume of all lesions, ml, in the space that the scan was taken in",
+           "brain_ml": "volume of the brain, ml, likewise", "percent_of_brain": "share of the brain that lesions take, per cent"}
 
 
 class _Name(NamedTuple):
@@ -83,20 +83,17 @@ def _files_of(case: Case, name: _Name, results: pathlib.Path) -> Iterator[tuple[
     """A case's files in the data set, and what gives their content."""
     about = read_result(results / f"{case.name}_lesions.json")
     native = results / f"{case.name}_mask_native.nii.gz"
-    spaces = {OWN: {"mask": native}, TEMPLATE: {}} if native.name in about["files"] else {OWN: {}}
-    kinds = {kind: results / f"{case.name}_{kind}.nii.gz" for kind in KINDS}
-    spaces[TEMPLATE if len(spaces) == 2 else OWN] = kinds
-    rows = []
+    seen_by_network = {kind: results / f"{case.name}_{kind}.nii.gz" for kind in KINDS}
+    spaces = {OWN: {"mask": native}, TEMPLATE: seen_by_network} if native.name in about["files"] else {OWN: seen_by_network}
     for space, of_space in spaces.items():
         for kind, file in of_space.items():
-            path = f"{name.folder}/anat/{name.entities}_space-{space}_label-lesion_{KINDS[kind]}"
-            yield f"{path}.nii.gz", file.read_bytes
-            yield f"{path}.json", functools.partial(_json, _sidecar(about, kind, space))
-            if kind == "mask":
-                values = {column: value for column, value in case_row(about).items() if column in COLUMNS}
-                rows.append({"filename": f"anat/{pathlib.PurePath(path).name}.nii.gz", **values})
+            path = f"anat/{name.entities}_space-{space}_label-lesion_{KINDS[kind]}"
+            yield f"{name.folder}/{path}.nii.gz", file.read_bytes
+            yield f"{name.folder}/{path}.json", functools.partial(_json, _sidecar(about, kind, space))
+    seen = f"anat/{name.entities}_space-{[*spaces][-1]}_label-lesion_mask.nii.gz"
+    row = {"filename": seen} | {column: value for column, value in case_row(about).items() if column in COLUMNS}
     said = {column: {"Description": text} for column, text in COLUMNS.items()}
-    yield f"{name.folder}/{name.entities}_scans.tsv", functools.partial(_tsv, ["filename", *COLUMNS], rows)
+    yield f"{name.folder}/{name.entities}_scans.tsv", functools.partial(_tsv, ["filename", *COLUMNS], [row])
     yield f"{name.folder}/{name.entities}_scans.json", functools.partial(_json, said)
 
 

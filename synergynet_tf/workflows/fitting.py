@@ -63,12 +63,13 @@ def train_run(config: Config, run: pathlib.Path, console: Console) -> None:
     if (run / PICTURE).exists():
         divide(config, run, resume=True)
         return
-    import_tensorflow()
-    from synergynet_tf.workflows.network_fit import configuration_of
-
     resume = (run / "last.npz").exists()
-    if resume and configuration_of(run) != config:
-        raise InputError(f"{run}: was begun with other settings; give it the same ones, or another folder")
+    if resume:
+        import_tensorflow()
+        from synergynet_tf.workflows.network_fit import configuration_of
+
+        if configuration_of(run) != config:
+            raise InputError(f"{run}: was begun with other settings; give it the same ones, or another folder")
     train(config, run, resume, console=console)
 
 

@@ -16,21 +16,19 @@ from synergynet_tf.training.checkpoint import Checkpoint
 from synergynet_tf.training.history import LOG, read_log
 from synergynet_tf.training.run_files import PICTURE, weights_file
 from synergynet_tf.training.trainer import Cases, Trainer
-from synergynet_tf.workflows.networks import resolve_runs
 
 
 def best_weights(run: pathlib.Path) -> Checkpoint:
-    """The best checkpoint of a run, or of `shipped`.
+    """The best checkpoint of a run, or a file of weights.
 
     Raises:
         InputError: there is none, or it is damaged.
     """
-    (path,) = resolve_runs([run])
-    return checkpoint.load(weights_file(path, "best"))
+    return checkpoint.load(weights_file(run, "best"))
 
 
 def settings_to_begin_with(run: pathlib.Path) -> Config:
-    """The settings of a run, or of `shipped`, for a training that begins with its weights: all but its data and phantoms.
+    """The settings of a run, or of a file of weights, for a training that begins with its weights: all but its data and phantoms.
 
     Raises:
         InputError: as `best_weights`.

@@ -1,7 +1,7 @@
 """What `predict` does: find the cases, segment each, and write what belongs to all of them."""
 import functools
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -31,6 +31,8 @@ def predict(options: Namespace) -> None:
     Raises:
         InputError: nothing can be segmented or written; or, at the end, for the inputs that failed, which are named on stderr.
     """
+    if options.dicom:
+        tools.load("highdicom")     # which says that it is absent before the work, not after it
     changes = Changes.of(options)
     (model, config), *others = load_networks(options.run, options.weights, changes)
     cases, unusable, studies = _cases(options, config)
@@ -43,22 +45,28 @@ def predict(options: Namespace) -> None:
         make_folder(options.bids, "--bids")
     _claim_outputs(unfinished(cases, job) if options.resume else cases, options)
     predictor = None if options.workers else Predictor(model, config, memory, others, share=1.0)
-    by_name, total, failed = {case.name: case for case in cases}, len(cases) + len(unusable), []
+    by_name, total, failed = {case.name: case for case in cases}, len(cases) + len(unusable), list[str]()
     run = functools.partial(_segment, predictor=predictor, job=job, options=options)
-    for name, error in chain(unusable, segment_any(by_name, options.how, run, config.data.channels, options.out)):
+    outcomes = chain(unusable, segment_any(by_name, options.how, run, config.data.channels, options.out))
+    _say_failed(outcomes, failed, total)
+    done = [case for name, case in by_name.items() if name not in failed]
+    _write_summaries(done, failed, options)
+    if options.dicom:
+        from synergynet_tf.workflows.dicom_output import write_objects
+
+        _say_failed(write_objects([case.name for case in done], studies, options.out, network["sha256"]), failed, total)
+    if failed:
+        rest = f"; {options.out} holds the others" if len(failed) < total else ""
+        raise InputError(f"{len(failed)} of {total} inputs could not be segmented: {', '.join(failed)}{rest}")
+
+
+def _say_failed(outcomes: Iterable[tuple[str, InputError]], failed: list[str], total: int) -> None:
+    """Name each case that fails, as it does; raises the error of the only one."""
+    for name, error in outcomes:
         failed.append(name)
         if total == 1:
             raise error
         print_error(str(error))
-    done = [case for name, case in by_name.items() if name not in failed]
-    _write_summaries(done, failed, options)
-    if options.dicom and done:
-        from synergynet_tf.workflows.dicom_inputs import write_objects
-
-        write_objects([case.name for case in done], studies, options.out, network["sha256"])
-    if failed:
-        rest = f"; {options.out} holds the others" if len(failed) < total else ""
-        raise InputError(f"{len(failed)} of {total} inputs could not be segmented: {', '.join(failed)}{rest}")
 
 
 def _segment(cases: Sequence[Case], predictor: Predictor | None, job: Job,
@@ -71,7 +79,7 @@ def _write_summaries(done: Sequence[Case], failed: Sequence[str], options: Names
     """The tables, and what was asked for: the BIDS data set, the report."""
     if not done:
         return
-    write_tables(options.out, without=failed)
+    write_tables(options.out, [case.name for case in done], failed)
     if options.bids:
         write_bids(done, options.out, options.bids)
     if options.report:
@@ -85,11 +93,11 @@ def _cases(options: Namespace, config: Config) -> tuple[list[Case], list[tuple[s
     series: dict[str, Any] = {}
     if options.split:
         return split_cases(options.run[0], options.split, channels), [], {}
-    if any(map(is_dicom, files)):
+    if studies := {path for path in files if is_dicom(path)}:
         tools.load("pydicom")
         from synergynet_tf.workflows.dicom_inputs import as_nifti
 
-        files, unusable, series = as_nifti(files, channels, options.out, options.series)
+        files, unusable, series = as_nifti(files, studies, channels, options.out, options.series)
     cases, wrong = find_cases(files, options.t2, channels, _raters(options, config)) if files else ([], [])
     return cases, [*unusable, *wrong], series
 

@@ -55,14 +55,14 @@ def _prepared(cases: Sequence[Case], channels: Sequence[str],
     workers = min(max(1, cores() // 2), len(given))
     with progress.bar("preparing raw scans", len(given), console=console) as advance:
         for case, result in preparation.prepare_cases(given, folder, RawConfig(), workers, "--out"):
-            error = result if isinstance(result, InputError) else draw_quality(case, folder, result)
-            if isinstance(result, InputError) or error is not None:
-                yield case.name, of_case(case.name, error or InputError(""))
+            outcome = result if isinstance(result, InputError) else draw_quality(case, folder, result) or result
+            if isinstance(outcome, InputError):
+                yield case.name, of_case(case.name, outcome)
             else:
                 place = folder / case.name
                 console.print(f"{case.name}: a raw scan, prepared in {place}; look at its {PICTURE}", markup=False,
                               highlight=False, soft_wrap=True)
-                files = {name: place / file for name, file in result.files.items()}
+                files = {name: place / file for name, file in outcome.files.items()}
                 yield dataclasses.replace(case, images={name: files[name] for name in case.images}, lesions=files.get(LESIONS),
                                           lesions2=None, combine=None)
             advance()

@@ -10,17 +10,14 @@ from synergynet_tf.data.layouts import discover
 from synergynet_tf.data.splits import Split
 from synergynet_tf.models.synergynet import build_synergynet
 from synergynet_tf.training import checkpoint
-from tests.cohort import TINY
+from tests.cohort import TINY, write_tiny_run
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, tiny_cohort):
     """A run of four patients, by its files: nothing was trained."""
     folder = tmp_path_factory.mktemp("run")
-    config = Config.from_dict(TINY | {"data": {"path": str(tiny_cohort), "cache": str(folder / "cache")}})
-    model = build_synergynet(config)
-    average = [np.asarray(value) * 1.25 for value in checkpoint.named_weights(model).values()]
-    checkpoint.save(folder / "best.npz", model, config, checkpoint.Progress(4, 1), average=average)
+    write_tiny_run(folder, data={"path": str(tiny_cohort), "cache": str(folder / "cache")})
     cases = discover(tiny_cohort, "auto", ("flair",))
     identity.write(folder, identity.record_of(Split(tuple(cases[:4]), tuple(cases[4:5]), tuple(cases[5:])), ("flair",)), None)
     return folder

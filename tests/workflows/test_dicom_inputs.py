@@ -68,6 +68,22 @@ def test_a_segmentation_for_the_pacs(run, study, tmp_path):        # noqa: F811
     assert count == 1 and np.isclose(volume, (study[1] > 150).sum() * np.prod(SPACING) / 1000, atol=1e-5)
 
 
+def test_two_studies_of_one_name_are_not_mixed(run, study, tmp_path, capsys):        # noqa: F811
+    other = shutil.copytree(study[0], tmp_path / "elsewhere" / "anna")
+    assert call(run, tmp_path / "out", study[0], other) == 2
+    assert "would be the case anna, as" in capsys.readouterr().err
+    np.testing.assert_array_equal(np.asarray(nib.load(tmp_path / "out" / "anna_mask.nii.gz").dataobj), study[1] > 150)
+
+
+def test_a_study_of_which_no_object_can_be_made_is_named(run, study, tmp_path, capsys):        # noqa: F811
+    pytest.importorskip("highdicom")
+    for path in (study[0] / "s5").iterdir():
+        edit(path, {"FrameOfReferenceUID": None})
+    assert call(run, tmp_path / "out", study[0], write_scan(tmp_path / "berta.nii.gz"), "--dicom") == 2
+    assert "no DICOM object can be made of it" in capsys.readouterr().err
+    assert (tmp_path / "out" / "anna_mask.nii.gz").is_file() and not (tmp_path / "out" / "anna_seg.dcm").exists()
+
+
 def test_series_goes_with_dicom_alone(run, tmp_path, capsys):        # noqa: F811
     assert call(run, tmp_path / "out", write_scan(tmp_path / "berta.nii.gz"), "--series", "5") == 2
     assert "no DICOM study: leave it out" in capsys.readouterr().err

@@ -8,22 +8,22 @@ import pytest
 from export import saved_model, weights
 from synergynet_tf import predict, train
 from synergynet_tf.config import Config
+from synergynet_tf.data import identity
+from synergynet_tf.data.layouts import discover
+from synergynet_tf.data.splits import Split
 from synergynet_tf.errors import InputError
-from synergynet_tf.models.synergynet import build_synergynet
 from synergynet_tf.training import checkpoint
 from synergynet_tf.workflows import networks
-from tests.cohort import TINY
+from tests.cohort import write_tiny_run
 from tuning import search
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A run folder of a tiny network with random weights, and an average of its weights, which are others."""
-    folder = tmp_path_factory.mktemp("run")
-    config = Config.from_dict(TINY)
-    model = build_synergynet(config)
-    average = [np.asarray(value) * 1.25 for value in checkpoint.named_weights(model).values()]
-    checkpoint.save(folder / "best.npz", model, config, checkpoint.Progress(4, 1), average=average)
+def run(tmp_path_factory, tiny_cohort):
+    """A run of a tiny network, by its files, that was trained on the first of the tiny patients."""
+    folder = write_tiny_run(tmp_path_factory.mktemp("run"))
+    first, *_ = discover(tiny_cohort, "auto", ("flair",))
+    identity.write(folder, identity.record_of(Split((first,), (), ()), ("flair",)), None)
     return folder
 
 
@@ -77,6 +77,16 @@ def test_a_training_that_begins_with_it_has_its_settings(shipped, tiny_cohort, t
     assert (config.unet, config.detector, config.patch) == (theirs.unet, theirs.detector, theirs.patch) != (
         Config().unet, Config().detector, Config().patch)
     assert config.data.path == str(tiny_cohort) and config.train.epochs == (0, 0, 0, 1)
+
+
+def test_a_training_that_is_judged_by_what_it_was_trained_on_says_so(shipped, tiny_cohort, tmp_path, caplog):
+    table = tiny_cohort.read_text().splitlines()
+    rows = [f"{','.join(str(tiny_cohort.parent / cell) if '.nii' in cell else cell for cell in row.split(',')[:5])},"
+            f"{'validation' if row.startswith('P0') else 'train'}" for row in table[1:]]
+    (tmp_path / "manifest.csv").write_text("\n".join([table[0], *rows]) + "\n")
+    assert train.main(["--run", str(tmp_path / "run"), "--init", "shipped", "--data.path", str(tmp_path / "manifest.csv"),
+                       "--train.epochs", "[0,0,0,1]", "--train.steps_per_epoch", "1"]) == 0
+    assert f"{shipped}: was trained on cases by which it is judged here: P0_1;" in caplog.text
 
 
 def test_it_is_exported(shipped, tmp_path):

@@ -1,16 +1,19 @@
 """A mask as a DICOM Segmentation object, on the geometry and in the study of the series that it was made from."""
+import contextlib
 import io
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import highdicom as hd
 import numpy as np
+import pydicom
 from highdicom.sr.coding import CodedConcept
 from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from synergynet_tf import __version__
-from synergynet_tf.data.dicom.study import Series, quietly
-from synergynet_tf.data.dicom.volume import images_of, ranks_of
+from synergynet_tf.data.dicom.study import quietly
+from synergynet_tf.data.dicom.volume import ranks_of
 from synergynet_tf.errors import InputError
 
 LESION = CodedConcept("52988006", "SCT", "Lesion")
@@ -20,43 +23,53 @@ MAKER, MODEL = "synergynet_tf", "SynergyNet"
 SERIES_NUMBER = 9000        # far above those of a scanner; the scan's own is added
 
 
-def segmentation(series: Series, mask: np.ndarray, network: str) -> bytes:
+def segmentation(images: Sequence[pydicom.Dataset], mask: np.ndarray, network: str) -> bytes:
     """A DICOM Segmentation, binary, of one segment: lesions of the brain.
 
-    Patient, study and frame of reference are the series', whose images it refers to. The same mask gives the same UIDs.
+    Patient, study and frame of reference are the images', to which it refers. The same mask gives the same UIDs.
 
     Args:
-        series: of the FLAIR, classic or enhanced.
-        mask: bool [X, Y, Z] on the grid that `volume.read_scan` gives it.
+        images: of the FLAIR's series, without their values: `volume.images_of`.
+        mask: bool [X, Y, Z] on the grid that `volume.read_scan` gives the series.
         network: what identifies the network, for the description.
 
     Returns:
         The file's bytes.
 
     Raises:
-        InputError: the mask is on another grid, or the series' headers lack what the standard asks for.
+        InputError: the mask is on another grid, or the headers lack what the standard asks for.
     """
-    images = images_of(series)
-    frames = np.moveaxis(mask, (2, 1, 0), (0, 1, 2)).astype(np.uint8)
-    ranks = ranks_of(images)
+    frames, ranks = np.moveaxis(mask, (2, 1, 0), (0, 1, 2)).astype(np.uint8), ranks_of(images)
     if frames.shape != (len(ranks), int(images[0].Rows), int(images[0].Columns)):
-        raise InputError(f"series {series.name}: {frames.shape} voxels were segmented, but it has {len(ranks)} slices of "
-                         f"{images[0].Rows} x {images[0].Columns}; segment it again")
+        raise InputError(f"{frames.shape} voxels were segmented, but the series has {len(ranks)} slices of {images[0].Rows} x "
+                         f"{images[0].Columns}; segment it again")
     frames = np.ascontiguousarray(frames[ranks])
     entropy = [str(images[0].SeriesInstanceUID), network, np.packbits(frames).tobytes().hex()]
+    with written_from(images):
+        return as_file(hd.seg.Segmentation(
+            source_images=images, pixel_array=frames, segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+            segment_descriptions=[_segment(network)], series_instance_uid=generate_uid(entropy_srcs=["series", *entropy]),
+            sop_instance_uid=generate_uid(entropy_srcs=["image", *entropy]),
+            series_number=SERIES_NUMBER + int(images[0].get("SeriesNumber", 0) or 0), instance_number=1, manufacturer=MAKER,
+            manufacturer_model_name=MODEL, software_versions=__version__, device_serial_number="0",
+            series_description="MS lesions (SynergyNet)", omit_empty_frames=bool(frames.any()),
+            transfer_syntax_uid=ExplicitVRLittleEndian))
+
+
+@contextlib.contextmanager
+def written_from(images: Sequence[pydicom.Dataset]) -> Iterator[None]:
+    """Raises InputError where the headers of the images lack what an object that refers to them must have."""
     try:
         with quietly():
-            made = hd.seg.Segmentation(
-                source_images=images, pixel_array=frames, segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-                segment_descriptions=[_segment(network)], series_instance_uid=generate_uid(entropy_srcs=["series", *entropy]),
-                sop_instance_uid=generate_uid(entropy_srcs=["image", *entropy]),
-                series_number=SERIES_NUMBER + int(images[0].get("SeriesNumber", 0) or 0), instance_number=1, manufacturer=MAKER,
-                manufacturer_model_name=MODEL, software_versions=__version__, device_serial_number="0",
-                series_description="MS lesions (SynergyNet)", omit_empty_frames=bool(frames.any()),
-                transfer_syntax_uid=ExplicitVRLittleEndian)
+            yield
     except (AttributeError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"series {series.name}: no DICOM Segmentation can be made of it ({' '.join(str(error).split())[:200]}); "
-                         "its headers may be stripped: take it from the scanner again, or leave --dicom out") from None
+        raise InputError(f"series {images[0].get('SeriesNumber', '-')}: no DICOM object can be made of it "
+                         f"({' '.join(str(error).split())[:200]}); its headers may be stripped: take it from the scanner again, "
+                         "or leave --dicom out") from None
+
+
+def as_file(made: pydicom.Dataset) -> bytes:
+    """The bytes of a DICOM file."""
     content = io.BytesIO()
     made.save_as(content, enforce_file_format=True)
     return content.getvalue()

@@ -14,6 +14,7 @@ import pydicom
 import pytest
 
 from synergynet_tf.data.dicom.study import find_scans
+from synergynet_tf.data.dicom.volume import images_of
 from tests.data.dicom.write import SHAPE, classic
 
 hd = pytest.importorskip("highdicom")
@@ -60,7 +61,7 @@ def test_the_archive_keeps_the_segmentation_beside_the_scan(pacs, tmp_path):
     paths = classic(tmp_path / "study")
     mask = np.random.default_rng(0).random(SHAPE) < 0.1
     series = find_scans(tmp_path / "study", ("flair",)).series["flair"]
-    sent = segmentation(series, mask, "abc")
+    sent = segmentation(images_of(series), mask, "abc")
     for content in (*(path.read_bytes() for path in paths), sent):
         stored = json.loads(ask(f"{pacs}/instances", content))
         assert stored["Status"] == "Success"

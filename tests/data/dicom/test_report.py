@@ -20,7 +20,7 @@ from synergynet_tf.data.dicom.segmentation import segmentation  # noqa: E402
 def test_a_report_says_number_and_volume_of_the_segment(kind, tmp_path):
     classic(tmp_path / "study") if kind == "classic" else enhanced(tmp_path / "study" / "one")
     series = find_scans(tmp_path / "study", ("flair",)).series["flair"]
-    segment = segmentation(series, np.random.default_rng(0).random(SHAPE) < 0.1, "abc")
+    segment = segmentation(images_of(series), np.random.default_rng(0).random(SHAPE) < 0.1, "abc")
     (tmp_path / "report.dcm").write_bytes(measurement_report(segment, images_of(series), 7, 1.234))
     report = hd.sr.srread(tmp_path / "report.dcm")
     assert (report.Modality, report.StudyInstanceUID, report.PatientID) == ("SR", STUDY, "secret")

@@ -9,7 +9,7 @@ import pydicom
 import pytest
 
 from synergynet_tf.data.dicom.study import find_scans
-from synergynet_tf.data.dicom.volume import read_scan
+from synergynet_tf.data.dicom.volume import images_of, read_scan
 from synergynet_tf.errors import InputError
 from tests.data.dicom.write import FRAME, SHAPE, STUDY, classic, enhanced
 
@@ -40,33 +40,33 @@ def places(volume, to_ras):
 
 
 def test_highdicom_reads_it_where_it_was(series, mask):
-    made = hd.seg.segread(io.BytesIO(segmentation(series, mask, "abc")))
+    made = hd.seg.segread(io.BytesIO(segmentation(images_of(series), mask, "abc")))
     volume = made.get_volume(combine_segments=True)
     found = places(volume.array > 0, np.diag([-1.0, -1, 1, 1]) @ volume.affine)
     np.testing.assert_allclose(found, places(mask, read_scan(series).affine), atol=0.02)
 
 
 def test_it_belongs_to_the_patient_the_study_and_the_series(series, mask):
-    made = pydicom.dcmread(io.BytesIO(segmentation(series, mask, "abc")))
+    made = pydicom.dcmread(io.BytesIO(segmentation(images_of(series), mask, "abc")))
     assert (made.PatientID, made.StudyInstanceUID, made.FrameOfReferenceUID, made.Modality) == ("secret", STUDY, FRAME, "SEG")
     assert made.ReferencedSeriesSequence[0].SeriesInstanceUID == series.header.SeriesInstanceUID
     assert len(made.SegmentSequence) == 1 and made.SegmentSequence[0].SegmentLabel == "MS lesion"
-    assert pydicom.dcmread(io.BytesIO(segmentation(series, mask, "abc"))).SOPInstanceUID == made.SOPInstanceUID
-    assert pydicom.dcmread(io.BytesIO(segmentation(series, ~mask, "abc"))).SOPInstanceUID != made.SOPInstanceUID
+    assert pydicom.dcmread(io.BytesIO(segmentation(images_of(series), mask, "abc"))).SOPInstanceUID == made.SOPInstanceUID
+    assert pydicom.dcmread(io.BytesIO(segmentation(images_of(series), ~mask, "abc"))).SOPInstanceUID != made.SOPInstanceUID
 
 
 def test_a_scan_without_lesions_has_an_empty_one(series, mask):
-    made = hd.seg.segread(io.BytesIO(segmentation(series, np.zeros_like(mask), "abc")))
+    made = hd.seg.segread(io.BytesIO(segmentation(images_of(series), np.zeros_like(mask), "abc")))
     assert not made.pixel_array.any()
 
 
 def test_another_grid_is_refused(series, mask):
     with pytest.raises(InputError, match="segment it again"):
-        segmentation(series, mask[:, :, 1:], "abc")
+        segmentation(images_of(series), mask[:, :, 1:], "abc")
 
 
 def test_dcmqi_and_dciodvfy_agree(series, mask, tmp_path):
-    (tmp_path / "seg.dcm").write_bytes(segmentation(series, mask, "abc"))
+    (tmp_path / "seg.dcm").write_bytes(segmentation(images_of(series), mask, "abc"))
     tools = [name for name in ("segimage2itkimage", "dciodvfy") if shutil.which(name)]
     if not tools:
         pytest.skip("neither dcmqi nor dicom3tools is installed")

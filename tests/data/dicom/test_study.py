@@ -69,8 +69,17 @@ def test_what_is_dicom(tmp_path):
 
 def test_zip_files_that_harm(tmp_path):
     (tmp_path / "damaged.zip").write_bytes(b"PK\3\4 nothing")
-    with pytest.raises(InputError, match="not a readable zip file"):
+    with pytest.raises(InputError, match="damaged.zip: cannot be unpacked"):
         flair_of(tmp_path / "damaged.zip")
+    classic(tmp_path / "study")
+    with zipfile.ZipFile(tmp_path / "flipped.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted((tmp_path / "study").iterdir()):
+            archive.write(path, path.name)
+    content = bytearray((tmp_path / "flipped.zip").read_bytes())
+    content[60:400] = bytes(340)
+    (tmp_path / "flipped.zip").write_bytes(content)
+    with pytest.raises(InputError, match="flipped.zip.* cannot be unpacked"):
+        flair_of(tmp_path / "flipped.zip")
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb", bytes(2 ** 24))
     with pytest.raises(InputError, match="bomb would take 16777216 bytes"):
