@@ -48,7 +48,8 @@ class Comparison(NamedTuple):
         return chosen[self.before], chosen[self.after]
 
 
-def compare_scans(before: np.ndarray, after: np.ndarray, spacing: Sequence[float], connectivity: Connectivity = 18) -> Comparison:
+def compare_scans(before: np.ndarray, after: np.ndarray, spacing: Sequence[float], connectivity: Connectivity = 18,
+                  scales: tuple[float, float] = (1.0, 1.0)) -> Comparison:
     """Match the lesions of two masks [X, Y, Z] on one grid by overlap, and say of each group what it did.
 
     Args:
@@ -56,6 +57,7 @@ def compare_scans(before: np.ndarray, after: np.ndarray, spacing: Sequence[float
         after: mask of the later scan, registered to it.
         spacing: voxel sides, mm.
         connectivity: 6, 18 or 26; what one lesion is.
+        scales: of each scan, a volume in the space that it was taken in over the same on this grid.
 
     Raises:
         InputError: shapes differ, one is no mask of three axes, or another connectivity.
@@ -65,15 +67,16 @@ def compare_scans(before: np.ndarray, after: np.ndarray, spacing: Sequence[float
     (old, n_old), (new, n_new) = (label_lesions(mask, connectivity) for mask in (before, after))
     old_part, new_part = _parts(old, n_old, new, n_new, before & after)
     n = max([*old_part, *new_part], default=-1) + 1
-    voxel_mm3 = float(np.prod(np.asarray(spacing, np.float64)))
+    before_voxel, after_voxel = np.multiply(scales, np.prod(np.asarray(spacing, np.float64)))     # mm3
     sides = [_side(mask, labels, part, n) for mask, labels, part in ((before, old, old_part), (after, new, new_part))]
     (owner_before, n_before, count_before, place_before), (owner_after, n_after, count_after, place_after) = sides
-    order = np.lexsort((np.arange(n), -np.maximum(count_before, count_after)))
+    volumes = np.stack([count_before * before_voxel, count_after * after_voxel], -1)
+    order = np.lexsort((np.arange(n), -volumes.max(-1)))
     changes = []
     for i in order:
-        volumes = float(count_before[i] * voxel_mm3), float(count_after[i] * voxel_mm3)
         x, y, z = map(int, place_after[i] if count_after[i] else place_before[i])
-        changes.append(Change(change_kind(*volumes), *volumes, int(n_before[i]), int(n_after[i]), (x, y, z)))
+        earlier, later = map(float, volumes[i])
+        changes.append(Change(change_kind(earlier, later), earlier, later, int(n_before[i]), int(n_after[i]), (x, y, z)))
     number = np.empty(n, np.int32)
     number[order] = np.arange(1, n + 1)
     maps = np.zeros((2, *before.shape), np.int32)

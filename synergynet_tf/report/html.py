@@ -1,9 +1,11 @@
 """A report that opens offline from its folder: a first page with tables and figures, and a page a case with a viewer.
 
     <folder>/index.html
+    <folder>/patients/<patient>.html    a patient on one sheet of paper
     <folder>/cases/<page>.html          a scan, or a patient's scans, with the lesion table
     <folder>/volumes/<scan>.js          a FLAIR scan;  <page>-masks.js: a page's masks (see `volumes`)
-    <folder>/pictures/<page>-<n>.png    the page's n-th scan as slices, for paper and for browsers without WebGL
+    <folder>/pictures/<page>-<n>.png    the page's n-th scan as slices, for lists, paper and browsers without WebGL
+    <folder>/pictures/<patient>-sheet-<n>.png
     <folder>/figures/*.png
     <folder>/assets/                    style, scripts, and the viewer: NiiVue, copied from the installed nilearn
 """
@@ -11,17 +13,18 @@ import importlib.util
 import json
 import math
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import synergynet_tf
 from synergynet_tf.errors import InputError, reason
-from synergynet_tf.report.comparison import Cell, Table, cell_text
-from synergynet_tf.report.volumes import TOGETHER, Scan, flair_text, masks_text, picture
+from synergynet_tf.report.comparison import Cell, cell_text
+from synergynet_tf.report.elements import Bar, Front, Kind, Page, Sheet
+from synergynet_tf.report.volumes import TOGETHER, flair_text, masks_text, picture
 from synergynet_tf.storage.files import make_own, replace_file
 
 if TYPE_CHECKING:
@@ -30,68 +33,18 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).with_name("templates")
 ASSETS = ("style.css", "tables.js", "viewer.js", "VIEWER_LICENSES.txt")
 VIEWER = "niivue.umd.js"
-FOLDERS = ("assets", "cases", "figures", "pictures", "volumes")
+FOLDERS = ("assets", "cases", "figures", "patients", "pictures", "volumes")
+PATIENTS = "Patients"       # the first page's list of sheets
 
 
-class Kind(NamedTuple):
-    """What rows of a lesion table have in common: the reader may look at them alone."""
-
-    name: str
-    colour: str                         # "#rrggbb"
-
-
-class Row(NamedTuple):
-    """A line of the lesion table."""
-
-    cells: tuple[Cell, ...]
-    mm: tuple[float, float, float]      # where a click goes, world mm
-    kind: str                           # the name of one of the page's kinds, or empty
-    scan: int = 0                       # index of the scan that shows it
-
-
-class Bar(NamedTuple):
-    """A scan's lesion volume in a patient's chart."""
-
-    title: str
-    parts: tuple[tuple[str, float], ...]    # kind and ml, from below
-
-
-class Page(NamedTuple):
-    """A page with a viewer."""
-
-    name: str                           # of its file
-    title: str
-    facts: Sequence[tuple[str, str]]    # below the title: what, and its value
-    scans: Sequence[Scan]               # at least one; the last is shown first
-    head: tuple[str, ...]               # of the lesion table
-    rows: Sequence[Row]
-    note: str                           # below it
-    kinds: Sequence[Kind]               # of the rows
-    section: str                        # of the first page's list of pages
-    summary: tuple[Cell, ...]           # its line there
-    tables: Sequence[Table] = ()
-    chart: Sequence[Bar] = ()
-    views: Sequence[str] = ()           # columns that hold kinds, each named as its layer: the reader chooses whose count
-
-
-class Front(NamedTuple):
-    """The first page."""
-
-    title: str
-    lead: str                           # a sentence or two
-    sections: Mapping[str, tuple[str, ...]]         # lists of pages, and their heads; the first column is the page's title
-    tables: Sequence[Table] = ()        # the first open, the others to be unfolded
-    figures: Sequence[tuple[str, Path]] = ()        # caption and PNG file
-    about: Sequence[tuple[str, str]] = ()           # which networks, what settings: name and value
-
-
-def write_report(folder: Path, front: Front, pages: Iterable[Page]) -> None:
+def write_report(folder: Path, front: Front, pages: Iterable[Page], sheets: Iterable[Sheet] = ()) -> None:
     """Write a report; index.html last, so that where it is, the report is whole.
 
     Args:
         folder: made if absent.
         front: the first page.
         pages: taken one at a time, so that only one case is in memory.
+        sheets: of the pages' patients.
 
     Raises:
         InputError: a file cannot be written, or nilearn has no viewer.
@@ -102,7 +55,13 @@ def write_report(folder: Path, front: Front, pages: Iterable[Page]) -> None:
     listed: dict[str, list] = {name: [] for name in front.sections}
     for page in pages:
         _write_page(folder, page, environment, written)
-        listed[page.section].append((page.title, f"cases/{_linked(page.name)}.html", page.summary))
+        if page.section:
+            link, shown = f"cases/{_linked(page.name)}.html", f"pictures/{_linked(page.name)}-1.png"
+            listed[page.section].append((page.title, link, shown, page.summary))
+    for sheet in sheets:
+        _write_sheet(folder, sheet, environment)
+        link, shown = f"patients/{_linked(sheet.name)}.html", f"pictures/{_linked(sheet.shown[0])}-1.png"
+        listed[PATIENTS].append((sheet.name, link, shown, sheet.summary))
     for _, path in front.figures:
         shutil.copyfile(path, folder / "figures" / path.name)
     figures = [(caption, f"figures/{_linked(path.name)}") for caption, path in front.figures]
@@ -143,7 +102,7 @@ def _environment(front: Front) -> "Environment":
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
                               lstrip_blocks=True)
     environment.filters |= {"sort_value": sort_value, "measured": measured}
-    environment.globals |= {"front": front, "version": synergynet_tf.__version__, "cell_text": cell_text}
+    environment.globals |= {"front": front, "version": synergynet_tf.__version__, "cell_text": cell_text, "keys": _keys}
     return environment
 
 
@@ -182,8 +141,22 @@ def _write_page(folder: Path, page: Page, environment: "Environment", written: s
         page=page, scans=scans, scripts=[*dict.fromkeys(scripts), f"../volumes/{_linked(page.name)}-masks.js"],
         pictures=[f"../pictures/{_linked(page.name)}-{number + 1}.png" for number in range(len(page.scans))],
         layers=list({layer.name: layer for scan in page.scans for layer in scan.layers}.values()),
-        colours={kind.name: kind.colour for kind in page.kinds}, chart=_chart(page))
+        colours={kind.name: kind.colour for kind in page.kinds}, chart=_chart(page.chart, page.kinds))
     replace_file(folder / "cases" / f"{page.name}.html", text.encode(errors="backslashreplace"))
+
+
+def _write_sheet(folder: Path, sheet: Sheet, environment: "Environment") -> None:
+    """Write a sheet, and copy what pictures it has of its own."""
+    page, caption = sheet.shown
+    pictures = [(caption, f"../pictures/{_linked(page)}-1.png")]
+    for number, (caption, path) in enumerate(sheet.files, start=1):
+        name = f"{sheet.name}-sheet-{number}.png"
+        shutil.copyfile(path, folder / "pictures" / name)
+        pictures.append((caption, f"../pictures/{_linked(name)}"))
+    text = environment.get_template("sheet.html").render(
+        sheet=sheet, pictures=pictures, pages=[(says, f"../cases/{_linked(name)}.html") for says, name in sheet.pages],
+        chart=_chart(sheet.chart, sheet.kinds))
+    replace_file(folder / "patients" / f"{sheet.name}.html", text.encode(errors="backslashreplace"))
 
 
 def _linked(name: str) -> str:
@@ -195,12 +168,17 @@ def _script(volumes: Sequence[tuple[str, str]]) -> str:
     return "".join(f"addVolume({json.dumps(name)}, {json.dumps(text)});\n" for name, text in volumes)
 
 
-def _chart(page: Page) -> list[dict]:
+def _keys(chart: Sequence[dict]) -> list[tuple[str, str]]:
+    """The kinds that a chart shows, and their colours."""
+    return list(dict.fromkeys((part["kind"], part["colour"]) for bar in chart for part in bar["parts"] if part["ml"]))
+
+
+def _chart(chart: Sequence[Bar], kinds: Sequence[Kind]) -> list[dict]:
     """Places of the chart's bars, in a box of 100 units' height: each scan's parts, from below, as tall as their volume."""
-    colours = {kind.name: kind.colour for kind in page.kinds}
-    tallest = max((sum(ml for _, ml in bar.parts) for bar in page.chart), default=0.0) or 1.0
+    colours = {kind.name: kind.colour for kind in kinds}
+    tallest = max((sum(ml for _, ml in bar.parts) for bar in chart), default=0.0) or 1.0
     bars = []
-    for bar in page.chart:
+    for bar in chart:
         below, parts = 0.0, []
         for kind, ml in bar.parts:
             height = 100 * ml / tallest

@@ -11,7 +11,8 @@ from synergynet_tf.metrics.lesion import LesionMatch, LesionRule, Lesions, match
 from synergynet_tf.metrics.scores import CaseScores
 from synergynet_tf.metrics.voxel import dice
 from synergynet_tf.report.comparison import Cell
-from synergynet_tf.report.html import Kind, Page, Row
+from synergynet_tf.report.elements import Kind, Page, Row
+from synergynet_tf.report.prediction_tables import case_row
 from synergynet_tf.report.volumes import Layer, Scan, world
 from synergynet_tf.storage import typed
 from synergynet_tf.storage.readers import read_json, reading
@@ -23,8 +24,10 @@ FOUND, MISSED, FALSE = Kind("found", "#1f8f63"), Kind("missed", "#b0399f"), Kind
 LESION: Any = {"label": int, "volume_mm3": float, "mean_probability": float, "detection_score": float | None,
           "global_alone": bool, "local_alone": bool, "inside_mm": tuple[float, float, float]}
 NETWORK = {"run": str, "weights": str, "sha256": str}
-LESION_FILE = {"count": int, "volume_ml": float, "connectivity": Literal[6, 18, 26], "threshold": float, "gamma": float,
-               "coverage": str, "notes": list[str], "lesions": list[LESION]}
+LESION_FILE = {"case": str, "images": dict[str, str], "count": int, "volume_ml": float, "connectivity": Literal[6, 18, 26],
+               "threshold": float, "gamma": float, "coverage": str, "notes": list[str], "lesions": list[LESION]}
+SCAN_HEAD = ("Scan", "Lesions", "Volume, ml", "% of brain", "Flags")       # of the first page's list of scans
+FOUND_BY = {(True, True): "both", (True, False): "U-Net", (False, True): "local branch", (False, False): "together"}
 MOST_FALSE = 200                # false lesions of each system in a table: a page of thousands helps nobody
 
 
@@ -88,24 +91,25 @@ def prediction_pages(cases: Sequence[Case], folder: Path) -> Iterator[Page]:
     for case in cases:
         about = lesion_file(folder, case)
         flair, mask = preprocess.read_scan(case.images["flair"]), nifti.read_mask(folder / f"{case.name}_mask.nii.gz")
-        rows = [Row((lesion["label"], lesion["volume_mm3"], lesion["mean_probability"], _score(lesion), _branches(lesion)),
-                    tuple(lesion["inside_mm"]), "predicted") for lesion in about["lesions"]]
+        scale = about.get("own_space_scale", 1.0)       # volumes are those in the space that the scan was taken in
+        rows = [Row((lesion["label"], scale * lesion["volume_mm3"], lesion["mean_probability"], _score(lesion),
+                     _branches(lesion)), tuple(lesion["inside_mm"]), "predicted") for lesion in about["lesions"]]
         rows.sort(key=lambda row: -float(row.cells[1]))
-        facts = [("Lesions", str(about["count"])), ("Volume", f"{about['volume_ml']:.2f} ml"), *_settings(about)]
+        facts = [("Lesions", str(about["count"])), ("Volume", f"{scale * about['volume_ml']:.2f} ml"), *_settings(about)]
         layers, kinds = [Layer("predicted", mask.array, PREDICTED[0])], [Kind("predicted", PREDICTED[0])]
         if case.lesions:
             reference = nifti.read_reference(case.lesions, case.lesions2, case.combine)
             missed = match_lesions(reference.array, mask.array, mask.spacing, LesionRule(about["connectivity"])).reference
-            rows += [Row(("", float(missed.mm3[i]), "", "", MISSED.name), world(mask.affine, missed.place[i]), MISSED.name)
-                     for i in np.flatnonzero(~missed.met)]
+            rows += [Row(("", scale * float(missed.mm3[i]), "", "", MISSED.name), world(mask.affine, missed.place[i]),
+                         MISSED.name) for i in np.flatnonzero(~missed.met)]
             layers.insert(0, Layer("reference", reference.array, REFERENCE))
             kinds.append(MISSED)
             facts.insert(2, ("DSC with the reference", f"{dice(reference.array, mask.array):.3f}"))
         caption = " ".join([*about["notes"], f"Lesions are {about['connectivity']}-connected. Found by: the branch that alone is "
-                            "above the threshold somewhere in the lesion."])
+                            "above the threshold somewhere in the lesion; together: neither is."])
         yield Page(case.name, case.name, facts, [Scan(case.name, "FLAIR", flair, layers)],
                    ("Lesion", "mm³", "Mean probability", "Box score", "Found by"), rows, caption, kinds, "Scans",
-                   (about["count"], about["volume_ml"]))
+                   scan_summary(about))
 
 
 def lesion_file(folder: Path, case: Case) -> dict:
@@ -119,6 +123,18 @@ def lesion_file(folder: Path, case: Case) -> dict:
     with reading(path, kind, remedy):
         typed.require(about.get("checkpoint") or dict.fromkeys(NETWORK, ""), NETWORK, "checkpoint")
     return about
+
+
+def scan_summary(about: Mapping[str, Any]) -> tuple[Cell, ...]:
+    """A scan's line on the first page, by `SCAN_HEAD`, without its name."""
+    row = case_row(about)
+    share = row["percent_of_brain"]
+    return row["lesions"], row["volume_ml"], float("nan") if share is None else share, flags(about)
+
+
+def flags(about: Mapping[str, Any]) -> str:
+    """What a reader should know of a scan before trusting its result, in a word each."""
+    return "notes" if about["notes"] else ""
 
 
 def network_facts(about: Mapping) -> list[tuple[str, str]]:
@@ -153,5 +169,4 @@ def _score(lesion: Mapping) -> Cell:
 
 
 def _branches(lesion: Mapping) -> str:
-    names = [name for name, key in (("U-Net", "global_alone"), ("local branch", "local_alone")) if lesion[key]]
-    return " and ".join(names) or "both together"
+    return FOUND_BY[lesion["global_alone"], lesion["local_alone"]]

@@ -12,7 +12,8 @@ from synergynet_tf.data.splits import Split
 from synergynet_tf.errors import InputError
 from synergynet_tf.metrics.lesion import LesionRule
 from synergynet_tf.report import comparison
-from synergynet_tf.report.html import Front, write_report
+from synergynet_tf.report.elements import Front
+from synergynet_tf.report.html import write_report
 from synergynet_tf.report.pages import comparison_pages
 from synergynet_tf.report.results import FIGURES, cross_validation, draw, results_page
 from synergynet_tf.storage.files import claim, make_own, replace_file
@@ -110,7 +111,7 @@ def report(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pa
     draw(out / "figures", scores, pairs, images, logs, EXAMPLES)
     replace_file(out / "results.md", results_page(tables, len(folds)).encode())
     front = Front("Comparison", f"{', '.join(pairs)} on {len(images)} test cases, {cross_validation(len(folds))}.",
-                  {"Cases": ("Case", "Lesions", "Volume, ml", *(f"DSC, {name}" for name in pairs))}, tables,
+                  {"Cases": ("Case", "Lesions", "Volume, ml", *(f"DSC, {name}" for name in pairs))}, tables[:1], tables[1:],
                   [(caption, out / "figures" / f"{name}.png") for name, caption in FIGURES.items()], _networks(folds, systems))
     write_report(out / "report", front, comparison_pages(pairs, images, rule, scores))
 

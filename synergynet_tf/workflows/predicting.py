@@ -20,7 +20,7 @@ from synergynet_tf.workflows.bids_output import bids_names, write_bids
 from synergynet_tf.workflows.inputs import find_cases, names_result, split_cases
 from synergynet_tf.workflows.networks import Changes, joint_identity, load_networks
 from synergynet_tf.workflows.raw_inputs import segment_any
-from synergynet_tf.workflows.segmenting import Job, segment, segment_shared, unfinished, write_predictions_report
+from synergynet_tf.workflows.segmenting import Job, segment, segment_shared, unfinished
 
 OUTPUTS = ("_mask.nii.gz", "_probability.nii.gz", "_mask_native.nii.gz", "_lesions.json")       # of a case
 
@@ -83,6 +83,8 @@ def _write_summaries(done: Sequence[Case], failed: Sequence[str], options: Names
     if options.bids:
         write_bids(done, options.out, options.bids)
     if options.report:
+        from synergynet_tf.workflows.reporting import write_predictions_report
+
         write_predictions_report(done, options.out)
 
 

@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -174,20 +173,3 @@ def segment_shared(cases: Sequence[Case], job: Job, workers: int, address: str |
 
 def _print_line(console: Console, line: str) -> None:
     console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def write_predictions_report(cases: Sequence[Case], out: pathlib.Path) -> None:
-    """Write out/report of the segmented cases in `out`: a page a scan, and a page a patient with several."""
-    from synergynet_tf.report.html import Front, write_report
-    from synergynet_tf.report.pages import lesion_file, network_facts, prediction_pages
-    from synergynet_tf.report.timeline import TIMELINE_HEAD, change_table, patients, timeline_pages
-
-    for patient, ordered in patients(cases).items():
-        if ordered.doubt:
-            print(f"{patient}: {ordered.doubt}", file=sys.stderr)
-    changes = change_table(cases, out)
-    front = Front("Segmented scans", f"Lesions found in {len(cases)} FLAIR scan{'' if len(cases) == 1 else 's'}.",
-                  {"Patients": TIMELINE_HEAD, "Scans": ("Scan", "Lesions", "Volume, ml")}, [changes] if changes else [],
-                  about=network_facts(lesion_file(out, cases[0])))
-    write_report(out / "report", front, chain(timeline_pages(cases, out), prediction_pages(cases, out)))
-    print(f"{out / 'report' / 'index.html'} shows them")

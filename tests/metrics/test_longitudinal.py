@@ -35,6 +35,15 @@ def test_by_hand():
     assert after[places["new"]] and not before[places["new"]]
 
 
+def test_volumes_are_those_of_each_scans_own_space():
+    """The same voxels of two scans that were scaled to one grid: 10 mm3 and 30 mm3 are a lesion that has grown."""
+    mask = boxes((0, 5, 2))
+    change, = compare_scans(mask, mask, (1, 1, 1), 18, (0.5, 1.5)).changes
+    assert change[:3] == ("enlarged", 10, 30)
+    small, large = boxes((0, 4, 2), (10, 13, 2)), boxes((0, 1, 2), (10, 15, 2))
+    assert [round(c.after_mm3, 6) for c in compare_scans(small, large, (1, 1, 1), 18, (1, 0.1)).changes] == [0.4, 2]
+
+
 def test_a_chain_of_merging_and_splitting_is_one_change():
     """Two lesions merge into one while a third gives a part to it and keeps another."""
     before = boxes((0, 4, 2), (6, 10, 2), (12, 20, 2))

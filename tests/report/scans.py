@@ -47,13 +47,13 @@ def write(path: pathlib.Path, array: np.ndarray, affine: np.ndarray = AFFINE) ->
     return path
 
 
-def write_prediction(folder: pathlib.Path, name: str, array: np.ndarray, affine: np.ndarray = AFFINE) -> None:
+def write_prediction(folder: pathlib.Path, name: str, array: np.ndarray, affine: np.ndarray = AFFINE, **further) -> None:
     """What `predict` leaves of a case, as far as a report reads it."""
     write(folder / f"{name}_mask.nii.gz", array, affine)
     rows = lesion_table(array, Evidence(0.75 * array, 0.9 * array, array, ~array), affine, 18)
-    about = {"case": name, "count": len(rows), "volume_ml": array.sum() * 0.002, "connectivity": 18, "threshold": 0.5,
-             "gamma": 0.3, "coverage": "whole", "checkpoint": CHECKPOINT, "notes": ["flair: 3 voxels were clipped"],
-             "lesions": rows}
+    about = {"case": name, "images": {"flair": f"{name}_flair.nii.gz"}, "brain_ml": 8.0, "count": len(rows),
+             "volume_ml": array.sum() * 0.002, "connectivity": 18, "threshold": 0.5, "gamma": 0.3, "coverage": "whole",
+             "checkpoint": CHECKPOINT, "notes": ["flair: 3 voxels were clipped"], "lesions": rows, **further}
     (folder / f"{name}_lesions.json").write_text(json.dumps(about))
 
 

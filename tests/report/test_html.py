@@ -1,4 +1,5 @@
 """The report's folder: it needs nothing else, its pages are sound, and they live in a browser."""
+import base64
 import html.parser
 import itertools
 import pathlib
@@ -8,15 +9,19 @@ import urllib.parse
 
 import pytest
 
+from synergynet_tf.data.layouts import Case
 from synergynet_tf.errors import InputError
 from synergynet_tf.metrics.lesion import LesionRule
 from synergynet_tf.report import html as report_html
 from synergynet_tf.report.comparison import Table
-from synergynet_tf.report.html import Front, measured, sort_value, viewer_file, write_report
+from synergynet_tf.report.elements import Front
+from synergynet_tf.report.html import measured, sort_value, viewer_file, write_report
 from synergynet_tf.report.pages import comparison_pages
+from synergynet_tf.report.sheets import MOST_SCANS
+from synergynet_tf.workflows.reporting import write_predictions_report
 from synergynet_tf.workflows.scoring import score_pairs
-from synergynet_tf.workflows.segmenting import write_predictions_report
 from tests.browser import Browser, find_chromium
+from tests.report import scans
 from tests.report.scans import comparison, timeline
 
 VOID = {"area", "base", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"}
@@ -33,7 +38,7 @@ def cohort(tmp_path_factory) -> pathlib.Path:
     shutil.copy(next(pathlib.Path(__file__).parents[2].joinpath("docs").glob("*.png")), figure)
     tables = [Table("t", "Means <all>", ("System", "DSC"), [("a&b", 1 / 3), ("c", 0.25), ("d", float("nan"))], "A note.", 3),
               Table("u", "More", ("System", "DSC"), [("a", 1)], "")]
-    front = Front("A & B", "Two cases.", {"Cases": ("Case", "Lesions", "ml", "unet", "synergynet")}, tables,
+    front = Front("A & B", "Two cases.", {"Cases": ("Case", "Lesions", "ml", "unet", "synergynet")}, tables[:1], tables[1:],
                   [("A <figure>", figure)], [("unet", "SHA-256 1234")])
     write_report(folder / "report", front, comparison_pages(pairs, images, LesionRule(), scores))
     return folder / "report"
@@ -79,8 +84,8 @@ def pages(*folders):
 
 def test_pages_are_sound_and_link_to_nothing_outside(cohort, patient):
     names = {str(page.relative_to(folder)) for folder in (cohort, patient) for page in pages(folder)}
-    assert names == {"index.html", "cases/P1.html", "cases/P 2.html", "cases/P-timeline.html", *(
-        f"cases/{name}.html" for name in ("P_1", "P_2", "P_3", "Q_1"))}
+    assert names == {"index.html", "cases/P1.html", "cases/P 2.html", "cases/P-timeline.html", "patients/P.html",
+                     "patients/Q.html", *(f"cases/{name}.html" for name in ("P_1", "P_2", "P_3", "Q_1"))}
     for folder in (cohort, patient):
         reached = set()
         for path in pages(folder):
@@ -249,6 +254,40 @@ def test_three_scans_of_a_patient_and_their_lesions(browser, patient):
     browser.wait_for("!document.querySelector('input[data-layer=lesions]').disabled")
     assert browser.run("document.querySelector('input[data-layer=new]').disabled")
     assert browser.run("document.getElementById('place').dataset.mm") == here      # the same place in the other scan
+    sound(browser)
+
+
+def test_lists_have_pictures_and_no_column_is_cut_off_on_a_small_screen(browser, cohort, patient):
+    for folder in (cohort, patient):
+        for page in pages(folder):
+            browser.open(page.as_uri(), 1280, 800)
+            cut = ("Array.from(document.querySelectorAll('.scroll'), box => [box.scrollWidth - box.clientWidth, "
+                   "box.getBoundingClientRect().right - innerWidth]).filter(([over, out]) => over > 0 || out > 0)")
+            assert browser.run(cut) == [], page
+    for folder, listed in ((cohort, 2), (patient, 6)):
+        browser.open((folder / "index.html").as_uri(), 1280, 800)
+        browser.wait_for("Array.from(document.querySelectorAll('.listed img')).every(picture => picture.naturalWidth > 0)")
+        heights = browser.run("Array.from(document.querySelectorAll('.listed img'), picture => picture.clientHeight)")
+        assert len(heights) == listed and min(heights) > 40
+    browser.problems.clear()        # pages were left while they loaded
+
+
+def printed_pages(window, path):
+    """How many sheets of paper a page takes."""
+    window.open(path.as_uri())
+    paper = base64.b64decode(window.call("Page.printToPDF", printBackground=True, preferCSSPageSize=True)["data"])
+    assert paper.startswith(b"%PDF")
+    return len(re.findall(rb"/Type */Page\b", paper))
+
+
+def test_a_patient_fits_on_one_sheet_of_paper(browser, patient, tmp_path):
+    image = scans.write(tmp_path / "flair.nii.gz", scans.flair())
+    cases = [Case(f"R_M{month}", "R", f"M{month}", {"flair": image}, None, None) for month in range(MOST_SCANS + 2)]
+    for case in cases:
+        scans.write_prediction(tmp_path, case.name, scans.mask(scans.A, scans.B))
+    write_predictions_report(cases, tmp_path)
+    assert printed_pages(browser, patient / "patients" / "P.html") == 1
+    assert printed_pages(browser, tmp_path / "report" / "patients" / "R.html") == 1
     sound(browser)
 
 

@@ -9,7 +9,8 @@ from synergynet_tf.data.layouts import Case
 from synergynet_tf.metrics.lesion import LesionRule, match_lesions
 from synergynet_tf.report import pages
 from synergynet_tf.report.pages import comparison_pages, comparison_rows, prediction_pages, system_colours
-from synergynet_tf.report.timeline import change_table, patients, timeline_pages
+from synergynet_tf.report.sheets import MOST_SCANS, patient_sheets
+from synergynet_tf.report.timeline import change_table, follow_ups, timeline_pages
 from synergynet_tf.workflows.scoring import score_pairs
 from tests.report.scans import AFFINE, BRIDGE, A, B, C, comparison, flair, mask, timeline, write, write_prediction
 
@@ -82,8 +83,9 @@ def test_what_a_scan_s_reference_adds(tmp_path):
 
 def test_three_scans_of_a_patient(tmp_path):
     cases = timeline(tmp_path)
-    assert {name: [case.name for case in own.scans] for name, own in patients(cases).items()} == {"P": ["P_1", "P_2", "P_3"]}
-    page, = timeline_pages(cases, tmp_path)
+    patients = follow_ups(cases, tmp_path)
+    assert {name: [case.session for case in own.scans] for name, own in patients.items()} == {"P": ["1", "2", "3"], "Q": ["1"]}
+    page, = timeline_pages(patients, tmp_path)
     merged = float((mask(A, B, BRIDGE)).sum() * 2)
     assert [(row.cells, row.scan) for row in page.rows] == [
         (("1 → 2", "new", 0.0, 96.0, 96.0, "0 → 1"), 1), (("1 → 2", "stable", 36.0, 36.0, 0.0, "1 → 1"), 1),
@@ -94,8 +96,11 @@ def test_three_scans_of_a_patient(tmp_path):
     second = {layer.name: layer.mask.sum() for layer in page.scans[1].layers}
     assert second == {"new": 48, "enlarged": 0, "shrunk": 0, "resolved": 2, "stable": 18}
     assert [sum(ml for _, ml in bar.parts) for bar in page.chart] == pytest.approx([0.04, 0.132, (merged + 4) / 1000])
-    assert page.summary == (3, pytest.approx(0.04), pytest.approx((merged + 4) / 1000), 2, 1, 0, 1)
-    table = change_table(cases, tmp_path)
+    sheet, other = patient_sheets(patients, tmp_path)
+    assert sheet.summary[:-1] == (3, pytest.approx(0.04), pytest.approx((merged + 4) / 1000), 2, 1, 0, 1)
+    assert [row[4:] for row in sheet.tables[0].rows[1:]] == [(1, 0, 0, 1), (1, 1, 0, 0)]
+    assert other.summary[:3] == (1, 0.004, 0.004) and other.pages == [("1", "Q_1")]
+    table = change_table(patients)
     assert [row[:3] for row in table.rows] == [("P", "1 → 2", "1 (+0.10 ml)"), ("P", "2 → 3", "1 (+0.00 ml)")]
 
 
@@ -106,11 +111,11 @@ def test_the_course_of_a_disease_is_that_of_the_months_not_of_their_text(tmp_pat
         image = write(tmp_path / f"P_{session}_flair.nii.gz", flair())
         write_prediction(tmp_path, f"P_{session}", mask(*boxes))
         cases.append(Case(f"P_{session}", "P", session, {"flair": image}, None, None))
-    rows = change_table(cases, tmp_path).rows
+    rows = change_table(follow_ups(cases, tmp_path)).rows
     assert [row[1] for row in rows] == ["M0 → M6", "M6 → M12"]
     assert [row[2][0] for row in rows] == ["1", "1"] and [row[5] for row in rows] == ["0", "0"]
-    page, = timeline_pages([dataclasses.replace(case, session={"M0": "old", "M6": "new", "M12": "x"}[case.session])
-                            for case in cases], tmp_path)
+    unclear = [dataclasses.replace(case, session={"M0": "old", "M6": "new", "M12": "x"}[case.session]) for case in cases]
+    page, = timeline_pages(follow_ups(unclear, tmp_path), tmp_path)
     assert "not certain: the sessions do not say" in dict(page.facts)["Order in time"]
 
 
@@ -118,6 +123,35 @@ def test_scans_on_other_grids_are_not_compared(tmp_path):
     cases = timeline(tmp_path)
     write_prediction(tmp_path, "P_2", mask(A), AFFINE + np.eye(4, k=3) * 9)
     write(tmp_path / "P_2_flair.nii.gz", flair(), AFFINE + np.eye(4, k=3) * 9)
-    assert [row[:2] for row in change_table(cases, tmp_path).rows] == [("P", "not compared: the scans are not on one grid")]
-    assert list(timeline_pages(cases, tmp_path)) == []
-    assert change_table(cases[:2], tmp_path) is None        # one scan of each patient
+    patients = follow_ups(cases, tmp_path)
+    assert [row[:2] for row in change_table(patients).rows] == [("P", "not compared: the scans are not on one grid")]
+    assert list(timeline_pages(patients, tmp_path)) == []
+    sheet, _ = patient_sheets(patients, tmp_path)
+    assert np.isnan(sheet.summary[3:7]).all() and "not on one grid" in sheet.notes[0]
+    assert change_table(follow_ups(cases[:2], tmp_path)) is None        # one scan of each patient
+
+
+def test_volumes_of_raw_scans_are_those_of_their_own_space(tmp_path):
+    """Prepared, a head of 1.2 litres and one of 1.5 have one size: what was measured on that grid is scaled back."""
+    cases = timeline(tmp_path)[2:]
+    for case, scale in zip(cases, (0.5, 0.25)):
+        write_prediction(tmp_path, case.name, mask(A, B), own_space_scale=scale)
+    patients = follow_ups(cases, tmp_path)
+    assert patients["P"].volumes == [0.066, 0.033]
+    page, = timeline_pages(patients, tmp_path)
+    assert [sum(ml for _, ml in bar.parts) for bar in page.chart] == pytest.approx([0.066, 0.033])
+    sheet, = patient_sheets(patients, tmp_path)
+    assert dict(sheet.facts)["Lesion volume"] == "0.03 ml" and dict(sheet.facts)["Brain"] == "2 ml"
+    page = next(iter(prediction_pages(cases, tmp_path)))
+    assert [row.cells[1] for row in page.rows] == [48.0, 18.0] and page.summary[1] == 0.066
+
+
+def test_of_many_scans_the_last_are_on_the_sheet(tmp_path):
+    cases = []
+    for month in range(MOST_SCANS + 3):
+        image = write(tmp_path / f"P_M{month}_flair.nii.gz", flair())
+        write_prediction(tmp_path, f"P_M{month}", mask(A))
+        cases.append(Case(f"P_M{month}", "P", f"M{month}", {"flair": image}, None, None))
+    sheet, = patient_sheets(follow_ups(cases, tmp_path), tmp_path)
+    assert [row[0] for row in sheet.tables[0].rows] == [f"M{month}" for month in range(3, MOST_SCANS + 3)]
+    assert len(sheet.chart) == MOST_SCANS and sheet.notes[0].startswith("The 3 first scans") and sheet.summary[0] == 15
