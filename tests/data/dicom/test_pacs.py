@@ -1,5 +1,4 @@
 """Through a real PACS and back: what a hospital's archive keeps of a segmentation is what was sent."""
-import contextlib
 import io
 import json
 import pathlib
@@ -7,7 +6,6 @@ import shutil
 import socket
 import subprocess
 import time
-import urllib.request
 
 import numpy as np
 import pydicom
@@ -18,6 +16,7 @@ from synergynet_tf.data.dicom.volume import images_of
 from tests.data.dicom.write import SHAPE, classic
 
 hd = pytest.importorskip("highdicom")
+from synergynet_tf.data.dicom.report import measurement_report  # noqa: E402
 from synergynet_tf.data.dicom.segmentation import segmentation  # noqa: E402
 
 ORTHANC = shutil.which("Orthanc") or ("/usr/sbin/Orthanc" if pathlib.Path("/usr/sbin/Orthanc").exists() else None)
@@ -31,43 +30,53 @@ def free_port():
 
 @pytest.fixture
 def pacs(tmp_path):
-    """The address of an Orthanc of its own."""
-    if not ORTHANC:
-        pytest.skip("Orthanc is not installed")
-    port = free_port()
+    """The DICOM port of an Orthanc of its own."""
+    if not ORTHANC or not shutil.which("storescu"):
+        pytest.skip("Orthanc or DCMTK is not installed")
+    port, web = free_port(), free_port()
     (tmp_path / "orthanc.json").write_text(json.dumps({
-        "HttpPort": port, "DicomPort": free_port(), "StorageDirectory": str(tmp_path / "db"),
+        "HttpPort": web, "DicomPort": port, "DicomAlwaysAllowGet": True, "StorageDirectory": str(tmp_path / "db"),
         "IndexDirectory": str(tmp_path / "db"), "AuthenticationEnabled": False, "RemoteAccessAllowed": False, "Plugins": []}))
     server = subprocess.Popen([ORTHANC, tmp_path / "orthanc.json"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(300):
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"{address}/system", timeout=1).close()
+            if subprocess.run(["echoscu", "127.0.0.1", str(port)], capture_output=True).returncode == 0:
                 break
             time.sleep(0.1)
-        yield address
+        yield port
     finally:
         server.terminate()
         server.wait(30)
 
 
-def ask(address, content=None):
-    with urllib.request.urlopen(urllib.request.Request(address, content), timeout=60) as answer:
-        return answer.read()
-
-
-def test_the_archive_keeps_the_segmentation_beside_the_scan(pacs, tmp_path):
-    paths = classic(tmp_path / "study")
+def test_the_archive_keeps_the_results_beside_the_scan(pacs, tmp_path):
+    """Stored by C-STORE, as a workstation stores, and fetched by C-GET."""
+    study, out, back = tmp_path / "study", tmp_path / "out", tmp_path / "back"
+    paths = classic(study)
     mask = np.random.default_rng(0).random(SHAPE) < 0.1
-    series = find_scans(tmp_path / "study", ("flair",)).series["flair"]
-    sent = segmentation(images_of(series), mask, "abc")
-    for content in (*(path.read_bytes() for path in paths), sent):
-        stored = json.loads(ask(f"{pacs}/instances", content))
-        assert stored["Status"] == "Success"
-    study, = json.loads(ask(f"{pacs}/studies"))
-    assert len(json.loads(ask(f"{pacs}/studies/{study}"))["Series"]) == 2
-    back = ask(f"{pacs}/instances/{stored['ID']}/file")
-    made, before = (hd.seg.segread(io.BytesIO(content)) for content in (back, sent))
+    series = find_scans(study, ("flair",)).series["flair"]
+    images = images_of(series)
+    sent = segmentation(images, mask, "abc")
+    out.mkdir()
+    back.mkdir()
+    (out / "seg.dcm").write_bytes(sent)
+    (out / "report.dcm").write_bytes(measurement_report(sent, images, 7, 1.25))
+    subprocess.run(["storescu", "-R", "127.0.0.1", str(pacs), *paths, *out.iterdir()], check=True, capture_output=True)
+    subprocess.run(["getscu", "-S", "-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={images[0].StudyInstanceUID}",
+                    "-od", str(back), "127.0.0.1", str(pacs)], check=True, capture_output=True)
+    kept = {read.SOPInstanceUID: read for read in map(pydicom.dcmread, back.iterdir())}
+    assert {read.Modality for read in kept.values()} == {"MR", "SEG", "SR"} and len(kept) == len(paths) + 2
+    before = hd.seg.segread(io.BytesIO(sent))
+    made = hd.seg.Segmentation.from_dataset(kept[before.SOPInstanceUID])
     assert np.array_equal(made.pixel_array, before.pixel_array) and made.pixel_array.sum() == mask.sum()
-    assert pydicom.dcmread(io.BytesIO(back)).SOPInstanceUID == before.SOPInstanceUID
+    report, = (read for read in kept.values() if read.Modality == "SR")
+    values = [float(item.MeasuredValueSequence[0].NumericValue) for item in numbers(report)]
+    assert sorted(values) == [1.25, 7.0] and report.PatientID == images[0].PatientID
+
+
+def numbers(item):
+    """The numeric contents of a report."""
+    for child in item.get("ContentSequence", []):
+        if child.ValueType == "NUM":
+            yield child
+        yield from numbers(child)
