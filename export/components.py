@@ -67,13 +67,16 @@ def count_components(mask: Tensor, connectivity: int) -> Tensor:
     return tf.reduce_sum(tf.cast(root == tf.range(tf.shape(root)[0]), tf.int32))
 
 
-def without_small(mask: Tensor, least: Tensor, connectivity: int) -> Tensor:
-    """A bool mask [X, Y, Z] without its components of fewer than `least` voxels (int32)."""
+def keep_lesions(mask: Tensor, least: Tensor, peaks: Tensor, connectivity: int) -> Tensor:
+    """A bool mask [X, Y, Z] without its components of fewer than `least` voxels (int32), or with no peak (bool [X, Y, Z])."""
     volume = padded(mask)
     runs = true_runs(volume)
     root = labels(runs, tf.shape(volume), connectivity)
-    voxels = tf.math.unsorted_segment_sum(runs.end - runs.begin, root, tf.shape(root)[0])
-    return paint(volume, runs, tf.gather(voxels, root) < least, False)[1:-1, 1:-1, 1:-1]
+    peaks_before = tf.cumsum(tf.cast(tf.reshape(padded(peaks), [-1]), tf.int32), exclusive=True)
+    peaks_of_run = tf.gather(peaks_before, runs.end) - tf.gather(peaks_before, runs.begin)
+    voxels, found = (tf.gather(tf.math.unsorted_segment_sum(counts, root, tf.shape(root)[0]), root)
+                     for counts in (runs.end - runs.begin, peaks_of_run))
+    return paint(volume, runs, (voxels < least) | (found == 0), False)[1:-1, 1:-1, 1:-1]
 
 
 def paint(volume: Tensor, runs: Runs, chosen: Tensor, value: bool) -> Tensor:

@@ -18,7 +18,7 @@ from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.preprocess import load_case
 from synergynet_tf.errors import InputError
 from synergynet_tf.inference import merge
-from synergynet_tf.inference.lesions import least_voxels, without_small
+from synergynet_tf.inference.lesions import Limits, least_voxels, lesion_mask
 from synergynet_tf.inference.predictor import Predictor, Segmentation
 
 from .signatures import DETECTIONS
@@ -40,8 +40,7 @@ def answers(networks: Sequence[Predictor], files: Mapping[str, pathlib.Path]) ->
     raw = np.stack([nifti.read(files[channel], finite=False).array for channel in config.data.channels], -1)
     on_grid = _mean([c.on_grid(c.segmentation.probability) for c in cases])
     shift = np.tile(np.asarray(loaded.box[:3], np.float32), 2)
-    lesions = without_small(on_grid > np.float32(config.infer.threshold), _least(config, math.prod(loaded.grid.spacing)),
-                            config.lesions.connectivity)
+    lesions = _mask(on_grid, config, math.prod(loaded.grid.spacing))
     outputs = {
         "serving_default": _volume_outputs(_mean([s.probability for s in plain]), plain, config),
         "segment_raw": _volume_outputs(on_grid, [c.segmentation for c in cases], config, shift),
@@ -75,7 +74,7 @@ def _volume_outputs(probability: np.ndarray, segmentations: Sequence[Segmentatio
     detections = merge.united([part.merged.detections for s in segmentations for part in s.parts],
                               config.detector.final_nms_iou, DETECTIONS)
     boxes, scores = detections.boxes.numpy(), detections.scores.numpy()
-    mask = without_small(probability > np.float32(config.infer.threshold), _least(config, 1.0), config.lesions.connectivity)
+    mask = _mask(probability, config, 1.0)
     empty = DETECTIONS - len(scores)
     return {"probability": probability, "mask": mask.astype(np.uint8),
             "detection_boxes": np.pad(boxes + shift, ((0, empty), (0, 0))).astype(np.float32),
@@ -83,8 +82,9 @@ def _volume_outputs(probability: np.ndarray, segmentations: Sequence[Segmentatio
             "detection_valid": np.arange(DETECTIONS) < len(scores)}
 
 
-def _least(config: Config, voxel_mm3: float) -> int:
-    return least_voxels(config.infer.min_lesion, voxel_mm3)
+def _mask(probability: np.ndarray, config: Config, voxel_mm3: float) -> np.ndarray:
+    limits = Limits(least_voxels(config.infer.min_lesion, voxel_mm3), config.infer.min_peak, config.lesions.connectivity)
+    return lesion_mask(probability, config.infer.threshold, limits)
 
 
 def _file_outputs(mask: np.ndarray, grid: nifti.Volume, config: Config) -> dict[str, np.ndarray]:

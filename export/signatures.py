@@ -24,7 +24,7 @@ from synergynet_tf.inference.mirror import sides
 
 from . import brain, nifti, preprocess, volumes
 from .checks import checked
-from .components import count_components, without_small
+from .components import count_components, keep_lesions
 from .preprocess import Prepared
 from .settings import Limits
 
@@ -156,12 +156,12 @@ class Segmenter:
                       tf.reduce_all(tf.stack([answer.finite for answer in answers])))
 
     def _mask(self, probability: Tensor, voxel_mm3: Tensor) -> Tensor:
-        """Bool [X, Y, Z]: above the threshold, in lesions of at least `infer.min_lesion` mm3; voxel_mm3: float64."""
+        """Bool [X, Y, Z]: above the threshold, in lesions by `infer.min_lesion` (mm3) and `min_peak`; voxel_mm3: float64."""
         infer, mask = self._config.infer, probability > self._config.infer.threshold
-        if not infer.min_lesion:
+        if not infer.min_lesion and not infer.min_peak:
             return mask
         least = tf.math.ceil(infer.min_lesion / voxel_mm3 - 1e-6)
-        return without_small(mask, tf.cast(least, tf.int32), self._config.lesions.connectivity)
+        return keep_lesions(mask, tf.cast(least, tf.int32), probability >= infer.min_peak, self._config.lesions.connectivity)
 
     def _outputs(self, answer: Answer) -> dict[str, Tensor]:
         mask = tf.cast(self._mask(answer.probability, tf.constant(1.0, tf.float64)), tf.uint8)

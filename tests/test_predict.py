@@ -122,6 +122,9 @@ def test_several_runs_a_mirror_and_a_least_volume(run, tmp_path, monkeypatch, ca
         assert call(run, tmp_path / str(least), "--min-lesion", least, scan) == 0
         summary = json.loads((tmp_path / str(least) / "a_lesions.json").read_text())
         assert (summary["count"], summary["min_lesion"]) == (count, least)
+    for peak, count in ((0.4, 1), (0.6, 0)):                            # the mean of both networks is 0.5 at most
+        assert call(run, tmp_path / f"{peak}", "--run", other, "--threshold", 0.3, "--min-peak", peak, scan) == 0
+        assert json.loads((tmp_path / f"{peak}" / "a_lesions.json").read_text())["count"] == count
     settings[other] = dataclasses.replace(Config(), lesions=dataclasses.replace(Config().lesions, connectivity=6))
     capsys.readouterr()
     assert call(run, tmp_path / "three", "--run", other, scan) == 2

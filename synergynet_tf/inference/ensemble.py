@@ -37,6 +37,7 @@ def require_agreement(configs: Sequence[Config]) -> None:
                                  ("infer.threshold", config.infer.threshold, first.infer.threshold),
                                  ("infer.mirror", config.infer.mirror, first.infer.mirror),
                                  ("infer.min_lesion", config.infer.min_lesion, first.infer.min_lesion),
+                                 ("infer.min_peak", config.infer.min_peak, first.infer.min_peak),
                                  ("lesions.connectivity", config.lesions.connectivity, first.lesions.connectivity)):
             if value != other:
                 raise InputError(f"{name} is {value} in one run, but {other} in another: only runs that agree make an ensemble")

@@ -33,12 +33,22 @@ def least_voxels(min_mm3: float, voxel_mm3: float) -> int:
     return math.ceil(min_mm3 / voxel_mm3 - 1e-6)
 
 
-def without_small(mask: np.ndarray, least: int, connectivity: Connectivity) -> np.ndarray:
-    """A mask, bool [X, Y, Z], without its components of fewer than `least` voxels."""
-    if least <= 1:
+class Limits(NamedTuple):
+    """What a connected component above the threshold needs to be a predicted lesion."""
+
+    voxels: int = 0             # at least
+    peak: float = 0.0           # and a voxel of at least this probability: hysteresis thresholding (Canny 1986)
+    connectivity: Connectivity = 18
+
+
+def lesion_mask(probability: np.ndarray, threshold: float, limits: Limits) -> np.ndarray:
+    """Where a probability [X, Y, Z] is above the threshold, in components that are lesions: bool [X, Y, Z]."""
+    mask = probability > threshold
+    if limits.voxels <= 1 and limits.peak <= threshold:
         return mask
-    labels = cc3d.connected_components(np.ascontiguousarray(mask, np.uint8), connectivity=connectivity)
-    kept = np.bincount(labels.ravel()) >= least
+    labels = cc3d.connected_components(np.ascontiguousarray(mask, np.uint8), connectivity=limits.connectivity)
+    kept = np.bincount(labels.ravel()) >= limits.voxels
+    kept &= np.bincount(labels[probability >= np.float32(limits.peak)], minlength=len(kept)) > 0
     kept[0] = False
     return kept[labels]
 

@@ -75,6 +75,7 @@ def report(prediction: CasePrediction, checkpoint: dict[str, Any] | None = None)
         "detections": len(detections.scores),
         "connectivity": connectivity, "threshold": segmentation.threshold, "gamma": segmentation.gamma,
         "coverage": config.infer.coverage, "mirror": config.infer.mirror, "min_lesion": config.infer.min_lesion,
+        "min_peak": config.infer.min_peak,
         "checkpoint": checkpoint, "notes": list(prediction.loaded.notes), "lesions": rows}
 
 

@@ -19,11 +19,10 @@ from synergynet_tf.inference import budget, merge
 from synergynet_tf.inference.budget import Coverage
 from synergynet_tf.inference.coverage import Windows
 from synergynet_tf.inference.ensemble import Network, require_agreement
-from synergynet_tf.inference.lesions import least_voxels, without_small
+from synergynet_tf.inference.lesions import Limits, least_voxels, lesion_mask
 from synergynet_tf.inference.merge import Merged, VolumeDetections
 from synergynet_tf.inference.mirror import sides
 from synergynet_tf.runtime.memory import available
-from synergynet_tf.structures import Connectivity
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +37,7 @@ class Part(NamedTuple):
 class Final(NamedTuple):
     """How what several parts say becomes one."""
 
-    least_voxels: int = 0       # that a lesion has
-    connectivity: Connectivity = 18
+    limits: Limits = Limits()
     nms_iou: float = 0.2        # boxes of different parts above it are one lesion
     max_detections: int = 256
 
@@ -71,8 +69,8 @@ class Segmentation:
 
     @cached_property
     def mask(self) -> np.ndarray:
-        """Bool [X, Y, Z]: the probability is above the threshold, in lesions of enough voxels."""
-        return without_small(self.probability > self.threshold, self.final.least_voxels, self.final.connectivity)
+        """Bool [X, Y, Z]: the probability is above the threshold, in lesions that are within the limits."""
+        return lesion_mask(self.probability, self.threshold, self.final.limits)
 
     @cached_property
     def detections(self) -> VolumeDetections:
@@ -166,8 +164,8 @@ class Predictor:
         infer, detector = coverage.infer, self.config.detector
         first, *others = (Part(self._merged(run, image, coverage), settings.fusion.gamma) for run, settings in self._runs)
         brain = (image != 0).any(axis=-1) if brain is None else brain
-        final = Final(least_voxels(infer.min_lesion, voxel_mm3), self.config.lesions.connectivity, detector.final_nms_iou,
-                      detector.max_detections)
+        limits = Limits(least_voxels(infer.min_lesion, voxel_mm3), infer.min_peak, self.config.lesions.connectivity)
+        final = Final(limits, detector.final_nms_iou, detector.max_detections)
         return Segmentation(first.merged, brain, first.gamma, infer.threshold, tuple(others), final)
 
     def load(self, case: Case) -> LoadedCase:

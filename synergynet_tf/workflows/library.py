@@ -78,7 +78,7 @@ class Network:
         runs: the folders that `train` or `fit` have made; of several the mean of their probabilities is taken. None, or
             "shipped": the network that comes with the package.
         weights: best or last.
-        changes: settings other than the run's: coverage, gamma, threshold, mirror, min_lesion (mm3).
+        changes: settings other than the run's: coverage, gamma, threshold, mirror, min_lesion (mm3), min_peak.
 
     Raises:
         InputError: a folder holds no such weights, they are damaged, or a setting is out of range.

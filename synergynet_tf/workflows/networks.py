@@ -27,6 +27,7 @@ class Changes:
     threshold: float | None = None
     mirror: bool | None = None
     min_lesion: float | None = None     # mm3
+    min_peak: float | None = None
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> "Changes":
@@ -63,6 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="also look at the scan mirrored left-right, and average: takes twice as long")
     parser.add_argument("--min-lesion", type=arguments.volume, metavar="MM3",
                         help="drop predicted lesions of less than this volume (default: the run's)")
+    parser.add_argument("--min-peak", type=arguments.share, metavar="P",
+                        help="drop predicted lesions whose highest probability is lower (default: the run's)")
 
 
 def resolve_runs(runs: Sequence[str | pathlib.Path] | None) -> list[pathlib.Path]:

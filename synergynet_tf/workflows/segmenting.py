@@ -129,7 +129,7 @@ def _made_by(case: Case, job: Job) -> dict[str, Any]:
     images = {channel: str(case.images[channel].absolute()) for channel in config.data.channels}
     return {"checkpoint": job.checkpoint, "images": images, **coverage, "gamma": config.fusion.gamma,
             "threshold": config.infer.threshold, "mirror": config.infer.mirror, "min_lesion": config.infer.min_lesion,
-            "connectivity": config.lesions.connectivity}
+            "min_peak": config.infer.min_peak, "connectivity": config.lesions.connectivity}
 
 
 def _draw(prediction: CasePrediction, folder: pathlib.Path, summary: dict[str, Any]) -> pathlib.Path:

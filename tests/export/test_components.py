@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from export import brain, components
-from synergynet_tf.inference.lesions import without_small
+from synergynet_tf.inference.lesions import Limits, lesion_mask
 
 COUNT = {c: tf.function(lambda mask, c=c: components.count_components(mask, c),
                         [tf.TensorSpec([None] * 3, tf.bool)], autograph=False) for c in (6, 18, 26)}
 
 
-GIVEN = [tf.TensorSpec([None] * 3, tf.bool), tf.TensorSpec([], tf.int32)]
-WITHOUT = {c: tf.function(lambda mask, least, c=c: components.without_small(mask, least, c), GIVEN, autograph=False)
-           for c in (6, 18, 26)}
+GIVEN = [tf.TensorSpec([None] * 3, tf.bool), tf.TensorSpec([], tf.int32), tf.TensorSpec([None] * 3, tf.bool)]
+KEPT = {c: tf.function(lambda mask, least, peaks, c=c: components.keep_lesions(mask, least, peaks, c), GIVEN, autograph=False)
+        for c in (6, 18, 26)}
 
 
 @st.composite
@@ -36,12 +36,19 @@ def test_as_many_as_scipy_counts(connectivity, mask):
 
 @pytest.mark.parametrize("connectivity", [6, 18, 26])
 @settings(max_examples=40, deadline=None)
-@given(mask=masks(), least=st.integers(0, 12))
-def test_small_components_go_as_predict_drops_them(connectivity, mask, least):
-    found = WITHOUT[connectivity](mask, least).numpy()
-    np.testing.assert_array_equal(found, without_small(mask, least, connectivity))
-    labels = cc3d.connected_components(found.astype(np.uint8), connectivity=connectivity)
-    assert (np.bincount(labels.ravel())[1:] >= least).all()
+@given(mask=masks(), least=st.integers(0, 12), peak=st.sampled_from([0.0, 0.6, 0.9, 0.99]), number=st.integers(0, 2 ** 32))
+def test_components_that_are_no_lesions_go_as_predict_drops_them(connectivity, mask, least, peak, number):
+    probability = np.where(mask, 0.5, 0) + np.random.default_rng(number).random(mask.shape) * 0.499
+    probability = probability.astype(np.float32)
+    mask = probability > 0.5
+    found = KEPT[connectivity](mask, least, probability >= np.float32(peak)).numpy()
+    np.testing.assert_array_equal(found, lesion_mask(probability, 0.5, Limits(least, peak, connectivity)))
+    near = ndimage.generate_binary_structure(3, {6: 1, 18: 2, 26: 3}[connectivity])
+    labels, count = ndimage.label(mask, near)
+    for label in range(1, count + 1):
+        part = labels == label
+        stays = part.sum() >= least and probability[part].max() >= np.float32(peak)
+        assert found[part].all() if stays else not found[part].any()
     assert not (found & ~mask).any()
 
 

@@ -83,7 +83,7 @@ def test_versions_are_never_written_over(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_an_ensemble_of_two_channels_mirrored(make_file, brain):
-    members = [(Toy(gain), toy_config(("flair", "t2"), mirror=True, min_lesion=40.0)) for gain in (3.0, 1.5)]
+    members = [(Toy(gain), toy_config(("flair", "t2"), mirror=True, min_lesion=40.0, min_peak=0.7)) for gain in (3.0, 1.5)]
     signatures = Segmenter([Member(toy, toy.weights, config) for toy, config in members], Limits()).signatures()
     files = {"flair": make_file("flair.nii"), "t2": make_file("t2.nii.gz", values=brain[::-1] * 2, axes="LAS", dtype=">f4")}
     predictors = [Predictor(*member) for member in members]

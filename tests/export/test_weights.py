@@ -57,9 +57,10 @@ def test_the_scans_that_it_was_trained_on_are_known_again(small, tiny_cohort):
 
 def test_settings_of_predictions_may_be_others(run, tmp_path):
     path = tmp_path / "other.npz"
-    assert weights.main(["--run", str(run), "--out", str(path), "--threshold", "0.4", "--min-lesion", "5"]) == 0
+    changes = ["--threshold", "0.4", "--min-lesion", "5", "--min-peak", "0.8"]
+    assert weights.main(["--run", str(run), "--out", str(path), *changes]) == 0
     infer = checkpoint.load(path).config.infer
-    assert (infer.threshold, infer.min_lesion) == (0.4, 5.0)
+    assert (infer.threshold, infer.min_lesion, infer.min_peak) == (0.4, 5.0, 0.8)
 
 
 def test_wrong_arguments_are_named(run, tmp_path, capsys):

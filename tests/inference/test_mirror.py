@@ -4,9 +4,10 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import ndimage
 
 from synergynet_tf.config import InferConfig
-from synergynet_tf.inference.lesions import least_voxels, without_small
+from synergynet_tf.inference.lesions import Limits, least_voxels, lesion_mask
 from synergynet_tf.inference.mirror import mirrored
 from synergynet_tf.inference.predictor import Predictor
 from tests.export.toy import Toy, toy_config
@@ -67,7 +68,19 @@ def test_small_lesions_are_dropped_by_volume_not_by_voxels(image):
     kept = Predictor(Toy(), config).predict_volume(image, np.ones(image.shape[:3], bool), voxel_mm3=0.5)
     assert kept.mask[5, 5, 5] and kept.mask.sum() < every.mask.sum()
     np.testing.assert_array_equal(kept.probability, every.probability)
-    np.testing.assert_array_equal(kept.mask, without_small(every.mask, 18, config.lesions.connectivity))
+    labels, _ = ndimage.label(every.mask, ndimage.generate_binary_structure(3, 2))
+    np.testing.assert_array_equal(kept.mask, every.mask & (np.bincount(labels.ravel())[labels] >= 18))
+
+
+def test_lesions_without_a_peak_are_dropped(image):
+    image = np.where(image > 2.2, 1.4, -1.0).astype(np.float32)
+    image[4:7, 4:7, 4:6] = 3.0
+    brain = np.ones(image.shape[:3], bool)
+    every, kept = (Predictor(Toy(), toy_config(min_peak=peak)).predict_volume(image, brain) for peak in (0.0, 0.9))
+    assert kept.mask[5, 5, 5] and kept.mask.sum() < every.mask.sum()
+    labels, count = ndimage.label(every.mask, ndimage.generate_binary_structure(3, 2))
+    highest = ndimage.maximum(every.probability, labels, range(count + 1))
+    np.testing.assert_array_equal(kept.mask, every.mask & (highest[labels] >= 0.9))
 
 
 @pytest.mark.parametrize("mm3, voxel, least", [(0, 1, 0), (5, 1, 5), (5, 0.3, 17), (0.3, 0.1, 3), (10, 6.5, 2)])
@@ -76,5 +89,5 @@ def test_the_least_volume_in_voxels(mm3, voxel, least):
 
 
 def test_a_mask_without_lesions_stays_one():
-    assert not without_small(np.zeros((4, 4, 4), bool), 5, 18).any()
-    assert InferConfig().min_lesion == 0 and InferConfig().mirror is False
+    assert not lesion_mask(np.zeros((4, 4, 4), np.float32), 0.5, Limits(5, 0.9)).any()
+    assert InferConfig().min_lesion == InferConfig().min_peak == 0 and InferConfig().mirror is False
