@@ -13,7 +13,7 @@ from synergynet_tf.workflows.networks import Changes, add_arguments, require_run
 DESCRIPTION = """Write a trained network as one file, a tenth of its checkpoint: the weights that predictions are made with, in
 half precision, and the settings, of which those below may be others than the run's. Every --run takes the file in place of a
 run's folder, and so does train --init. Of the scans that it was trained on it holds digests alone, and no path of this
-machine."""
+machine. The range of their image quality goes beside it, as FILE_quality.json."""
 
 
 @command
@@ -27,13 +27,17 @@ def main(argv: list[str] | None = None) -> None:
     if options.out.suffix != ".npz":
         raise InputError(f"--out is {options.out}, but an archive of NumPy is written: name it FILE.npz")
     source = weights_file(options.run, options.weights)
-    claim("--out", [options.out], [source])
     import_tensorflow()
+    from synergynet_tf.data import quality_range
     from synergynet_tf.data.identity import scans_of
     from synergynet_tf.training.checkpoint import strip
 
+    ranges = quality_range.place(options.run)
+    claim("--out", [options.out, quality_range.place(options.out)], [source, ranges])
     content = strip(source, scans_of(options.run), Changes.of(options).applied)
     replace_file(options.out, content)
+    if ranges.is_file():
+        replace_file(quality_range.place(options.out), ranges.read_bytes())
     print(f"{options.out}: {len(content) / 1e6:.1f} MB")
 
 

@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from synergynet_tf.config import Config
+from synergynet_tf.data import image_quality
 from synergynet_tf.data.identity import INDEX, Digests, files_of
 from synergynet_tf.data.instances import LesionTable, check_room, label_lesions, lesion_table
 from synergynet_tf.data.layouts import Case
@@ -38,10 +39,10 @@ from synergynet_tf.storage.sealed import read_sealed, sealed
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2              # of the folders: raise it when what they hold changes
+FORMAT = 3              # of the folders: raise it when what they hold changes
 ABOUT, ARRAYS = "case.json", ("image.npy", "instances.npy")
 CONTENT = {"shape": list[int], "spacing": list[float], "brain_voxels": int, "has_lesions": bool,
-           "boxes": list[list[int]], "voxels": list[int], "notes": list[str],
+           "boxes": list[list[int]], "voxels": list[int], "notes": list[str], "quality": dict[str, float | None],
            "files": dict[str, list[int]]}       # size and CRC-32 of each
 _sound: set[tuple[str, int, int]] = set()      # arrays that this process has checked, with their state at the time
 
@@ -61,6 +62,7 @@ class CachedCase:
     table: LesionTable
     case: Case
     notes: tuple[str, ...] = field(default=(), kw_only=True)    # what in the files was mended, or is to be looked at
+    quality: image_quality.Quality = field(default_factory=dict, kw_only=True)
 
     def image(self) -> np.ndarray:
         """The channels, float16 [X, Y, Z, C], read-only; opened anew, so that processes share nothing."""
@@ -150,7 +152,7 @@ def _open(case: Case, folder: Path, config: Config) -> CachedCase | None:
     check_room(len(table.voxels), config.lesions, case.name)
     return CachedCase(case.name, case.patient, folder, tuple(stored["shape"]), tuple(config.data.channels),
                       tuple(stored["spacing"]), stored["brain_voxels"], stored["has_lesions"], table, case,
-                      notes=tuple(stored["notes"]))
+                      notes=tuple(stored["notes"]), quality=stored["quality"])
 
 
 def _require_sound(path: Path, files: dict[str, tuple[int, int]]) -> None:
@@ -186,7 +188,7 @@ def _build(case: Case, folder: Path, config: Config) -> None:
     about = {"name": case.name, "shape": list(mask.shape), "channels": list(config.data.channels), "box": list(loaded.box),
              "spacing": list(loaded.grid.spacing), "brain_voxels": int(np.count_nonzero(loaded.brain)),
              "has_lesions": loaded.lesions is not None, "boxes": table.boxes.tolist(), "voxels": table.voxels.tolist(),
-             "notes": list(loaded.notes)}
+             "notes": list(loaded.notes), "quality": image_quality.measure(loaded.grid, loaded.brain, loaded.box)}
     try:
         with temporary(folder, folder=True) as unfinished:
             written = {name: _write(unfinished / name, _array_file(array))

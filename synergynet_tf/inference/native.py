@@ -17,13 +17,8 @@ def own_scale(flair: nifti.Volume) -> float:
     Raises:
         InputError: the prepared case is damaged.
     """
-    known = _record_of(flair)
+    known = record.of_scan(flair)
     return 1.0 if known is None else abs(float(np.linalg.det(np.asarray(known.to_flair)[:3, :3])))
-
-
-def _record_of(flair: nifti.Volume) -> record.Record | None:
-    known = record.read(flair.path.parent)
-    return None if known is None or known.files["flair"] != flair.path.name else known
 
 
 def write_native(folder: Path, prediction: CasePrediction) -> Path | None:
@@ -39,7 +34,7 @@ def write_native(folder: Path, prediction: CasePrediction) -> Path | None:
         InputError: the prepared case is damaged, or the file cannot be written.
     """
     flair = prediction.loaded.grid
-    known = _record_of(flair)
+    known = record.of_scan(flair)
     if known is None:
         return None
     segmentation = prediction.segmentation

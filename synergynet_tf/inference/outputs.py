@@ -19,7 +19,8 @@ from synergynet_tf.storage.sealed import sealed
 
 def write_case(folder: pathlib.Path, prediction: CasePrediction, checkpoint: dict[str, Any] | None = None,
                inputs: dict[str, str] | None = None,
-               draw: Callable[[dict[str, Any]], pathlib.Path] | None = None) -> dict[str, Any]:
+               draw: Callable[[dict[str, Any]], pathlib.Path] | None = None,
+               quality: list[dict[str, Any]] | None = None) -> dict[str, Any]:
     """Write `<case>_mask.nii.gz` (uint8), `<case>_probability.nii.gz` (float32) and `<case>_lesions.json`.
 
     Of a scan that came from `prepare --raw` also the mask in the raw scan's own space, see `native`. Each file appears whole
@@ -31,6 +32,7 @@ def write_case(folder: pathlib.Path, prediction: CasePrediction, checkpoint: dic
         checkpoint: what identifies the network, for the JSON file.
         inputs: digests of the scans' files by channel, for the JSON file.
         draw: makes a picture from what `report` gives, which belongs to the case too.
+        quality: the scan's, for the JSON file (`quality_range.as_stored`).
 
     Returns:
         What the JSON file holds: that of `report`, the inputs, and digests of the files and of itself.
@@ -40,7 +42,7 @@ def write_case(folder: pathlib.Path, prediction: CasePrediction, checkpoint: dic
     """
     name, flair, segmentation = prediction.case.name, prediction.loaded.grid, prediction.segmentation
     mask, probability = (folder / f"{name}_{kind}.nii.gz" for kind in ("mask", "probability"))
-    summary = report(prediction, checkpoint)
+    summary = report(prediction, checkpoint) | ({} if quality is None else {"quality": quality})
     picture = draw(summary) if draw else None
     with locks.turn(folder):
         nifti.write_like(probability, prediction.on_grid(segmentation.probability), flair, np.float32)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from synergynet_tf.data import quality_range
 from synergynet_tf.errors import InputError
 from synergynet_tf.metrics.lesion import SIZE_CLASSES
 from synergynet_tf.storage import locks
@@ -23,7 +24,10 @@ LESION: Any = {"label": int, "voxels": int, "volume_mm3": float, "inside_mm": tu
                "local_alone": bool}
 CASE = {"case": str, "images": dict[str, str], "files": dict[str, str], "connectivity": Literal[6, 18, 26], "count": int,
         "volume_ml": float, "notes": list[str], "lesions": list[LESION]}
-CASE_COLUMNS = ("case", "lesions", "volume_ml", *SIZES, "brain_ml", "percent_of_brain", "network", "flair", "notes")
+QUALITY = {"noise": "noise_percent", "contrast": "contrast_percent", "sharpness": "sharpness_mm", "slice_thickness": "slice_mm",
+           "field_of_view": "cut_percent", "motion": "ghost_percent"}      # columns by measure
+CASE_COLUMNS = ("case", "lesions", "volume_ml", *SIZES, "brain_ml", "percent_of_brain", *QUALITY.values(), "flags", "network",
+                "flair", "notes")
 LESION_COLUMNS = ("case", "lesion", "volume_mm3", "voxels", "x_mm", "y_mm", "z_mm", "mean_probability", "max_probability",
                   "box_score", "found_by_unet", "found_by_local_branch")
 log = logging.getLogger(__name__)
@@ -85,10 +89,13 @@ def _results(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
 def case_row(about: Mapping[str, Any]) -> dict[str, Any]:
     """A case's row of cases.csv, by column. Volumes are those in the space that the scan was taken in."""
     scale, brain = about.get("own_space_scale", 1.0), about.get("brain_ml")     # unknown of a result of an earlier version
+    quality = quality_range.from_stored(about)
     classes = [sum(scale * lesion["volume_mm3"] >= edge for edge in EDGES) for lesion in about["lesions"]]
     return {"case": about["case"], "lesions": about["count"], "volume_ml": round(scale * about["volume_ml"], 6),
             **{name: classes.count(i) for i, name in enumerate(SIZES)}, "brain_ml": brain and round(scale * brain, 3),
             "percent_of_brain": round(100 * about["volume_ml"] / brain, 4) if brain else None,
+            **{QUALITY[row.measure]: row.value for row in quality},
+            "flags": "; ".join(row.name for row in quality if row.flagged),
             "network": (about.get("checkpoint") or {}).get("sha256", "")[:12], "flair": about["images"].get("flair"),
             "notes": "; ".join(about["notes"])}
 

@@ -2,7 +2,7 @@
 import pathlib
 
 PICTURE = "losses.png"      # the last one that a training writes
-FILES = ("config.yaml", "manifest.csv", "data.json", "best.npz", "last.npz", "log.jsonl", "tensorboard", PICTURE)
+FILES = ("config.yaml", "manifest.csv", "data.json", "quality.json", "best.npz", "last.npz", "log.jsonl", "tensorboard", PICTURE)
 
 
 def weights_file(run: pathlib.Path, weights: str) -> pathlib.Path:

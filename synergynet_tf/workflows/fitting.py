@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from synergynet_tf.config import Config, command_line
-from synergynet_tf.data import identity, layouts, splits
+from synergynet_tf.data import identity, layouts, quality_range, splits
 from synergynet_tf.data.cache import CachedCase, build_cache, cache_root
 from synergynet_tf.data.identity import Record
 from synergynet_tf.data.layouts import Case
@@ -99,6 +99,7 @@ def train(config: Config, run: pathlib.Path, resume: bool, strategy: "Strategy" 
                  for part, part_cases in (("training", split.train), ("validation", split.validation))}
         if chief:
             command_line.save(config, run / "config.yaml")
+            quality_range.write(quality_range.place(run), [case.quality for case in cases["training"]])
         replicas = replicas or begin_replicas(strategy)     # not before: what is wrong with the data is said without TensorFlow
         from synergynet_tf.workflows.network_fit import fit
 

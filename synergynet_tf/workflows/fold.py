@@ -117,7 +117,7 @@ def _segment(system: str, fold: Fold, folder: pathlib.Path, console: Console) ->
         make_deterministic()
     predictor = Predictor(_network(system, fold), job.config, share=1.0)
     with progress.bar("segmenting", len(cases), console=console) as advance, _failures(folder) as noted:
-        for case, read in one_ahead([job.seen(case) for case in cases], functools.partial(read_case, predictor)):
+        for case, read in one_ahead([job.seen(case) for case in cases], functools.partial(read_case, predictor, job)):
             with noted(case):
                 segment_read(job, predictor, read())
             advance()

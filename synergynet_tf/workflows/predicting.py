@@ -6,6 +6,7 @@ from itertools import chain
 from typing import Any
 
 from synergynet_tf.config import Config
+from synergynet_tf.data import quality_range
 from synergynet_tf.data.dicom.files import is_dicom
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.layouts.sources import sources
@@ -39,7 +40,8 @@ def predict(options: Namespace) -> None:
     memory = None if options.memory_budget is None else options.memory_budget * GB
     first, *further = (run.absolute() for run in options.run)
     network = joint_identity(options.run, options.weights)
-    job = Job(first, options.weights, config, network, options.out.absolute(), options.picture, memory, tuple(further), changes)
+    job = Job(first, options.weights, config, network, options.out.absolute(), options.picture, memory, tuple(further), changes,
+              _ranges(options), options.strict)
     if options.bids:
         bids_names(cases)       # which says what is wrong with them, before the work
         make_folder(options.bids, "--bids")
@@ -102,6 +104,16 @@ def _cases(options: Namespace, config: Config) -> tuple[list[Case], list[tuple[s
         files, unusable, series = as_nifti(files, studies, channels, options.out, options.series)
     cases, wrong = find_cases(files, options.t2, channels, _raters(options, config)) if files else ([], [])
     return cases, [*unusable, *wrong], series
+
+
+def _ranges(options: Namespace) -> quality_range.Ranges | None:
+    """Those of the runs. Raises InputError where they are needed and not known."""
+    ranges = quality_range.read(options.run)
+    if options.strict and ranges is None:
+        raise InputError(f"--strict refuses scans of another image quality than a run was trained on, but "
+                         f"{' '.join(str(quality_range.place(run)) for run in options.run)} is absent: runs of earlier versions "
+                         "have none; train again, or leave --strict out")
+    return ranges
 
 
 def _claim_outputs(cases: Sequence[Case], options: Namespace) -> None:

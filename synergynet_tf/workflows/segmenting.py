@@ -12,6 +12,7 @@ import tensorflow as tf
 from rich.console import Console
 
 from synergynet_tf.config import Config
+from synergynet_tf.data import image_quality, quality_range
 from synergynet_tf.data.identity import files_of
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.preprocess import LoadedCase
@@ -39,6 +40,8 @@ class Job:
     memory: float | None = None     # bytes that a process may take; see `inference.budget`
     others: tuple[pathlib.Path, ...] = ()       # further runs, averaged with it
     changes: Changes = Changes()    # what the command line sets otherwise than each run
+    ranges: quality_range.Ranges | None = None      # of the image quality of the scans that the network was trained on
+    strict: bool = False            # refuse a scan outside them
 
     def seen(self, case: Case) -> Case:
         """The case without its reference, which is only drawn."""
@@ -50,6 +53,7 @@ class ReadCase(NamedTuple):
 
     loaded: LoadedCase
     inputs: dict[str, str]      # digests by channel, and of the reference where it is drawn; taken before they were read
+    quality: list[quality_range.Judged]
 
 
 def one_ahead(cases: Sequence[Case], load: Callable[[Case], Any]) -> Iterator[tuple[Case, Callable[[], Any]]]:
@@ -69,14 +73,19 @@ def one_ahead(cases: Sequence[Case], load: Callable[[Case], Any]) -> Iterator[tu
             del current     # its scan is not needed while the one after the next is loaded
 
 
-def read_case(predictor: Predictor, case: Case) -> ReadCase:
-    """Read a case.
+def read_case(predictor: Predictor, job: Job, case: Case) -> ReadCase:
+    """Read a case, and judge its image quality, which adds to its notes.
 
     Raises:
-        InputError: as `Predictor.load`.
+        InputError: as `Predictor.load`; or the job is strict, and the scan outside its ranges.
     """
     inputs = files_of(case, predictor.config.data.channels)
-    return ReadCase(predictor.load(case), inputs)
+    loaded = predictor.load(case)
+    quality = quality_range.judge(image_quality.measure(loaded.grid, loaded.brain, loaded.box), job.ranges)
+    if job.strict:
+        quality_range.require_usual(loaded.grid.path, quality)
+    notes = (f"flair: {row.finding}" for row in quality if row.flagged)
+    return ReadCase(dataclasses.replace(loaded, notes=(*loaded.notes, *notes)), inputs, quality)
 
 
 def segment_read(job: Job, predictor: Predictor, read: ReadCase) -> str:
@@ -87,7 +96,8 @@ def segment_read(job: Job, predictor: Predictor, read: ReadCase) -> str:
     """
     prediction, loaded = predictor.predict_loaded(read.loaded), read.loaded
     draw = functools.partial(_draw, prediction, job.out) if job.picture else None
-    line = _summary_line(outputs.write_case(job.out, prediction, job.checkpoint, read.inputs, draw))
+    quality = quality_range.as_stored(read.quality)
+    line = _summary_line(outputs.write_case(job.out, prediction, job.checkpoint, read.inputs, draw, quality))
     if job.memory is not None:
         shape = loaded.image.shape[:3]
         line = f"{line}; {described(prediction.config, shape, prediction.windows)}"
@@ -105,7 +115,7 @@ def make_worker(job: Job, threads: int) -> Callable[[Case], str]:
     import_tensorflow()
     (model, _), *others = load_networks((job.run, *job.others), job.weights, job.changes)
     predictor = Predictor(model, job.config, job.memory, others, min(threads / cores(), 1.0))
-    return lambda case: segment_read(job, predictor, read_case(predictor, case))
+    return lambda case: segment_read(job, predictor, read_case(predictor, job, case))
 
 
 def unfinished(cases: Sequence[Case], job: Job) -> list[Case]:
@@ -145,7 +155,7 @@ def segment(cases: Sequence[Case], predictor: Predictor, job: Job) -> Iterator[t
     """Segment the cases one after the other and write what belongs to each; yields the name and the error of those that fail."""
     console = Console()
     with progress.bar("segmenting", len(cases), console=console) as advance:
-        for case, read in one_ahead([job.seen(case) for case in cases], functools.partial(read_case, predictor)):
+        for case, read in one_ahead([job.seen(case) for case in cases], functools.partial(read_case, predictor, job)):
             start = time.monotonic()
             try:
                 line, *notes = segment_read(job, predictor, read()).split("\n")

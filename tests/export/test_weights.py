@@ -5,7 +5,7 @@ import pytest
 
 from export import weights
 from synergynet_tf.config import Config
-from synergynet_tf.data import identity
+from synergynet_tf.data import identity, quality_range
 from synergynet_tf.data.layouts import discover
 from synergynet_tf.data.splits import Split
 from synergynet_tf.models.synergynet import build_synergynet
@@ -53,6 +53,14 @@ def test_it_holds_no_path_and_no_name_of_the_data(small, run, tiny_cohort):
 def test_the_scans_that_it_was_trained_on_are_known_again(small, tiny_cohort):
     cases = discover(tiny_cohort, "auto", ("flair",))
     assert identity.trained_on(small, Split((), (), tuple(cases))) == [case.name for case in cases[:4]]
+
+
+def test_the_range_of_image_quality_goes_beside_it(run, small, tmp_path):
+    assert quality_range.read([small]) is None
+    quality_range.write(quality_range.place(run), [{"noise": 2.0}])
+    assert weights.main(["--run", str(run), "--out", str(tmp_path / "net.npz")]) == 0
+    quality_range.place(run).unlink()
+    assert quality_range.read([tmp_path / "net.npz"]) == {"noise": (1.8, 2.2)}
 
 
 def test_settings_of_predictions_may_be_others(run, tmp_path):

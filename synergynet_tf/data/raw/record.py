@@ -69,6 +69,16 @@ def read(folder: Path) -> Record | None:
     return record
 
 
+def of_scan(flair: nifti.Volume) -> Record | None:
+    """The record of a FLAIR that `prepare --raw` made; None of another.
+
+    Raises:
+        InputError: as `read`.
+    """
+    found = read(flair.path.parent)
+    return None if found is None or found.files["flair"] != flair.path.name else found
+
+
 def known(folder: Path) -> Record | None:
     """The record of a folder; None where it holds none that can be used, and the case is prepared anew."""
     try:
