@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from synergynet_tf.data import nifti, preprocess
+from synergynet_tf.data import nifti, preprocess, quality_range
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.metrics.lesion import LesionMatch, LesionRule, Lesions, match_lesions
 from synergynet_tf.metrics.scores import CaseScores
@@ -133,8 +133,9 @@ def scan_summary(about: Mapping[str, Any]) -> tuple[Cell, ...]:
 
 
 def flags(about: Mapping[str, Any]) -> str:
-    """What a reader should know of a scan before trusting its result, in a word each."""
-    return "notes" if about["notes"] else ""
+    """What a reader should know of a scan before trusting its result: measures of image quality that are unusual, or notes."""
+    unusual = [row.name for row in quality_range.from_stored(about) if row.flagged]
+    return ", ".join(unusual) or ("notes" if about["notes"] else "")
 
 
 def network_facts(about: Mapping) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from synergynet_tf.data import quality_range
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.report.comparison import Cell, Table
 from synergynet_tf.report.elements import Sheet
@@ -33,7 +34,7 @@ def patient_sheets(patients: Mapping[str, FollowUp], folder: Path) -> Iterator[S
                                changes=known.changes and known.changes[-MOST_SCANS + 1:])
         several = [("all scans in one viewer", f"{patient}-timeline")] if known.changes else []
         yield Sheet(patient, facts, (last.name, f"{scan_label(last)}: FLAIR, predicted lesions"), _preparation(last),
-                    [_scan_table(shown, results[-MOST_SCANS:])], load_bars(shown), CHANGE_KINDS,
+                    [_scan_table(shown, results[-MOST_SCANS:]), *_quality_table(last, about)], load_bars(shown), CHANGE_KINDS,
                     [*several, *((scan_label(case), case.name) for case in known.scans)], _notes(known, results),
                     (len(known.scans), known.volumes[0], known.volumes[-1], *_counts(known), flags(about)))
 
@@ -58,6 +59,13 @@ def _scan_table(known: FollowUp, results: Sequence[Mapping[str, Any]]) -> Table:
     steps += [tuple(sum(change.kind == kind for change in step) for kind in CHANGES) for step in known.changes]
     return Table("scans", "Scans", (*SCAN_HEAD[:4], *(kind.capitalize() for kind in CHANGES)),
                  [row + step for row, step in zip(rows, steps)], "New to resolved: lesions since the scan before.", 2)
+
+
+def _quality_table(case: Case, about: Mapping[str, Any]) -> list[Table]:
+    """The last scan's image quality; nothing of a result of an earlier version."""
+    rows = quality_range.table(about)
+    head = ("Measure", "Value", "Training scans", "Flag")
+    return [Table("quality", f"Image quality, {scan_label(case)}", head, rows, "")] if rows else []
 
 
 def _counts(known: FollowUp) -> list[Cell]:

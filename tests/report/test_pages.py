@@ -146,6 +146,17 @@ def test_volumes_of_raw_scans_are_those_of_their_own_space(tmp_path):
     assert [row.cells[1] for row in page.rows] == [48.0, 18.0] and page.summary[1] == 0.066
 
 
+def test_image_quality_is_on_the_sheet_and_what_is_unusual_in_the_lists(tmp_path):
+    case = timeline(tmp_path)[2]
+    quality = [{"measure": "noise", "value": 12.0, "unit": "%", "range": [0.1, 8.0], "flagged": True},
+               {"measure": "motion", "value": None, "unit": "%", "range": None, "flagged": False}]
+    write_prediction(tmp_path, case.name, mask(A, B), quality=quality)
+    sheet, = patient_sheets(follow_ups([case], tmp_path), tmp_path)
+    assert sheet.tables[1].rows == [("noise", "12 %", "at most 8 %", "outside"), ("motion", "not measured", "not known", "")]
+    page, = prediction_pages([case], tmp_path)
+    assert sheet.summary[-1] == page.summary[-1] == "noise"
+
+
 def test_of_many_scans_the_last_are_on_the_sheet(tmp_path):
     cases = []
     for month in range(MOST_SCANS + 3):
