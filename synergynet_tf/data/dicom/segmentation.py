@@ -1,5 +1,6 @@
 """A mask as a DICOM Segmentation object, on the geometry and in the study of the series that it was made from."""
 import contextlib
+import hashlib
 import io
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -19,36 +20,44 @@ from synergynet_tf.errors import InputError
 LESION = CodedConcept("52988006", "SCT", "Lesion")
 ABNORMAL = CodedConcept("49755003", "SCT", "Morphologically Abnormal Structure")
 BRAIN = CodedConcept("12738006", "SCT", "Brain")
+UNKNOWN = ""                # the region of a lesion whose place is not known
+SITES = {"periventricular": [CodedConcept("66720007", "SCT", "Lateral Ventricle")],
+         "juxtacortical": [CodedConcept("40146001", "SCT", "Cerebral cortex")],
+         "infratentorial": [CodedConcept("119238007", "SCT", "Brain Stem"), CodedConcept("113305005", "SCT", "Cerebellum")],
+         "deep": [CodedConcept("68523003", "SCT", "Cerebral White Matter")], UNKNOWN: [BRAIN]}      # at or in which a region is
 MAKER, MODEL = "synergynet_tf", "SynergyNet"
 SERIES_NUMBER = 9000        # far above those of a scanner; the scan's own is added
 
 
-def segmentation(images: Sequence[pydicom.Dataset], mask: np.ndarray, network: str) -> bytes:
-    """A DICOM Segmentation, binary, of one segment: lesions of the brain.
+def segmentation(images: Sequence[pydicom.Dataset], lesions: np.ndarray, regions: Sequence[str], network: str) -> bytes:
+    """A DICOM Segmentation, binary, of a segment for each region that has lesions.
 
-    Patient, study and frame of reference are the images', to which it refers. The same mask gives the same UIDs.
+    Patient, study and frame of reference are the images', to which it refers. The same lesions give the same UIDs.
 
     Args:
         images: of the FLAIR's series, without their values: `volume.images_of`.
-        mask: bool [X, Y, Z] on the grid that `volume.read_scan` gives the series.
+        lesions: uint8 [X, Y, Z] on the grid that `volume.read_scan` gives the series: 0 where there is none, 1, 2, ... in the
+            first, second, ... of `regions`.
+        regions: names of `SITES`, at least one.
         network: what identifies the network, for the description.
 
     Returns:
         The file's bytes.
 
     Raises:
-        InputError: the mask is on another grid, or the headers lack what the standard asks for.
+        InputError: the lesions are on another grid, or the headers lack what the standard asks for.
     """
-    frames, ranks = np.moveaxis(mask, (2, 1, 0), (0, 1, 2)).astype(np.uint8), ranks_of(images)
+    frames, ranks = np.moveaxis(lesions, (2, 1, 0), (0, 1, 2)).astype(np.uint8), ranks_of(images)
     if frames.shape != (len(ranks), int(images[0].Rows), int(images[0].Columns)):
         raise InputError(f"{frames.shape} voxels were segmented, but the series has {len(ranks)} slices of {images[0].Rows} x "
                          f"{images[0].Columns}; segment it again")
     frames = np.ascontiguousarray(frames[ranks])
-    entropy = [str(images[0].SeriesInstanceUID), network, np.packbits(frames).tobytes().hex()]
+    entropy = [str(images[0].SeriesInstanceUID), network, *regions, hashlib.sha256(frames.tobytes()).hexdigest()]
+    segments = [_segment(number, region, network) for number, region in enumerate(regions, start=1)]
     with written_from(images):
         return as_file(hd.seg.Segmentation(
             source_images=images, pixel_array=frames, segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-            segment_descriptions=[_segment(network)], series_instance_uid=generate_uid(entropy_srcs=["series", *entropy]),
+            segment_descriptions=segments, series_instance_uid=generate_uid(entropy_srcs=["series", *entropy]),
             sop_instance_uid=generate_uid(entropy_srcs=["image", *entropy]),
             series_number=SERIES_NUMBER + int(images[0].get("SeriesNumber", 0) or 0), instance_number=1, manufacturer=MAKER,
             manufacturer_model_name=MODEL, software_versions=__version__, device_serial_number="0",
@@ -75,10 +84,15 @@ def as_file(made: pydicom.Dataset) -> bytes:
     return content.getvalue()
 
 
-def _segment(network: str) -> Any:
+def label_of(region: str) -> str:
+    """What a segment is called."""
+    return f"MS lesion, {region}" if region else "MS lesion"
+
+
+def _segment(number: int, region: str, network: str) -> Any:
     algorithm = hd.AlgorithmIdentificationSequence(name=MODEL, version=__version__, family=codes.cid7162.ArtificialIntelligence,
                                                    parameters={"network": network[:64]})
-    return hd.seg.SegmentDescription(segment_number=1, segment_label="MS lesion", segmented_property_category=ABNORMAL,
-                                     segmented_property_type=LESION, anatomic_regions=[BRAIN],
+    return hd.seg.SegmentDescription(segment_number=number, segment_label=label_of(region), segmented_property_category=ABNORMAL,
+                                     segmented_property_type=LESION, anatomic_regions=SITES[region],
                                      algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
                                      algorithm_identification=algorithm, tracking_uid=None, tracking_id=None)

@@ -16,7 +16,7 @@ from synergynet_tf.data.dicom.volume import images_of
 from tests.data.dicom.write import SHAPE, classic
 
 hd = pytest.importorskip("highdicom")
-from synergynet_tf.data.dicom.report import measurement_report  # noqa: E402
+from synergynet_tf.data.dicom.report import Load, measurement_report  # noqa: E402
 from synergynet_tf.data.dicom.segmentation import segmentation  # noqa: E402
 
 ORTHANC = shutil.which("Orthanc") or ("/usr/sbin/Orthanc" if pathlib.Path("/usr/sbin/Orthanc").exists() else None)
@@ -56,11 +56,11 @@ def test_the_archive_keeps_the_results_beside_the_scan(pacs, tmp_path):
     mask = np.random.default_rng(0).random(SHAPE) < 0.1
     series = find_scans(study, ("flair",)).series["flair"]
     images = images_of(series)
-    sent = segmentation(images, mask, "abc")
+    sent = segmentation(images, mask, ["deep"], "abc")
     out.mkdir()
     back.mkdir()
     (out / "seg.dcm").write_bytes(sent)
-    (out / "report.dcm").write_bytes(measurement_report(sent, images, 7, 1.25))
+    (out / "report.dcm").write_bytes(measurement_report(sent, images, [Load("deep", 7, 1.25)]))
     subprocess.run(["storescu", "-R", "127.0.0.1", str(pacs), *paths, *out.iterdir()], check=True, capture_output=True)
     subprocess.run(["getscu", "-S", "-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={images[0].StudyInstanceUID}",
                     "-od", str(back), "127.0.0.1", str(pacs)], check=True, capture_output=True)
@@ -71,7 +71,7 @@ def test_the_archive_keeps_the_results_beside_the_scan(pacs, tmp_path):
     assert np.array_equal(made.pixel_array, before.pixel_array) and made.pixel_array.sum() == mask.sum()
     report, = (read for read in kept.values() if read.Modality == "SR")
     values = [float(item.MeasuredValueSequence[0].NumericValue) for item in numbers(report)]
-    assert sorted(values) == [1.25, 7.0] and report.PatientID == images[0].PatientID
+    assert sorted(values) == [1.25, 1.25, 7.0, 7.0] and report.PatientID == images[0].PatientID
 
 
 def numbers(item):
