@@ -1,5 +1,6 @@
 """The predict command: what it writes, what it refuses, and that one bad scan does not stop the others."""
 import dataclasses
+import functools
 import hashlib
 import json
 import subprocess
@@ -11,9 +12,19 @@ import pytest
 import tensorflow as tf
 
 from synergynet_tf import predict
-from synergynet_tf.config import Config, DataConfig, DetectorConfig, MaskConfig, UNetConfig
+from synergynet_tf.config import Config, DataConfig, DetectorConfig, InferConfig, MaskConfig, UNetConfig
+from synergynet_tf.inference import predictor
 from synergynet_tf.structures import Detections, Prediction
 from synergynet_tf.training import checkpoint
+
+_traced = functools.lru_cache(maxsize=16)(predictor._traced)
+
+
+def traced(network, config):
+    """Tracing takes longer than all else that a call does: calls that differ in what the graph does not read share one."""
+    read = Config(data=DataConfig(channels=config.data.channels), detector=config.detector, mask=config.mask,
+                  infer=InferConfig(overlap=config.infer.overlap))
+    return _traced(network, read)
 
 
 def network(image):
@@ -43,6 +54,7 @@ def run(tmp_path, monkeypatch):
     (folder / "best.npz").write_bytes(b"weights")
     settings = {"config": Config()}
     monkeypatch.setattr(checkpoint, "load_run", lambda run, which: (network, settings["config"]))
+    monkeypatch.setattr(predictor, "_traced", traced)
     return folder, settings
 
 

@@ -1,4 +1,5 @@
 """What is written lies where the lesion is, whatever the orientation of the file, and the JSON file measures it rightly."""
+import functools
 import json
 
 import nibabel as nib
@@ -53,12 +54,18 @@ def save(path, axes, affine):
     return nib.load(path)
 
 
+@functools.cache
+def predictor():
+    """Of the network, traced once for all scans."""
+    return Predictor(network, Config())
+
+
 def segmented(tmp_path, axes, steps):
     affine = np.eye(4)
     affine[:3, :3] = steps
     given = save(tmp_path / "scan.nii.gz", axes, affine)
     case = Case("scan", "scan", "", {"flair": tmp_path / "scan.nii.gz"}, None, None)
-    prediction = Predictor(network, Config()).predict_case(case)
+    prediction = predictor().predict_case(case)
     summary = outputs.write_case(tmp_path, prediction, {"sha256": "abc"})
     return given, summary, nib.load(tmp_path / "scan_mask.nii.gz"), nib.load(tmp_path / "scan_probability.nii.gz")
 
@@ -120,8 +127,8 @@ def test_the_lesion_list_measures_the_written_files(tmp_path, axes, steps):
 def test_a_case_without_lesions_is_written_too(tmp_path):
     save(tmp_path / "scan.nii.gz", "LAS", np.eye(4))
     case = Case("scan", "scan", "", {"flair": tmp_path / "scan.nii.gz"}, None, None)
-    predictor = Predictor(lambda image: network(image)._replace(global_logits=-9 * tf.ones_like(image)), Config())
-    summary = outputs.write_case(tmp_path, predictor.predict_case(case))
+    silent = Predictor(lambda image: network(image)._replace(global_logits=-9 * tf.ones_like(image)), Config())
+    summary = outputs.write_case(tmp_path, silent.predict_case(case))
     assert summary["lesions"] == [] and summary["count"] == 0 and summary["volume_ml"] == 0
     assert nib.load(tmp_path / "scan_mask.nii.gz").get_fdata().sum() == 0
 
@@ -130,4 +137,4 @@ def test_a_folder_that_is_gone_is_named(tmp_path):
     save(tmp_path / "scan.nii.gz", "RAS", np.eye(4))
     case = Case("scan", "scan", "", {"flair": tmp_path / "scan.nii.gz"}, None, None)
     with pytest.raises(InputError, match="gone"):
-        outputs.write_case(tmp_path / "gone", Predictor(network, Config()).predict_case(case))
+        outputs.write_case(tmp_path / "gone", predictor().predict_case(case))
