@@ -1,6 +1,6 @@
 """Every layout from its folder to its scores: a training step, predictions, and the submission of ISBI 2015.
 
-One network is trained and asked by all: what differs between layouts ends where the cache begins, and tracing takes long.
+One U-Net is trained and asked by all: what differs between layouts ends where the cache begins, and tracing takes long.
 """
 import csv
 import dataclasses
@@ -15,11 +15,11 @@ from synergynet_tf import evaluate, export_isbi, predict, train
 from synergynet_tf.config import Config, command_line
 from synergynet_tf.data import cache, layouts, pipeline
 from synergynet_tf.inference import predictor
-from synergynet_tf.models.synergynet import build_synergynet
 from synergynet_tf.training import checkpoint
 from synergynet_tf.training.optimizer import make_optimizer
-from synergynet_tf.training.stages import STAGES, trainable_variables
+from synergynet_tf.training.stages import trainable_variables
 from synergynet_tf.training.steps import make_train_step
+from synergynet_tf.training.systems import system_of
 from synergynet_tf.workflows import predicting
 from tests.cohort import TINY
 from tests.trees import TREES, plant, write
@@ -48,17 +48,18 @@ def tree_of(folder, layout):
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
     made = Config.from_dict(TINY | {"data": {"channels": CHANNELS, "cache": str(tmp_path_factory.mktemp("cache"))}})
-    return dataclasses.replace(made, train=dataclasses.replace(made.train, steps_per_epoch=1))
+    return dataclasses.replace(made, train=dataclasses.replace(made.train, system="unet", steps_per_epoch=1))
 
 
 @pytest.fixture(scope="module")
 def network(config):
-    """The network, a step of its last stage, in which all of it is trained, and its predictor, each traced once."""
+    """The network, a step of its training and its predictor, each traced once."""
     keras.utils.set_random_seed(0)
-    model = build_synergynet(config)
+    system = system_of(config)
+    model, (stage,) = system.build(config), system.stages
     optimizer = make_optimizer(config.train, 100)
-    optimizer.build(trainable_variables(model, STAGES[-1]))
-    return types.SimpleNamespace(model=model, step=make_train_step(model, optimizer, STAGES[-1], config),
+    optimizer.build(trainable_variables(model, stage))
+    return types.SimpleNamespace(model=model, step=make_train_step(model, optimizer, stage, config),
                                  predictor=predictor.Predictor(model, config))
 
 

@@ -130,18 +130,6 @@ def test_shared_cases_are_segmented_as_by_one_process(run, alone, tiny_cohort, t
 
 
 @pytest.mark.slow
-def test_what_is_finished_is_left_out(run, alone, tiny_cohort, capsys):
-    command = ["--run", str(run), "--out", str(alone), "--resume", *map(str, scans(tiny_cohort))]
-    (alone / "P1_flair_mask.nii.gz").unlink()
-    assert predict.main(command) == 0
-    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines() if "lesion" in line] == ["P1_flair"]
-    assert predict.main(command) == 0
-    assert capsys.readouterr().out == ""
-    assert predict.main([*command, "--gamma", "0.1"]) == 0
-    assert capsys.readouterr().out.count(" lesions, ") == 6
-
-
-@pytest.mark.slow
 def test_shared_scores_are_those_of_one_process(tiny_cohort, tmp_path, capsys):
     prediction = tmp_path / "masks"
     prediction.mkdir()

@@ -81,8 +81,11 @@ def test_processes_share_the_validation_cases(tiny_cohort, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_end_as_ever_though_one_was_killed(settings, tmp_path):
-    """A pair whose second process is killed in the middle ends, started again, with the weights of a pair that was left alone."""
-    arguments = ["--config", str(settings), "--train.epochs", "[0,0,0,3]", "--train.average", "0.9"]
+    """A pair whose second process is killed in the middle ends, started again, with the weights of a pair that was left alone.
+
+    Of the U-Net, which is traced in a fifth of the time: how a pair begins, ends and goes on has nothing to do with its network.
+    """
+    arguments = ["--config", str(settings), "--train.system", "unet", "--train.epochs", "[0,0,0,5]", "--train.average", "0.9"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert [p.wait(900) for p in _pair(whole, arguments)] == [0, 0]
 

@@ -17,12 +17,12 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def fitted(tiny_cohort, tmp_path_factory):
-    """A tiny network, trained by the library, and its run."""
+    """A tiny U-Net, trained by the library, and its run; the tour has the library with SynergyNet."""
     from tests.cohort import TINY
 
     folder = tmp_path_factory.mktemp("library")
     config = sn.Config.from_dict(TINY | {"data": {"path": str(tiny_cohort), "cache": str(folder / "cache")},
-                                         "train": {"epochs": [0, 0, 0, 1], "steps_per_epoch": 1}})
+                                         "train": {"system": "unet", "epochs": [0, 0, 0, 1], "steps_per_epoch": 1}})
     return sn.fit(config, folder / "run"), folder / "run"
 
 

@@ -64,31 +64,30 @@ def test_a_scan_is_segmented_with_nothing_else(shipped, run, tiny_cohort, tmp_pa
     assert "shipped with synergynet-tf" in (tmp_path / "shipped/P1_flair_lesions.json").read_text()
 
 
+SHORT = ["--train.epochs", "[1,0,0,0]", "--train.steps_per_epoch", "1"]       # the stage that is traced soonest
+
+
 def test_a_training_begins_with_it(shipped, settings, tmp_path, capsys):
-    assert train.main(["--run", str(tmp_path / "run"), "--config", str(settings), "--init", "shipped", "--train.epochs",
-                       "[0,0,0,1]", "--train.steps_per_epoch", "1"]) == 0
+    assert train.main(["--run", str(tmp_path / "run"), "--config", str(settings), "--init", "shipped", *SHORT]) == 0
     assert f"begins with the weights of {shipped}" in capsys.readouterr().out
 
 
-def test_a_training_that_begins_with_it_has_its_settings(shipped, tiny_cohort, tmp_path):
-    assert train.main(["--run", str(tmp_path / "run"), "--init", "shipped", "--data.path", str(tiny_cohort), "--train.epochs",
-                       "[0,0,0,1]", "--train.steps_per_epoch", "1"]) == 0
-    config, theirs = (checkpoint.load(path).config for path in (tmp_path / "run/last.npz", shipped))
-    assert (config.unet, config.detector, config.patch) == (theirs.unet, theirs.detector, theirs.patch) != (
-        Config().unet, Config().detector, Config().patch)
-    assert config.data.path == str(tiny_cohort) and config.train.epochs == (0, 0, 0, 1)
-
-
-def test_a_training_that_is_judged_by_what_it_was_trained_on_says_so(shipped, tiny_cohort, tmp_path, caplog):
+def test_a_training_that_begins_with_it_has_its_settings_and_says_if_it_is_judged_by_its_cases(shipped, tiny_cohort, tmp_path,
+                                                                                                caplog):
     table = tiny_cohort.read_text().splitlines()
     rows = [f"{','.join(str(tiny_cohort.parent / cell) if '.nii' in cell else cell for cell in row.split(',')[:5])},"
             f"{'validation' if row.startswith('P0') else 'train'}" for row in table[1:]]
     (tmp_path / "manifest.csv").write_text("\n".join([table[0], *rows]) + "\n")
     assert train.main(["--run", str(tmp_path / "run"), "--init", "shipped", "--data.path", str(tmp_path / "manifest.csv"),
-                       "--train.epochs", "[0,0,0,1]", "--train.steps_per_epoch", "1"]) == 0
+                       *SHORT]) == 0
+    config, theirs = (checkpoint.load(path).config for path in (tmp_path / "run/last.npz", shipped))
+    assert (config.unet, config.detector, config.patch) == (theirs.unet, theirs.detector, theirs.patch) != (
+        Config().unet, Config().detector, Config().patch)
+    assert config.data.path == str(tmp_path / "manifest.csv") and config.train.epochs == (1, 0, 0, 0)
     assert f"{shipped}: was trained on cases by which it is judged here: P0_1;" in caplog.text
 
 
+@pytest.mark.slow
 def test_it_is_exported(shipped, tmp_path):
     pytest.importorskip("tensorflow_serving")
     assert saved_model.main(["--out", str(tmp_path / "bundle")]) == 0
@@ -96,6 +95,7 @@ def test_it_is_exported(shipped, tmp_path):
     assert "shipped with synergynet-tf" in card and "docs/network.md" in card and "no patient's scan was used" not in card
 
 
+@pytest.mark.slow
 def test_its_gamma_is_scanned_on_scans_that_are_named(shipped, tiny_cohort, tmp_path, capsys):
     project = tmp_path / "project"
     assert search.main(["--gamma-scan", "--project", str(project)]) == 2
