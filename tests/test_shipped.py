@@ -8,7 +8,7 @@ import synergynet_tf as sn
 from synergynet_tf.data.phantom import make_patient
 from synergynet_tf.workflows.networks import SHIPPED
 
-pytestmark = pytest.mark.slow       # eight whole scans
+pytestmark = pytest.mark.slow       # six whole scans
 ALIKE = 0.8     # Dice of two views of one phantom, half of whose lesions have less than 10 voxels; it was 0.83 to 0.87
 
 
@@ -37,27 +37,19 @@ def test_it_finds_a_phantoms_lesions(mask, phantom):
     assert dice(mask, phantom.lesions > 0) > 0.6
 
 
-def test_the_orientation_of_the_file_does_not_matter(network, phantom, mask):
-    image = nib.Nifti1Image(phantom.flair, phantom.affine).as_reoriented(
+def test_neither_a_shift_nor_the_orientation_of_the_file_matters(network, phantom, mask):
+    shifted = np.pad(phantom.flair, ((5, 0), (0, 3), (7, 2)))
+    image = nib.Nifti1Image(shifted, phantom.affine).as_reoriented(
         nib.orientations.ornt_transform(nib.io_orientation(phantom.affine), nib.orientations.axcodes2ornt("PIR")))
     turned = network.segment(image)
     back = nib.orientations.ornt_transform(nib.io_orientation(image.affine), nib.io_orientation(phantom.affine))
-    assert turned.mask.shape != mask.shape
-    assert np.array_equal(nib.orientations.apply_orientation(turned.mask, back), mask)
+    assert turned.mask.shape != shifted.shape
+    assert np.array_equal(nib.orientations.apply_orientation(turned.mask, back)[5:, :-3, 7:-2], mask)
 
 
-def test_a_shift_does_not_matter(network, phantom, mask):
-    shifted = np.pad(phantom.flair, ((5, 0), (0, 3), (7, 2)))
-    assert np.array_equal(network.segment((shifted, phantom.affine)).mask[5:, :-3, 7:-2], mask)
-
-
-def test_another_scale_of_intensities_does_not_matter(network, phantom, mask):
-    assert dice(network.segment((phantom.flair * np.float32(3.7), phantom.affine)).mask, mask) >= 0.95
-
-
-def test_a_mild_bias_does_not_matter(network, phantom, mask):
+def test_neither_another_scale_of_intensities_nor_a_mild_bias_matters(network, phantom, mask):
     place = np.linspace(-1, 1, phantom.flair.shape[1], dtype=np.float32)[:, None]
-    assert dice(network.segment((phantom.flair * np.exp(0.1 * place), phantom.affine)).mask, mask) >= 0.95
+    assert dice(network.segment((phantom.flair * 3.7 * np.exp(0.1 * place), phantom.affine)).mask, mask) >= 0.95
 
 
 def test_a_mirrored_brain_has_mirrored_lesions(network, phantom, mask):

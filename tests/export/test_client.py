@@ -128,20 +128,17 @@ def test_a_server_that_is_away(toy_bundle, scans, way, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_a_server_killed_on_the_way_and_back(toy_bundle, scans, tmp_path):
-    server = Served(toy_bundle / "toy" / "1")
-    server.start()
+def test_a_server_killed_on_the_way_and_back(served, scans, tmp_path):
     done = []
     running = threading.Thread(target=lambda: done.append(client.main(
-        [*map(str, scans), *server.at("rest"), "--out", str(tmp_path), "--parallel", "1", "--patience", "120"])))
+        [*map(str, scans), *served.at("rest"), "--out", str(tmp_path), "--parallel", "1", "--patience", "120"])))
     running.start()
     while len(list(tmp_path.glob("*.nii.gz"))) < 2:
         running.join(0.02)
-    server.kill()
+    served.kill()
     assert len(list(tmp_path.glob("*_mask.nii.gz"))) < len(scans)
-    server.start()
+    served.start()
     running.join()
-    server.kill()
     assert done == [0]
     for scan, mask in scans.items():
         assert gzip.decompress((tmp_path / f"{scan.name.removesuffix('.nii.gz')}_mask.nii.gz").read_bytes()) == mask

@@ -40,8 +40,8 @@ def moved(system, stage, accumulate, batch):
 
 
 @pytest.mark.parametrize(("system", "stage"), [
-    ("unet", SYSTEMS["unet"].stages[0]), ("synergynet", STAGES[1]),
-    pytest.param("synergynet", STAGES[3], marks=pytest.mark.slow),      # the losses of a fused volume
+    ("unet", SYSTEMS["unet"].stages[0]),
+    pytest.param("synergynet", STAGES[3], marks=pytest.mark.slow),      # which has every loss
 ], ids=lambda value: getattr(value, "name", value))
 def test_parts_give_the_gradients_and_losses_of_the_whole(system, stage):
     batch = unlike_patches()

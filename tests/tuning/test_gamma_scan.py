@@ -48,7 +48,7 @@ def test_scores_are_those_of_eq_1_by_hand(gamma, threshold):
         assert every[name] == pytest.approx(getattr(expected, name), abs=1e-3 if name == "ap" else 1e-12), name
 
 
-@pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [pytest.param(60, marks=pytest.mark.few), pytest.param(1000, marks=pytest.mark.slow)])
 def test_damaged_branches_are_named_and_made_again(tmp_path, count):
     path, refused = tmp_path / "case-1.npz", 0
     np.savez(path, **branches(np.random.default_rng(5))._asdict())
@@ -122,12 +122,12 @@ def test_the_scan_equals_a_full_prediction_and_evaluation(run, tmp_path):
     case = gamma_scan.load_branches(path)
     assert case.covered.any()
     settings = []
-    for gamma in (0.0, 0.3, 0.7, 1.0):
+    for gamma in (0.3, 1.0):
         local = gamma_scan.probabilities(case, gamma)[case.covered]
         settings.append((gamma, float(np.median(local))))
         assert 0.05 < np.mean(local > settings[-1][1]) < 0.95
     scanned = [scores["dsc"] for scores in gamma_scan.case_scores(case, Objective(), settings, 18)]
-    assert len(set(scanned)) == 4       # gamma matters here
+    assert len(set(scanned)) == 2       # gamma matters here
     for (gamma, threshold), dsc in zip(settings, scanned):
         out = tmp_path / f"masks-{gamma}"
         assert predict.main(["--run", str(run), "--split", "validation", "--out", str(out), "--gamma", str(gamma),
