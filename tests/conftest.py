@@ -35,7 +35,8 @@ def _graphs_end_with_their_module():
     if "tensorflow" in sys.modules:
         from synergynet_tf.training import graphs
 
-        graphs.release(graphs.kept())
+        if names := graphs.kept():      # most modules leave none, and the collection of garbage takes half a second
+            graphs.release(names)
 
 
 @pytest.fixture(scope="session")

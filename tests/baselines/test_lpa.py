@@ -68,7 +68,7 @@ def test_a_file_of_something_else_is_refused(tmp_path):
         lpa.load(tmp_path / "lpa.npz")
 
 
-@pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [pytest.param(60, marks=pytest.mark.few), pytest.param(1000, marks=pytest.mark.slow)])
 def test_a_damaged_model_is_named(model, tmp_path, count):
     path, refused = tmp_path / "lpa.npz", 0
     model.save(path)

@@ -128,6 +128,7 @@ def test_a_patch_without_brain_stays_zero_and_finite(image):
     np.testing.assert_allclose(altered(flat, gamma=1.5), flat, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_everything_at_once_compiles_and_agrees_with_the_plain_graph(image):
     def alter(x, given):
         return intensity.alter(x, given, EVERYTHING)

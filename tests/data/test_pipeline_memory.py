@@ -69,6 +69,7 @@ print(sum("prepare" in name for name in early), sum("annotate" in name for name 
 """
 
 
+@pytest.mark.slow
 def test_all_is_compiled_before_a_block_is_read_and_once(tmp_path):
     environment = {**os.environ, "XLA_FLAGS": f"--xla_dump_to={tmp_path / 'xla'} --xla_dump_hlo_as_text"}
     done = subprocess.run([sys.executable, "-c", COMPILING, tmp_path / "xla", tmp_path], cwd=ROOT, env=environment,

@@ -12,6 +12,7 @@ from synergynet_tf.errors import InputError
 pytest.importorskip("tensorflow_serving")
 
 
+@pytest.mark.slow
 def test_a_sound_bundle(toy_bundle, capsys):
     assert verify.main([str(toy_bundle)]) == 0
     shown = capsys.readouterr().out

@@ -93,6 +93,7 @@ def test_free_batch_and_size_in_one_trace(model, image, prediction):
     assert call.experimental_get_tracing_count() == 1
 
 
+@pytest.mark.slow
 def test_compiled_by_xla(model, image):
     one = image[:1]
     plain, compiled = model(one), tf.function(lambda x: model(x), jit_compile=True, autograph=False)(one)

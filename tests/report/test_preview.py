@@ -2,6 +2,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
@@ -17,6 +18,7 @@ def outlined(path):
     return int((np.abs(imread(path)[..., :3] - to_rgb(figures.REFERENCE)).max(-1) < 0.1).sum())
 
 
+@pytest.mark.slow
 def test_the_sheet_shows_lesions_where_there_are_some(tiny_config, tmp_path):
     cases = build_cache(discover(tiny_config.data.path), tiny_config)
     every = dataclasses.replace(tiny_config, augment=AugmentConfig(**dict.fromkeys(TRANSFORMS, 0.5)))
@@ -35,6 +37,7 @@ def test_every_transform_is_shown_at_its_strongest(tiny_config):
     assert "scale 0.85" in shown and "scale 1.15" in shown and "thick slices 4" in shown and "noise 0.2" in shown
 
 
+@pytest.mark.slow
 def test_pasting_and_dropout_have_their_pictures(tiny_config, tmp_path):
     two = dataclasses.replace(tiny_config, data=dataclasses.replace(tiny_config.data, channels=("flair", "t2")))
     studio = preview._Studio(build_cache(discover(tiny_config.data.path, channels=("flair", "t2")), two), two)

@@ -141,6 +141,7 @@ def check_damage(model, tmp_path, count):
     assert refused > count
 
 
+@pytest.mark.few
 def test_a_damaged_checkpoint_is_named(model, tmp_path):
     check_damage(model, tmp_path, 20)
 

@@ -86,6 +86,7 @@ def _check(search, count):
         assert taken_up(kind, folder, path, _contents(path, count)) > count
 
 
+@pytest.mark.few
 def test_a_damaged_state_is_named(search):
     _check(search, 12)
 

@@ -109,6 +109,7 @@ def test_a_finished_search_is_not_repeated_and_can_be_made_longer(tmp_path):
     assert len(set(trained)) == 5
 
 
+@pytest.mark.slow
 def test_killed_in_the_third_of_six_trials_and_started_again(tmp_path):
     project = tmp_path / "search"
     process = start(project, 6, 0.5)

@@ -119,6 +119,7 @@ def test_a_registration_that_goes_astray_is_noticed(raw, prepared, tmp_path, mon
     assert record.known(tmp_path / case.name) is None and not list((tmp_path / case.name).glob("*.nii.gz"))
 
 
+@pytest.mark.slow
 def test_the_rigid_way_keeps_the_brain_s_size(raw, prepared, tmp_path, monkeypatch):
     (case,) = cases.find(raw)[0]
     affine = np.array(record.read(prepared / case.name).template_to_flair)

@@ -42,6 +42,7 @@ def test_a_record_comes_back(tmp_path):
     assert record.read(tmp_path) == OWN == record.known(tmp_path)
 
 
+@pytest.mark.few
 def test_a_damaged_record_is_named(tmp_path):
     check(tmp_path, 60)
 
