@@ -20,7 +20,7 @@ from synergynet_tf.data.preprocess import Box
 
 NOISE = (0.1, 0.2)          # sigma, of the brain's median
 BLUR = (4.0, 8.0)           # mm, full width at half maximum
-GHOST = (0.1, 0.2)          # strength
+GHOST = (0.05, 0.1)         # strength of each copy
 CUT = (20.0, 40.0)          # mm, from the top
 FWHM = 2.3548
 
@@ -46,7 +46,8 @@ def blurred(array: np.ndarray, brain: np.ndarray, voxels: float) -> np.ndarray:
 def ghosted(array: np.ndarray, brain: np.ndarray, strength: float, every: int = 4) -> np.ndarray:
     """Each `every`-th line of k-space along axis 1 is (1 + every * strength) times as strong: copies of that strength result."""
     lines = np.fft.fft(array, axis=1)
-    lines[:, ::every] *= 1 + every * strength
+    numbers = np.rint(np.fft.fftfreq(array.shape[1], 1 / array.shape[1])).astype(int)
+    lines[:, numbers % every == 0] *= 1 + every * strength
     return np.where(brain, np.fft.ifft(lines, axis=1).real.astype(np.float32), np.float32(0))
 
 

@@ -19,7 +19,7 @@ WITHOUT_TENSORFLOW = ("metrics", "data/phantom", "data/nifti.py", "data/containe
                       "data/raw",
                       "structures.py", "storage", "config", "workflows/submission.py", "report/tables.py",
                       "report/check_tables.py",
-                      "report/prediction_tables.py", "report/thumbnails.py", "report/quality.py", "report/comparison.py")
+                      "report/prediction_tables.py", "report/thumbnails.py", "report/preparation.py", "report/comparison.py")
 HEAVY = {"tensorflow", "keras", "nibabel", "nilearn", "matplotlib", "sklearn", "scipy"}
 COMMANDS = ("train", "predict", "evaluate", "prepare", "phantoms", "export_isbi", "experiment")
 

@@ -49,8 +49,15 @@ MEASURES = {
     "slice_thickness": Measure("mm", "high", "distance of the slices", "take a scan on thinner slices"),
     "field_of_view": Measure("%", "high", "cut face, of the brain's largest section",
                              "take a scan that shows the whole brain"),
-    "motion": Measure("%", "high", "strength of ghosts", "take a scan without motion"),
+    "motion": Measure("times chance", "high", "strongest ghost", "take a scan without motion"),
 }
+
+
+class Ghost(NamedTuple):
+    """A copy of the image, shifted."""
+
+    strength: float     # of the image
+    chance: float       # what the strength of none is about, root mean square
 
 
 def measure(flair: Volume, brain: np.ndarray, box: Box) -> Quality:
@@ -74,7 +81,7 @@ def measure(flair: Volume, brain: np.ndarray, box: Box) -> Quality:
         cut = max(prepared, cut_face(nifti.read_mask(flair.path.parent / record.OWN_BRAIN).array))
     found = {"noise": noise(values, brain), "contrast": contrast(values, brain, spacing),
              "sharpness": smoothness(values, brain, spacing), "slice_thickness": float(thickness), "field_of_view": 100 * cut,
-             "motion": ghosts(values, brain, spacing)}
+             "motion": motion(values, brain, spacing)}
     return {name: None if value is None or not math.isfinite(value) else float(f"{value:.4g}") for name, value in found.items()}
 
 
@@ -152,29 +159,33 @@ def cut_face(brain: np.ndarray) -> float:
     return float(max(max(areas[0], areas[-1]) / max(areas.max(), 1) for areas in sections))
 
 
-def ghosts(values: np.ndarray, brain: np.ndarray, spacing: Sequence[float]) -> float | None:
-    """The strength of the strongest ghost, % of the image.
+def motion(values: np.ndarray, brain: np.ndarray, spacing: Sequence[float]) -> float | None:
+    """The strongest ghost, in times of what is alike by chance: the largest of the three axes. Args as of `smoothness`."""
+    found = [ghost.strength / ghost.chance for ghost in ghosts(values, brain, spacing) if ghost.chance > 0]
+    return max(found) if found else None
+
+
+def ghosts(values: np.ndarray, brain: np.ndarray, spacing: Sequence[float]) -> list[Ghost]:
+    """The strongest ghost along each axis, where any can be seen.
 
     Motion in time with the acquisition leaves copies of the image, shifted along the phase-encoding axis (Wood and Henkelman,
-    Medical Physics 12, 1985). A copy of strength s makes the image's details correlate with themselves by s at
-    its shift: this is the largest absolute autocorrelation (Wiener-Khinchin, in the brain alone) at shifts of more than
-    `NEAREST_MM` within a cone about each axis. Of a scan without ghosts it is what two parts of a brain are alike by chance.
-    Shifts so long that less than `OVERLAP` of the brain lies on itself are not seen. Args as of `smoothness`.
+    Medical Physics 12, 1985). A copy of strength s makes the image's details correlate with themselves by s at its shift. So the
+    strength is the largest absolute autocorrelation (Wiener-Khinchin, in the brain alone) at shifts of more than `NEAREST_MM`
+    within a cone about the axis; the root mean square there is how much parts of a brain are alike by chance, which blur
+    raises in both. Shifts so long that less than `OVERLAP` of the brain lies on itself are not seen. Args as of `smoothness`.
     """
     details, inside, sides = _details(values, brain, spacing)
     if not details.any():
-        return None
+        return []
     padded = [fft.next_fast_len(int(1.7 * n), True) for n in details.shape]
     alike, overlap = (fft.irfftn(np.abs(fft.rfftn(array, padded)) ** 2, padded) for array in (details, inside))
     share = overlap / overlap[0, 0, 0]
-    strength = np.where(share > OVERLAP, np.abs(alike) / np.maximum(share, OVERLAP) / alike[0, 0, 0], 0)
+    correlation = np.abs(alike) / np.maximum(share, OVERLAP) / alike[0, 0, 0]
     shifts = np.meshgrid(*(np.fft.fftfreq(n, 1 / n) * side for n, side in zip(padded, sides)), indexing="ij", sparse=True)
     length = sum(shift ** 2 for shift in shifts)
-    seen = np.zeros(strength.shape, bool)
-    for along in shifts:
-        seen |= (along > NEAREST_MM) & (length - along ** 2 <= (CONE * along) ** 2)
-    seen &= share > OVERLAP
-    return 100 * float(strength[seen].max()) if seen.any() else None
+    cones = [(along > NEAREST_MM) & (length - along ** 2 <= (CONE * along) ** 2) & (share > OVERLAP) for along in shifts]
+    found = [correlation[cone] for cone in cones if cone.any()]
+    return [Ghost(float(values.max()), math.sqrt(np.mean(np.square(values)))) for values in found]
 
 
 def _details(values: np.ndarray, brain: np.ndarray, spacing: Sequence[float]) -> tuple[np.ndarray, np.ndarray, list[float]]:

@@ -25,7 +25,7 @@ LESION: Any = {"label": int, "voxels": int, "volume_mm3": float, "inside_mm": tu
 CASE = {"case": str, "images": dict[str, str], "files": dict[str, str], "connectivity": Literal[6, 18, 26], "count": int,
         "volume_ml": float, "notes": list[str], "lesions": list[LESION]}
 QUALITY = {"noise": "noise_percent", "contrast": "contrast_percent", "sharpness": "sharpness_mm", "slice_thickness": "slice_mm",
-           "field_of_view": "cut_percent", "motion": "ghost_percent"}      # columns by measure
+           "field_of_view": "cut_percent", "motion": "ghost_ratio"}      # columns by measure
 CASE_COLUMNS = ("case", "lesions", "volume_ml", *SIZES, "brain_ml", "percent_of_brain", *QUALITY.values(), "flags", "network",
                 "flair", "notes")
 LESION_COLUMNS = ("case", "lesion", "volume_mm3", "voxels", "x_mm", "y_mm", "z_mm", "mean_probability", "max_probability",

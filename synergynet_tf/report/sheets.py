@@ -9,7 +9,7 @@ from synergynet_tf.report.comparison import Cell, Table
 from synergynet_tf.report.elements import Sheet
 from synergynet_tf.report.pages import SCAN_HEAD, flags, lesion_file, scan_summary
 from synergynet_tf.report.prediction_tables import case_row
-from synergynet_tf.report.quality import PICTURE
+from synergynet_tf.report.preparation import PICTURE
 from synergynet_tf.report.timeline import CHANGE_KINDS, FollowUp, load_bars, scan_label
 
 PATIENT_HEAD = ("Patient", "Scans", "First, ml", "Last, ml", "New", "Enlarged", "Shrunk", "Resolved", "Flags")

@@ -12,7 +12,7 @@ from synergynet_tf.data.raw.record import PICTURE
 from synergynet_tf.errors import InputError, Unprepared, of_case
 from synergynet_tf.runtime import progress
 from synergynet_tf.runtime.processes import cores
-from synergynet_tf.workflows.raw_scans import draw_quality
+from synergynet_tf.workflows.raw_scans import draw_prepared
 
 Failed = Iterator[tuple[str, InputError]]       # the names of cases, and why they failed
 FOLDER = "prepared"         # of the results' folder: a folder a case, as of `prepare --raw`
@@ -55,7 +55,7 @@ def _prepared(cases: Sequence[Case], channels: Sequence[str],
     workers = min(max(1, cores() // 2), len(given))
     with progress.bar("preparing raw scans", len(given), console=console) as advance:
         for case, result in preparation.prepare_cases(given, folder, RawConfig(), workers, "--out"):
-            outcome = result if isinstance(result, InputError) else draw_quality(case, folder, result) or result
+            outcome = result if isinstance(result, InputError) else draw_prepared(case, folder, result) or result
             if isinstance(outcome, InputError):
                 yield case.name, of_case(case.name, outcome)
             else:

@@ -11,7 +11,7 @@ from synergynet_tf.data.layouts.sources import sources
 from synergynet_tf.data.raw import cases, preparation, record
 from synergynet_tf.data.raw.record import Record
 from synergynet_tf.errors import InputError, of_case, print_error
-from synergynet_tf.report import quality
+from synergynet_tf.report import preparation as pictures
 from synergynet_tf.runtime import progress
 from synergynet_tf.runtime.processes import cores
 from synergynet_tf.storage import locks
@@ -41,7 +41,7 @@ def _prepare(usable: list[Case], wrong: list[Fault], out: pathlib.Path, options:
         print_error(fault.message)
     with progress.bar("preparing raw scans", len(usable)) as advance:
         for case, result in preparation.prepare_cases(usable, out, options.steps, workers):
-            error, notes = (result, None) if isinstance(result, InputError) else (draw_quality(case, out, result), result.notes)
+            error, notes = (result, None) if isinstance(result, InputError) else (draw_prepared(case, out, result), result.notes)
             if error:
                 failed.append(case.name)
                 print_error(str(of_case(case.name, error)))
@@ -57,14 +57,14 @@ def _prepare(usable: list[Case], wrong: list[Fault], out: pathlib.Path, options:
                   markup=False, highlight=False, soft_wrap=True)
 
 
-def draw_quality(case: Case, out: pathlib.Path, known: Record) -> InputError | None:
+def draw_prepared(case: Case, out: pathlib.Path, known: Record) -> InputError | None:
     """Draw the case's picture where it is not newer than its record; the error, if it cannot be drawn."""
     folder = out / case.name
-    drawn = folder / quality.PICTURE
+    drawn = folder / pictures.PICTURE
     if drawn.is_file() and drawn.stat().st_mtime_ns >= (folder / record.FILE).stat().st_mtime_ns:
         return None
     try:
-        quality.quality_picture(folder, known)
+        pictures.preparation_picture(folder, known)
     except Exception as error:      # the picture alone is lost
         return of_case(case.name, error)
     return None

@@ -19,7 +19,7 @@ SLICES = (0.25, 0.45, 0.65, 0.85)       # of the brain's height
 PICTURE = "qc.png"
 
 
-def quality_picture(folder: Path, known: Record) -> Path:
+def preparation_picture(folder: Path, known: Record) -> Path:
     """Draw `qc.png` in a prepared case's folder: axial slices, one sagittal, one coronal.
 
     Above is the FLAIR in its own space with the brain mask outlined; below the prepared FLAIR, with MNI152's brain outlined where
