@@ -2,13 +2,16 @@
 
 A training leaves it as `quality.json` in its run's folder; beside a file of weights, FILE.npz, lies FILE_quality.json.
 """
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from synergynet_tf.data import image_quality
 from synergynet_tf.data.image_quality import MEASURES, Quality
+from synergynet_tf.data.preprocess import LoadedCase
 from synergynet_tf.errors import InputError
 from synergynet_tf.storage.files import replace_file
 from synergynet_tf.storage.sealed import read_sealed, sealed
@@ -73,6 +76,17 @@ def _judged(name: str, value: float | None, known: tuple[float, float] | None) -
     if value is None or known is None:
         return Judged(name, value, known, False)
     return Judged(name, value, known, value > known[1] if MEASURES[name].worse == "high" else value < known[0])
+
+
+def judged_case(loaded: LoadedCase, ranges: Ranges | None) -> tuple[LoadedCase, list[Judged]]:
+    """A case with a note of each measure that is flagged, and all measures.
+
+    Raises:
+        InputError: as `image_quality.measure`.
+    """
+    judged = judge(image_quality.measure(loaded.grid, loaded.brain, loaded.box), ranges)
+    notes = (f"flair: {row.finding}" for row in judged if row.flagged)
+    return dataclasses.replace(loaded, notes=(*loaded.notes, *notes)), judged
 
 
 def require_usual(path: Path, judged: Sequence[Judged]) -> None:

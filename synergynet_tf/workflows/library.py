@@ -16,6 +16,7 @@ import numpy as np
 from rich.console import Console
 
 from synergynet_tf.config import Config
+from synergynet_tf.data import quality_range
 from synergynet_tf.errors import InputError
 from synergynet_tf.metrics.lesion import LesionRule
 from synergynet_tf.metrics.scores import CaseScores
@@ -41,7 +42,8 @@ class Segmented:
     probability: np.ndarray     # float32 [X, Y, Z]
     affine: np.ndarray          # float64 [4, 4], voxels to mm
     lesions: list[dict[str, Any]] = field(repr=False)       # a row a lesion: label, volume_mm3, mean_probability, places, ...
-    notes: tuple[str, ...]      # what was mended in the scan
+    notes: tuple[str, ...]      # what was mended in the scan, or is to be looked at
+    quality: list[dict[str, Any]] = field(repr=False)       # measure, value, unit, range, flagged: see docs/quality.md
     name: str
     _prediction: "CasePrediction" = field(repr=False)
     _network: Mapping[str, str] = field(repr=False)
@@ -67,7 +69,7 @@ class Segmented:
         make_folder(folder, "the folder")
         files = [folder / f"{self.name}{kind}" for kind in ("_mask.nii.gz", "_probability.nii.gz", "_lesions.json")]
         claim("another folder", files, self._prediction.case.images.values())
-        outputs.write_case(folder, self._prediction, dict(self._network))
+        outputs.write_case(folder, self._prediction, dict(self._network), quality=self.quality)
         return files
 
 
@@ -93,6 +95,7 @@ class Network:
 
         (model, self.config), *others = load_networks(folders, weights, Changes(**changes))
         self.identity = joint_identity(folders, weights)
+        self._ranges = quality_range.read(folders)
         self._predictor: Predictor = Predictor(model, self.config, others=others, share=1.0)
 
     def segment(self, scan: Scan, t2: Scan | None = None) -> Segmented:
@@ -107,13 +110,14 @@ class Network:
             flair = stack.enter_context(_file(scan, "flair"))
             second = None if t2 is None else stack.enter_context(_file(t2, "t2"))
             case = scan_case(flair, second, self.config.data.channels)
-            prediction = self._predictor.predict_case(case)
+            loaded, judged = quality_range.judged_case(self._predictor.load(case), self._ranges)
+            prediction = self._predictor.predict_loaded(loaded)
         grid = prediction.loaded.grid
         mask, probability = (outputs.to_file_grid(prediction.on_grid(array), grid)
                              for array in (prediction.segmentation.mask, prediction.segmentation.probability))
         about = outputs.report(prediction, self.identity)
-        return Segmented(mask, probability, grid.file_affine, about["lesions"], tuple(about["notes"]), case.name, prediction,
-                         self.identity)
+        return Segmented(mask, probability, grid.file_affine, about["lesions"], tuple(about["notes"]),
+                         quality_range.as_stored(judged), case.name, prediction, self.identity)
 
 
 def load(*runs: Run, weights: str = "best", **changes: Any) -> Network:

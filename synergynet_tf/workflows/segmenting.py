@@ -12,7 +12,7 @@ import tensorflow as tf
 from rich.console import Console
 
 from synergynet_tf.config import Config
-from synergynet_tf.data import image_quality, quality_range
+from synergynet_tf.data import quality_range
 from synergynet_tf.data.identity import files_of
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.preprocess import LoadedCase
@@ -80,12 +80,10 @@ def read_case(predictor: Predictor, job: Job, case: Case) -> ReadCase:
         InputError: as `Predictor.load`; or the job is strict, and the scan outside its ranges.
     """
     inputs = files_of(case, predictor.config.data.channels)
-    loaded = predictor.load(case)
-    quality = quality_range.judge(image_quality.measure(loaded.grid, loaded.brain, loaded.box), job.ranges)
+    loaded, quality = quality_range.judged_case(predictor.load(case), job.ranges)
     if job.strict:
         quality_range.require_usual(loaded.grid.path, quality)
-    notes = (f"flair: {row.finding}" for row in quality if row.flagged)
-    return ReadCase(dataclasses.replace(loaded, notes=(*loaded.notes, *notes)), inputs, quality)
+    return ReadCase(loaded, inputs, quality)
 
 
 def segment_read(job: Job, predictor: Predictor, read: ReadCase) -> str:
