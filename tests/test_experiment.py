@@ -100,6 +100,7 @@ def read(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_tables_figures_and_scores_of_every_system(out):
     names = ["unet", "mask_rcnn", "ensemble", "lpa", "tool"]
     rows = read(out / "tables" / "table.csv")
@@ -128,6 +129,7 @@ def results(folder):
     return {path.name: path.read_bytes() for path in folder.glob("*.nii.gz")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system, record", [("unet", "lesions"), ("lpa", "lpa")])
 def test_what_is_damaged_or_of_another_network_is_made_again(out, tmp_path, system, record):
     own, = make_folds(Config.from_dict(TINY | {"data": {"path": str(out / "fold0/manifest.csv"),
@@ -152,6 +154,7 @@ def test_what_is_damaged_or_of_another_network_is_made_again(out, tmp_path, syst
     assert len(stamps) == len(own.split.test)
 
 
+@pytest.mark.slow
 def test_a_regression_of_other_cases_is_fitted_again(out, tmp_path):
     own, = make_folds(Config.from_dict(TINY | {"data": {"path": str(out / "fold0/manifest.csv"),
                                                         "cache": str(out.parent / "cache")}}), tmp_path)
@@ -201,6 +204,7 @@ def test_resuming_a_finished_baseline_changes_nothing(out):
     assert all((before[name] == after[name]).all() for name in before)
 
 
+@pytest.mark.slow
 def test_again_changes_nothing_and_trains_nothing(out, arguments, monkeypatch):
     before = {path: path.read_bytes() for path in out.glob("tables/*")}
     monkeypatch.setattr("synergynet_tf.workflows.fitting.train", lambda *_: pytest.fail("trained again"))
@@ -208,6 +212,7 @@ def test_again_changes_nothing_and_trains_nothing(out, arguments, monkeypatch):
     assert before == {path: path.read_bytes() for path in out.glob("tables/*")}
 
 
+@pytest.mark.slow
 def test_another_experiment_in_the_same_folder_is_refused(out, arguments, capsys):
     assert experiment.main([*arguments, "--train.learning_rate", "0.5"]) == 2
     assert "was begun with train.learning_rate 0.001, not 0.5" in capsys.readouterr().err
@@ -215,6 +220,7 @@ def test_another_experiment_in_the_same_folder_is_refused(out, arguments, capsys
     assert "was begun with --budget paper" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_tool_that_lacks_a_case_is_named(out, arguments, tmp_path, capsys):
     assert experiment.main([*arguments[:4], "--predictions", f"tool={tmp_path}", *arguments[6:]]) == 2
     assert f"{tmp_path} has no prediction for" in capsys.readouterr().err
@@ -275,17 +281,17 @@ def test_killed_in_the_middle_and_begun_again_it_ends_with_the_same_tables(tiny_
     for name, kills in (("whole", ()), ("killed", ("fold0/unet/run/last.npz", "fold0/unet/predictions/*_lesions.json"))):
         (tmp_path / name).mkdir()
         given = prepared(tiny_cohort, tmp_path / name, [0, 0, 0, 3])
-        command = [sys.executable, "-m", "synergynet_tf.experiment", *given, "--systems", "unet,lpa",
-                   "--data.split", "[0.4,0.2,0.4]"]
+        given += ["--systems", "unet,lpa", "--data.split", "[0.4,0.2,0.4]"]
         out = tmp_path / name / "out"
         for sign in kills:
-            process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            process = subprocess.Popen([sys.executable, "-m", "synergynet_tf.experiment", *given], cwd=ROOT,
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             while not list(out.glob(sign)):
                 assert process.poll() is None, f"ended before {sign}"
                 time.sleep(0.05)
             process.send_signal(signal.SIGKILL)
             process.wait()
             assert not (out / "results.md").exists()
-        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+        assert experiment.main(given) == 0
         tables.append({path.name: path.read_bytes() for path in (out / "tables").iterdir()})
     assert tables[0] == tables[1] and b"lpa" in tables[0]["table.csv"]
