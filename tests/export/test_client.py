@@ -131,7 +131,7 @@ def test_a_server_that_is_away(toy_bundle, scans, way, tmp_path, capsys):
 def test_a_server_killed_on_the_way_and_back(served, scans, tmp_path):
     done = []
     running = threading.Thread(target=lambda: done.append(client.main(
-        [*map(str, scans), *served.at("rest"), "--out", str(tmp_path), "--parallel", "1", "--patience", "120"])))
+        [*map(str, scans), *served.at("rest"), "--out", str(tmp_path), "--parallel", "1", "--patience", "300"])))
     running.start()
     while len(list(tmp_path.glob("*.nii.gz"))) < 2:
         running.join(0.02)
