@@ -76,7 +76,8 @@ def _content(segment: pydicom.Dataset, images: Sequence[pydicom.Dataset], loads:
         tracking_identifier=_tracked(label_of(load.region), entropy), finding_type=LESION,
         finding_sites=[hd.sr.FindingSite(site) for site in SITES[load.region]], measurements=_measurements(load))
         for number, load in enumerate(loads, start=1)]
-    return hd.sr.MeasurementReport(observation_context=context, procedure_reported=PROCEDURE, imaging_measurements=[whole, *groups])
+    return hd.sr.MeasurementReport(observation_context=context, procedure_reported=PROCEDURE,
+                                   imaging_measurements=[whole, *groups])
 
 
 def _tracked(name: str, entropy: list[str]) -> hd.sr.TrackingIdentifier:
