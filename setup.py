@@ -17,4 +17,5 @@ for folder, installed in NESTED.items():
     package_dir[installed] = folder
 
 setup(version=VERSION, packages=packages, package_dir=package_dir,
-      package_data={"synergynet_tf": ["py.typed", "config/presets/*.yaml", "report/templates/*", "weights/*.*"]})
+      package_data={"synergynet_tf": ["py.typed", "config/presets/*.yaml", "report/templates/*", "weights/*.*"],
+                    "synergynet_tf.export": ["templates/*"]})

@@ -62,19 +62,24 @@ def parse(url: str, use_grpc: bool) -> Address:
 
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine itself: localhost, 127.x.x.x, ::1 in any writing, or a name that stands for them."""
-    try:
-        addresses = {ipaddress.ip_address(str(entry[4][0]).split("%")[0]) for entry in socket.getaddrinfo(host, None)}
-    except (OSError, ValueError):
+    found = [ipaddress.ip_address(text.split("%")[0]) for text in _addresses(host)]
+    if not found:
         return host.lower().rstrip(".").split(".")[-1] == "localhost"
-    return all(_plain(address).is_loopback or address.is_unspecified for address in addresses)
+    plain = [getattr(address, "ipv4_mapped", None) or address for address in found]      # ::ffff:127.0.0.1 is an IPv4 address
+    return all(address.is_loopback or address.is_unspecified for address in plain)
 
 
 def is_known(host: str) -> bool:
     """Whether a host's name can be resolved now."""
+    return bool(_addresses(host))
+
+
+def _addresses(host: str) -> list[str]:
+    """The addresses of a host; none where its name cannot be resolved now."""
     try:
-        return bool(socket.getaddrinfo(host, None))
+        return [str(entry[4][0]) for entry in socket.getaddrinfo(host, None)]
     except (OSError, ValueError):
-        return False
+        return []
 
 
 def proxy_for(address: Address) -> tuple[Address, str | None] | None:
@@ -99,8 +104,3 @@ def proxy_for(address: Address) -> tuple[Address, str | None] | None:
         raise InputError(f"the environment variable {variable}_proxy is no address of an HTTP proxy, as http://HOST:PORT; "
                          f"correct it, or name {address.host} in no_proxy") from None
     return proxy, urllib.parse.unquote(user.split("://", 1)[1]) if user else None
-
-
-def _plain(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """An IPv4 address that is written as an IPv6 one (::ffff:127.0.0.1) as itself."""
-    return getattr(address, "ipv4_mapped", None) or address

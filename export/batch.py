@@ -1,9 +1,9 @@
 """Many requests to one server: several at once, each asked again while the server is away."""
-import queue
 import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.pool import ThreadPool
 from typing import Any, TypeVar
 
 from synergynet_tf.errors import InputError
@@ -73,26 +73,19 @@ def at_once(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterato
     The threads are daemons, unlike those of a ThreadPoolExecutor: a program that is interrupted does not wait for their answers.
     Results that nobody has taken yet hold them up, so that no more than twice their number is in memory.
     """
-    waiting: queue.SimpleQueue[T] = queue.SimpleQueue()
-    done: queue.Queue[tuple[T, Any]] = queue.Queue(threads)
-    for item in (items := list(items)):
-        waiting.put(item)
+    room = threading.Semaphore(2 * threads)
 
-    def run() -> None:
-        while not waiting.empty():
-            try:
-                item = waiting.get_nowait()
-            except queue.Empty:
-                return
-            try:
-                done.put((item, work(item)))
-            except Exception as error:
-                done.put((item, error))
+    def one(item: T) -> tuple[T, Any]:
+        room.acquire()
+        try:
+            return item, work(item)
+        except Exception as error:
+            return item, error
 
-    for _ in range(min(threads, len(items))):
-        threading.Thread(target=run, daemon=True).start()
-    for _ in items:
-        yield done.get()
+    with ThreadPool(threads) as pool:
+        for done in pool.imap_unordered(one, items):
+            yield done
+            room.release()
 
 
 def aside(work: Callable[[], R]) -> R:

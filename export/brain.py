@@ -4,8 +4,8 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from synergynet_tf.data.preprocess import SPECK
+from synergynet_tf.ops import components
 
-from . import components
 from .checks import checked
 
 Tensor = tf.Tensor
@@ -30,7 +30,7 @@ def find_brain(flair: Tensor, name: str) -> Brain:
     begin, end = _bounds(measured)
     brain = _without_specks(_crop(measured, begin, end))
     first, last = _bounds(brain)
-    return Brain(without_holes(_crop(brain, first, last)), begin + first, begin + last)
+    return Brain(components.without_holes(_crop(brain, first, last)), begin + first, begin + last)
 
 
 def cropped(array: Tensor, brain: Brain) -> tuple[Tensor, Tensor]:
@@ -60,20 +60,9 @@ def not_zero(array: Tensor) -> Tensor:
 
 
 def _without_specks(mask: Tensor) -> Tensor:
-    volume = components.padded(mask)
-    runs = components.true_runs(volume)
-    root = components.labels(runs, tf.shape(volume), 26)
-    sizes = tf.cast(tf.math.unsorted_segment_sum(runs.end - runs.begin, root, tf.shape(root)[0]), tf.float64)
-    speck = tf.gather(sizes, root) < SPECK * tf.reduce_max(sizes)
-    return components.paint(volume, runs, speck, False)[1:-1, 1:-1, 1:-1]
-
-
-def without_holes(mask: Tensor) -> Tensor:
-    """A mask [X, Y, Z] with its holes (6-connected) filled."""
-    volume = components.padded(mask)
-    outside = components.gaps(components.true_runs(volume), tf.size(volume))
-    hole = components.labels(outside, tf.shape(volume), 6) != 0
-    return components.paint(volume, outside, hole, True)[1:-1, 1:-1, 1:-1]
+    found = components.find(mask, 26)
+    sizes = tf.cast(found.sizes, tf.float64)
+    return components.without(found, sizes < SPECK * tf.reduce_max(sizes))
 
 
 def _bounds(mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from synergynet_tf.storage.files import claim, keep_apart, replace_file
 from synergynet_tf.storage.readers import read_sums
 
-from .container import FILES
-
+# Of a server, beside the models:
+FILES = ("models.config", "batching.config", "monitoring.config", "Dockerfile", ".dockerignore", "compose.yaml")
 SUMS = "SHA256SUMS"
 EXTRA = "assets.extra"          # of a SavedModel: what no graph reads
 REFERENCE = "reference.npz"     # there: a sample scan, and what the trained network answers to it
@@ -26,7 +26,8 @@ def claim_bundle(out: pathlib.Path, name: str, runs: Sequence[pathlib.Path]) -> 
 def write_sums(folder: pathlib.Path, names: Iterable[str] = ()) -> None:
     """Write the SHA-256 sums of files in a folder, by default of all in and below it, as `sha256sum -c` reads them."""
     files = [folder / name for name in names] or [path for path in folder.rglob("*") if path.is_file()]
-    replace_file(folder / SUMS, _sums(folder, files))
+    lines = [f"{_sum(path)}  {path.relative_to(folder).as_posix()}\n" for path in sorted(files)]
+    replace_file(folder / SUMS, "".join(lines).encode())
 
 
 def damaged(folder: pathlib.Path, names: Iterable[str] = ()) -> list[str]:
@@ -42,11 +43,6 @@ def damaged(folder: pathlib.Path, names: Iterable[str] = ()) -> list[str]:
     sums = read_sums(folder / SUMS, "list of SHA-256 sums", "copy or export the bundle again")
     there = set(names) or {path.relative_to(folder).as_posix() for path in folder.rglob("[!.]*") if path.is_file()} - {SUMS}
     return sorted(name for name in there | set(sums) if name not in sums or sums[name] != _sum(folder / name))
-
-
-def _sums(folder: pathlib.Path, files: Sequence[pathlib.Path]) -> bytes:
-    lines = [f"{_sum(path)}  {path.relative_to(folder).as_posix()}" for path in sorted(files)]
-    return ("\n".join(lines) + "\n").encode()
 
 
 def _sum(path: pathlib.Path) -> str | None:

@@ -13,6 +13,7 @@ from synergynet_tf.runtime import progress
 from synergynet_tf.runtime.entry import command
 from synergynet_tf.storage.files import claim, replace_file
 from synergynet_tf.storage.names import NIFTI_ENDINGS, stem
+from synergynet_tf.workflows.inputs import case_name
 
 from .answers import Answer
 from .batch import Patience, aside, at_once
@@ -143,7 +144,7 @@ def _jobs(options: argparse.Namespace) -> dict[pathlib.Path, pathlib.Path]:
         if not options.mask.name.endswith(NIFTI_ENDINGS):
             raise InputError(f"{options.mask}: a mask is written as .nii.gz or .nii; change the name")
         return {options.scan[0]: options.mask}
-    jobs = {scan: options.out / f"{_case(scan)}_mask.nii.gz" for scan in options.scan}
+    jobs = {scan: options.out / f"{case_name(stem(scan), scan)}_mask.nii.gz" for scan in options.scan}
     sources: dict[pathlib.Path, pathlib.Path] = {}
     for scan in options.scan:
         mask = jobs[scan]
@@ -153,12 +154,6 @@ def _jobs(options: argparse.Namespace) -> dict[pathlib.Path, pathlib.Path]:
             raise InputError(f"{mask}: the name is longer than {LONGEST_NAME} bytes, which no file can have; rename {scan}")
         sources[mask] = scan
     return jobs
-
-
-def _case(scan: pathlib.Path) -> str:
-    """As `predict` names a case: after the file, or after its folder where the file is only called flair."""
-    name = stem(scan)
-    return (scan.resolve().parent.name if name.lower() == "flair" else name) or name
 
 
 def _require_available(server: Transport, model: str) -> dict[str, str]:

@@ -5,8 +5,9 @@ What cannot be mended with certainty fails with InvalidArgument, naming the chan
 import tensorflow as tf
 
 from synergynet_tf.data import judgement as rules
+from synergynet_tf.ops.components import without_holes
 
-from .brain import Brain, not_zero, without_holes
+from .brain import Brain, not_zero
 from .checks import checked
 from .notes import general, note, sides, whole
 from .skull import skull_sign
@@ -26,9 +27,9 @@ def settled(array: Tensor, name: str) -> tuple[Tensor, Tensor]:
                        for end in (0, tf.shape(array)[axis] - 1)], 0)
     same = tf.math.count_nonzero(tf.where(unknown, tf.math.is_nan(faces), faces == value), dtype=tf.int32)
     certain = not_zero(value) & ~tf.math.is_inf(value) & (2 * same >= tf.size(faces))
-    certain &= tf.cond(certain & unknown, lambda: _surrounded(~tf.math.is_nan(array)), lambda: True)
-    array = tf.cond(certain, lambda: tf.cond(unknown, lambda: tf.where(tf.math.is_nan(array), 0.0, array), lambda: array - value),
-                    lambda: array)
+    there = ~tf.math.is_nan(array)
+    certain &= tf.cond(certain & unknown, lambda: tf.reduce_all(without_holes(there) == there), lambda: True)
+    array = tf.cond(certain, lambda: tf.cond(unknown, lambda: tf.where(there, array, 0.0), lambda: array - value), lambda: array)
     finite = tf.math.is_finite(tf.reduce_sum(tf.cast(array, tf.float64)))      # one pass; NaN and Inf survive a sum
     array = checked(array, finite, f"{name}: voxels are NaN or Inf; replace them (0 outside the brain)")
     return array, note(certain, "the background is ", general(value), "; taken as 0")
@@ -128,11 +129,6 @@ def _fourth_corner(array: Tensor) -> Tensor:
     known = ~tf.math.is_nan(corners)
     fourth = tf.sort(tf.where(known, corners, float("inf")))[3]
     return tf.where(tf.math.count_nonzero(known) > 3, fourth, float("nan"))
-
-
-def _surrounded(there: Tensor) -> Tensor:
-    """Whether a mask has no holes."""
-    return tf.reduce_all(without_holes(there) == there)
 
 
 def _distinct(values: Tensor) -> Tensor:

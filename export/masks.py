@@ -3,7 +3,7 @@
 A mask is a NIfTI file on exactly the scan's grid that holds 0 and 1, and the number and the volume of its lesions are those that
 it shows. Whatever is not so, by mistake or by intent, is an InputError.
 """
-import logging
+import io
 import math
 import pathlib
 from typing import Final, NamedTuple
@@ -12,18 +12,16 @@ import cc3d
 import nibabel as nib
 import numpy as np
 
-from synergynet_tf.data.container import read_contents
+from synergynet_tf.data.container import Contents, parse, read_contents
 from synergynet_tf.data.judgement import power_of_thousand
 from synergynet_tf.errors import InputError
 
 from .answers import Answer, malformed
 
-HEADER, FIRST_VOXEL = 348, 352      # bytes
 GEOMETRY = ((76, 92), (123, 124), (252, 328))   # bytes of pixdim[0:4], xyzt_units, and from qform_code to srow_z
 UINT8 = 2                           # NIfTI's code of that type
 VOLUME_TOLERANCE = 1e-4             # relative; the server's is a float32
 CONNECTIVITIES: Final = (6, 18, 26)        # one of them is the network's
-SILENT = logging.Logger("silent", logging.CRITICAL)     # nibabel says what it mends, but not in which file
 
 
 class Grid(NamedTuple):
@@ -54,12 +52,11 @@ def check(answer: Answer, grid: Grid) -> None:
     Raises:
         InputError: it is not, or they are not.
     """
-    header = _header(answer.mask[:HEADER])
-    if header is None:
-        raise malformed("the mask is no NIfTI file")
-    if header.get_data_shape() != grid.shape or _geometry(header) != grid.header:
-        raise malformed("the mask is not on the scan's grid")
-    voxels = _voxels(answer.mask, header, grid)
+    try:
+        mask = parse(io.BytesIO(answer.mask), len(answer.mask))
+    except InputError:
+        raise malformed("the mask is no NIfTI file") from None
+    voxels = _voxels(mask, len(answer.mask), grid)
     count = int(voxels.sum())
     volume = count * grid.voxel_ml
     if not math.isclose(answer.volume_ml, volume, rel_tol=VOLUME_TOLERANCE, abs_tol=1e-9):
@@ -68,13 +65,14 @@ def check(answer: Answer, grid: Grid) -> None:
         raise malformed(f"'lesion_count' is {answer.lesions}, which is not the mask's")
 
 
-def _voxels(mask: bytes, header: "nib.Nifti1Header", grid: Grid) -> np.ndarray:
-    """The voxels of a mask as stored, bool [n]. Raises InputError where they are not 0 and 1, or not what the file ends with."""
-    begin, slope, inter = (float(header[name]) for name in ("vox_offset", "scl_slope", "scl_inter"))
-    plain = (int(header["datatype"]), slope, inter) == (UINT8, 1, 0)
-    if not plain or not FIRST_VOXEL <= begin < len(mask) or begin + math.prod(grid.shape) != len(mask):
+def _voxels(mask: Contents, length: int, grid: Grid) -> np.ndarray:
+    """The voxels of a mask of `length` bytes as stored, bool [n]. Raises InputError where they are not of the grid, 0 and 1."""
+    header = mask.header
+    if isinstance(header, nib.Nifti2Header) or header.get_data_shape() != grid.shape or _geometry(header) != grid.header:
+        raise malformed("the mask is not on the scan's grid")
+    if [float(header[name]) for name in ("datatype", "scl_slope", "scl_inter")] != [UINT8, 1, 0] or len(mask.content) != length:
         raise malformed("the mask's header is not that of as many bytes, a byte each voxel")
-    voxels = np.frombuffer(mask, np.uint8, offset=int(begin))
+    voxels = np.frombuffer(mask.content, np.uint8, offset=int(header["vox_offset"]))
     if voxels.max() > 1:
         raise malformed(f"the mask holds {voxels.max()}, but 0 and 1 alone mean something")
     return voxels.astype(bool)
@@ -87,20 +85,6 @@ def _lesions(mask: np.ndarray) -> set[int]:
         return {0}
     box = np.ascontiguousarray(mask[tuple(slice(places[0], places[-1] + 1) for places in held)])
     return {cc3d.connected_components(box, connectivity=each, return_N=True)[1] for each in CONNECTIVITIES}
-
-
-def _header(content: bytes) -> "nib.Nifti1Header | None":
-    """The header of a NIfTI-1 file in one part, mended as nibabel and the graph mend it; none if it is no such file."""
-    if len(content) < HEADER or content[HEADER - 4:] != b"n+1\0":
-        return None
-    try:
-        with np.errstate(all="ignore"):
-            header = nib.Nifti1Header(content, check=False)
-            header.check_fix(logger=SILENT)
-            header.get_data_dtype(), header.get_best_affine(), header.get_data_shape()
-    except (nib.spatialimages.HeaderDataError, nib.filebasedimages.ImageFileError, ValueError, KeyError):
-        return None
-    return header
 
 
 def _geometry(header: "nib.Nifti1Header") -> bytes:

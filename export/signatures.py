@@ -18,17 +18,24 @@ import tensorflow as tf
 
 from synergynet_tf.config import Config
 from synergynet_tf.inference import coverage, merge
-from synergynet_tf.inference.ensemble import Network, require_agreement
+from synergynet_tf.inference.ensemble import require_agreement, sides
 from synergynet_tf.inference.merge import VolumeDetections
-from synergynet_tf.inference.mirror import sides
+from synergynet_tf.ops import components
+from synergynet_tf.structures import Network
 
 from . import brain, nifti, preprocess, volumes
 from .checks import checked
-from .components import count_components, keep_lesions
 from .preprocess import Prepared
 from .settings import Limits
 
 DETECTIONS = 256        # rows of a volume's detections
+TEXT = tf.TensorSpec([], tf.string)
+OF_A_VOLUME = {"probability": tf.TensorSpec([None] * 3, tf.float32), "mask": tf.TensorSpec([None] * 3, tf.uint8),
+               "detection_boxes": tf.TensorSpec([DETECTIONS, 6], tf.float32),
+               "detection_scores": tf.TensorSpec([DETECTIONS], tf.float32),
+               "detection_valid": tf.TensorSpec([DETECTIONS], tf.bool)}
+OF_FILES = {"mask_bytes": TEXT, "lesion_count": tf.TensorSpec([], tf.int32), "lesion_volume_ml": tf.TensorSpec([], tf.float32),
+            "notes": TEXT}
 
 Tensor = tf.Tensor
 
@@ -85,7 +92,7 @@ class Segmenter:
             return self._outputs(self._segment(image, tf.reduce_any(tf.not_equal(image, 0), -1)))
 
         batch = volumes.check_sizes(z_scored_volume, "z_scored_volume", self._limits)
-        return tf.map_fn(one, batch, fn_output_signature=_volume_outputs(), parallel_iterations=1)
+        return tf.map_fn(one, batch, fn_output_signature=OF_A_VOLUME, parallel_iterations=1)
 
     def _raw_batch(self, raw_volume: Tensor) -> dict[str, Tensor]:
         channels = self._config.data.channels
@@ -98,8 +105,7 @@ class Segmenter:
             return self._outputs(self._on_grid(prepared, tf.shape(image)[:3])) | {"notes": prepared.notes}
 
         batch = volumes.check_sizes(raw_volume, "raw_volume", self._limits)
-        outputs = _volume_outputs() | {"notes": tf.TensorSpec([], tf.string)}
-        return tf.map_fn(one, batch, fn_output_signature=outputs, parallel_iterations=1)
+        return tf.map_fn(one, batch, fn_output_signature=OF_A_VOLUME | {"notes": TEXT}, parallel_iterations=1)
 
     def _nifti_batch(self, files: dict[str, Tensor]) -> dict[str, Tensor]:
         channels, limits, config = self._config.data.channels, self._limits, self._config
@@ -118,13 +124,11 @@ class Segmenter:
             mask = self._mask(self._on_grid(prepared, tf.shape(flair.array)).probability, voxel_mm3)
             voxels = tf.cast(tf.math.count_nonzero(mask), tf.float64)
             return {"mask_bytes": nifti.write_mask(tf.cast(mask, tf.uint8), flair),
-                    "lesion_count": count_components(mask, config.lesions.connectivity),
+                    "lesion_count": components.count_components(mask, config.lesions.connectivity),
                     "lesion_volume_ml": tf.cast(voxels * tf.reduce_prod(flair.spacing) / 1000, tf.float32),
                     "notes": prepared.notes}
 
-        outputs = {"mask_bytes": tf.TensorSpec([], tf.string), "lesion_count": tf.TensorSpec([], tf.int32),
-                   "lesion_volume_ml": tf.TensorSpec([], tf.float32), "notes": tf.TensorSpec([], tf.string)}
-        return tf.map_fn(one, contents, fn_output_signature=outputs, parallel_iterations=1)
+        return tf.map_fn(one, contents, fn_output_signature=OF_FILES, parallel_iterations=1)
 
     def _on_grid(self, prepared: Prepared, shape: Tensor) -> Answer:
         """The answer on the whole grid, [X, Y, Z] of `shape`."""
@@ -161,7 +165,8 @@ class Segmenter:
         if not infer.min_lesion and not infer.min_peak:
             return mask
         least = tf.math.ceil(infer.min_lesion / voxel_mm3 - 1e-6)
-        return keep_lesions(mask, tf.cast(least, tf.int32), probability >= infer.min_peak, self._config.lesions.connectivity)
+        return components.keep_lesions(mask, tf.cast(least, tf.int32), probability >= infer.min_peak,
+                                       self._config.lesions.connectivity)
 
     def _outputs(self, answer: Answer) -> dict[str, Tensor]:
         mask = tf.cast(self._mask(answer.probability, tf.constant(1.0, tf.float64)), tf.uint8)
@@ -195,10 +200,3 @@ SIGNATURES = {
     "segment_raw": Signature(_volumes("raw_volume"), lambda s, inputs: s._raw_batch(**inputs)),
     "segment_nifti": Signature(_files, lambda s, inputs: s._nifti_batch(inputs)),
 }
-
-
-def _volume_outputs() -> dict[str, tf.TensorSpec]:
-    grid = [None, None, None]
-    return {"probability": tf.TensorSpec(grid, tf.float32), "mask": tf.TensorSpec(grid, tf.uint8),
-            "detection_boxes": tf.TensorSpec([DETECTIONS, 6], tf.float32),
-            "detection_scores": tf.TensorSpec([DETECTIONS], tf.float32), "detection_valid": tf.TensorSpec([DETECTIONS], tf.bool)}

@@ -1,15 +1,16 @@
-"""How a request reaches TF Serving: by REST here or by gRPC (grpc_transport), with the same three methods and the same errors.
+"""How a request reaches TF Serving: by REST here or by gRPC (grpc_transport), with the same questions and the same errors.
 
 What may pass by itself (no connection, a server whose queue is full) is Unavailable and worth another try; what will not (an
 unknown host, a model that is not there, a file that the graph refuses, a malformed answer) is an InputError at once.
 """
+import abc
 import importlib.util
 import json
 import os
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from synergynet_tf.errors import InputError
 from synergynet_tf.runtime.startup import import_tensorflow
@@ -24,40 +25,58 @@ ROOM = 2 ** 16                              # bytes of an answer beside the mask
 DESCRIPTION = 2 ** 22                       # bytes of a model's state or signatures, at most
 
 
-class Transport(Protocol):
-    """A way to the server."""
+class Transport(abc.ABC):
+    """A way to the server. Every question raises Unavailable where another try may help, InputError where none will."""
 
+    def __init__(self, address: Address, model: str, timeout: float):
+        self._address, self._model, self._timeout = address, model, timeout
+        self._known = False     # whether the server has ever answered
+
+    @abc.abstractmethod
     def segment(self, files: Mapping[str, bytes], limit: int) -> Answer:
-        """Send a scan's files by channel; the mask's file has `limit` bytes at most.
+        """Send a scan's files by channel; the mask's file has `limit` bytes at most."""
 
-        Raises:
-            Unavailable: another try may help.
-            InputError: none will.
-        """
+    @abc.abstractmethod
+    def _status(self) -> Any:
+        """The server's GetModelStatusResponse, as JSON has it."""
+
+    @abc.abstractmethod
+    def _metadata(self) -> Any:
+        """The server's GetModelMetadataResponse, as JSON has it."""
 
     def states(self) -> dict[str, str]:
-        """The model's versions and their states, as AVAILABLE.
-
-        Raises:
-            Unavailable: another try may help.
-            InputError: none will.
-        """
+        """The model's versions and their states, as AVAILABLE."""
+        answer = self._status()
+        require(answer, {"model_version_status": list[dict]})
+        for entry in answer["model_version_status"]:
+            require(entry, {"version": str, "state": str})
+        return {entry["version"]: entry["state"] for entry in answer["model_version_status"]}
 
     def channels(self) -> tuple[str, ...]:
-        """The channels that the model takes.
+        """The channels that the model takes, from the inputs of its signature for files."""
+        answer = self._metadata()
+        require(answer, {"metadata": {"signature_def": {"signature_def": dict}}})
+        signatures = answer["metadata"]["signature_def"]["signature_def"]
+        if SIGNATURE not in signatures:
+            raise InputError(f"the model has no signature {SIGNATURE}, only {one_line(', '.join(sorted(signatures)), 200)}: "
+                             "is it another model?")
+        require(signatures[SIGNATURE], {"inputs": dict})
+        return tuple(sorted(one_line(name.removesuffix("_bytes"), 40) for name in signatures[SIGNATURE]["inputs"]))
 
-        Raises:
-            Unavailable: another try may help.
-            InputError: none will.
-        """
+    def _refusal(self, message: str, absent: bool) -> InputError:
+        """The error for a request that the server does not take."""
+        if absent:
+            return InputError(f"{self._address}: the server has no model {self._model} loaded ({message}); check --model and the "
+                              "server's models.config")
+        return InputError(f"{self._address}: refused: {message}")
 
 
-class Rest:
+class Rest(Transport):
     """JSON over HTTP, with files in base64."""
 
     def __init__(self, address: Address, model: str, timeout: float, authorization: str = ""):
-        self._address, self._model, self._timeout, self._authorization = address, model, timeout, authorization
-        self._known = False
+        super().__init__(address, model, timeout)
+        self._authorization = authorization
 
     def segment(self, files: Mapping[str, bytes], limit: int) -> Answer:
         """As `Transport.segment`."""
@@ -74,22 +93,11 @@ class Rest:
             raise malformed("'mask_bytes' is no base64") from None
         return answer_of(row | {"mask_bytes": mask})
 
-    def states(self) -> dict[str, str]:
-        """The versions of the model that the server names, and the state of each."""
-        answer = self._ask()
-        require(answer, {"model_version_status": list[dict]})
-        for entry in answer["model_version_status"]:
-            require(entry, {"version": str, "state": str})
-        return {entry["version"]: entry["state"] for entry in answer["model_version_status"]}
+    def _status(self) -> Any:
+        return self._ask()
 
-    def channels(self) -> tuple[str, ...]:
-        """The channels that the served network takes, by the server's metadata."""
-        answer = self._ask("/metadata")
-        require(answer, {"metadata": {"signature_def": {"signature_def": dict}}})
-        signatures = answer["metadata"]["signature_def"]["signature_def"]
-        for signature in signatures.values():
-            require(signature, {"inputs": dict})
-        return channels_of({name: list(signature["inputs"]) for name, signature in signatures.items()})
+    def _metadata(self) -> Any:
+        return self._ask("/metadata")
 
     def _ask(self, path: str = "", question: Any = None, limit: int = DESCRIPTION) -> Any:
         body = None if question is None else json.dumps(question).encode()
@@ -117,7 +125,7 @@ class Rest:
             place = one_line(re.sub(r"[?#].*", "", re.sub(r"//[^/]*@", "//", reply.location)), 200)
             return InputError(f"{self._address}: it sends requests on to {place or 'nowhere'}, which is not followed: scans go "
                               "only where --url says; name the server itself there")
-        return refused(self._address, self._model, message, reply.status == 404)
+        return self._refusal(message, reply.status == 404)
 
 
 def connect(url: str, use_grpc: bool, model: str, timeout: float, authorization: str = "") -> Transport:
@@ -140,26 +148,6 @@ def connect(url: str, use_grpc: bool, model: str, timeout: float, authorization:
 
         return Grpc(address, model, timeout)
     return Rest(address, model, timeout, authorization)
-
-
-def channels_of(inputs: Mapping[str, list[str]]) -> tuple[str, ...]:
-    """The channels that a model takes, from the inputs of its signatures.
-
-    Raises:
-        InputError: it has no signature for files.
-    """
-    if SIGNATURE not in inputs:
-        raise InputError(f"the model has no signature {SIGNATURE}, only {one_line(', '.join(sorted(inputs)), 200)}: "
-                         "is it another model?")
-    return tuple(sorted(one_line(name.removesuffix("_bytes"), 40) for name in inputs[SIGNATURE]))
-
-
-def refused(address: Address, model: str, message: str, absent: bool) -> InputError:
-    """The error for a request that the server does not take."""
-    if absent:
-        return InputError(f"{address}: the server has no model {model} loaded ({message}); check --model and the server's "
-                          "models.config")
-    return InputError(f"{address}: refused: {message}")
 
 
 def _reason(body: bytes) -> str:

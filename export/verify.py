@@ -19,10 +19,9 @@ from synergynet_tf.runtime.startup import import_tensorflow
 from synergynet_tf.storage.files import npz
 from synergynet_tf.storage.readers import Stored, read_npz
 from synergynet_tf.workflows.inputs import scan_case
-from synergynet_tf.workflows.networks import require_run, resolve_runs
+from synergynet_tf.workflows.networks import Changes, load_networks, require_run, resolve_runs
 
-from .bundle import EXTRA, REFERENCE, SUMS, damaged
-from .container import FILES
+from .bundle import EXTRA, FILES, REFERENCE, SUMS, damaged
 
 DESCRIPTION = """Check a bundle: its files, its operations, and that every signature answers as the trained network does."""
 EPILOG = """The SavedModel is run in a process that imports TensorFlow but neither Keras nor synergynet_tf, and in one that
@@ -150,16 +149,16 @@ def _answers_to(options: argparse.Namespace) -> Iterator[tuple[pathlib.Path, pat
     import_tensorflow()
 
     from synergynet_tf.inference.predictor import Predictor
-    from synergynet_tf.training.checkpoint import load_run
 
     from . import reference
 
-    networks = [Predictor(*load_run(run, options.weights)) for run in options.run]
+    (model, config), *others = load_networks(options.run, options.weights, Changes())
+    network = Predictor(model, config, others=others)
     with tempfile.TemporaryDirectory() as folder:
         for scan in options.scan:
-            case = scan_case(scan, options.t2, networks[0].config.data.channels)
+            case = scan_case(scan, options.t2, config.data.channels)
             path = pathlib.Path(folder) / "answers.npz"
-            path.write_bytes(npz(reference.answers(networks, case.images)))
+            path.write_bytes(npz(reference.answers(network, case.images)))
             yield scan, path
 
 

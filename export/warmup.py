@@ -9,22 +9,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from synergynet_tf.errors import InputError
-
 FILE = "tf_serving_warmup_requests"     # in assets.extra, where the server looks for it
 
 
 def write_warmup(folder: pathlib.Path, model: str, groups: Sequence[Mapping[str, np.ndarray]]) -> None:
-    """Write a PredictionLog record for each signature in each of `groups`, with the inputs there (see reference.py).
+    """Write a PredictionLog record for each signature in each of `groups`, with the inputs there (see reference.py)."""
+    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2  # the command says before where it is absent
 
-    Raises:
-        InputError: tensorflow-serving-api is not installed.
-    """
-    try:
-        from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
-    except ImportError:
-        raise InputError("tensorflow-serving-api is absent, which writes the warm-up records; install synergynet-tf[serving]") \
-            from None
     with tf.io.TFRecordWriter(str(folder / FILE)) as writer:
         for group, signature in [(g, name) for g in groups for name in sorted({key.split("/")[0] for key in g})]:
             request = predict_pb2.PredictRequest()

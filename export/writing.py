@@ -13,8 +13,8 @@ from synergynet_tf.inference.predictor import Predictor
 from synergynet_tf.storage.files import make_own, npz, temporary
 
 from . import reference, sample
-from .bundle import EXTRA, REFERENCE, claim_bundle, write_sums
-from .container import FILES, write_server_files
+from .bundle import EXTRA, FILES, REFERENCE, claim_bundle, write_sums
+from .container import write_server_files
 from .model_card import write_model_card
 from .settings import Container, Limits
 from .signatures import Member, Segmenter
@@ -57,17 +57,18 @@ def export_networks(networks: list[tuple[Any, Config]], identities: list[dict[st
 
 def write_saved_model(folder: pathlib.Path, networks: list[tuple[Any, Config]], name: str, limits: Limits) -> None:
     """Write the SavedModel, its warm-up records, and the networks' own answers to a sample scan."""
-    segmenter = Segmenter([Member(model, model.weights, config) for model, config in networks], limits)
+    segmenter = Segmenter([Member(network, network.weights, settings) for network, settings in networks], limits)
     saving = tf.saved_model.SaveOptions(experimental_custom_gradients=False)       # what is served is not trained
     tf.saved_model.save(segmenter.module, str(folder), signatures=segmenter.signatures(), options=saving)
     extra = folder / EXTRA
     extra.mkdir()
-    scan = sample.sample_scan(extra, networks[0][1].data.channels)
-    answers = reference.answers([Predictor(model, config) for model, config in networks], scan)
+    (model, config), *others = networks
+    scan = sample.sample_scan(extra, config.data.channels)
+    answers = reference.answers(Predictor(model, config, others=others), scan)
     for path in scan.values():
         path.unlink()
     (extra / REFERENCE).write_bytes(npz(answers, compressed=True))
-    write_warmup(extra, name, [answers, sample.brain_sized(networks[0][1].data.channels)])
+    write_warmup(extra, name, [answers, sample.brain_sized(config.data.channels)])
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ Terms. Lesion: one connected component; instance: its label (1..L, 0 is backgrou
 (decoded RPN box) -> RoI (proposal given to a head) -> detection (final scored box). Delta: box offsets. Objectness: RPN logit.
 `gt_*` is annotation, `*_targets` is derived from it for a loss, `pred_*` is the network's output. Heads emit logits.
 """
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:       # imported by the type checker alone, so that light commands stay light
@@ -53,3 +54,6 @@ class Prediction(NamedTuple):
     detections: Detections      # the final boxes of the local branch
     mask_logits: Tensor         # float32 [B, K, S, S, S, 1], Y_m of eq. 1 on the grid of each detection's mask box
     mask_boxes: Tensor          # float32 [B, K, 6], the detection's box with context: where its mask lies
+
+
+Network: TypeAlias = Callable[[Array], Prediction]      # of an image float32 [B, X, Y, Z, C]; X, Y, Z are multiples of 8

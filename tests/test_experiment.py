@@ -177,7 +177,7 @@ def test_the_ensemble_is_eq_1_of_the_two_trained_models(out, tmp_path):
     parts = {name: Predictor(*checkpoint.load_run(out / "fold0" / name / "run")) for name in ("unet", "mask_rcnn")}
     found = Predictor(fold._network("ensemble", own), fold._job("ensemble", own, out).config)
     image = parts["unet"].load(own.split.test[0]).image
-    unet, local, fused = (predictor.predict_volume(image).merged for predictor in (*parts.values(), found))
+    unet, local, fused = (predictor.predict_volume(image).parts[0].merged for predictor in (*parts.values(), found))
     np.testing.assert_allclose(fused.global_logits, unet.global_logits, atol=1e-5)
     np.testing.assert_array_equal(fused.covered, local.covered)
     np.testing.assert_allclose(fused.local_logits, local.local_logits, atol=1e-5)

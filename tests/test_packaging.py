@@ -48,7 +48,8 @@ def test_a_wheel_installs_one_name(wheel):
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"synergynet_tf"}
     for expected in ("py.typed", "train.py", "tuning/__init__.py", "export/__init__.py",
                      *(f"config/presets/{file.name}" for file in (PACKAGE / "config/presets").glob("*.yaml")),
-                     *(f"report/templates/{file.name}" for file in (PACKAGE / "report/templates").iterdir())):
+                     *(f"report/templates/{file.name}" for file in (PACKAGE / "report/templates").iterdir()),
+                     *(f"export/templates/{file.name}" for file in (ROOT / "export/templates").iterdir())):
         assert f"synergynet_tf/{expected}" in names
     assert not any(name.startswith("synergynet_tf/tests") for name in names)
 

@@ -124,7 +124,7 @@ def cache_branches(predictor: Predictor, cases: Sequence[Case], folder: Path, id
 
 def branches_of(prediction: CasePrediction) -> Branches:
     """What the branches say of a predicted case, and its reference on the whole grid, as `evaluate` reads it."""
-    case, merged = prediction.case, prediction.segmentation.merged
+    case, merged = prediction.case, prediction.segmentation.parts[0].merged
     if case.lesions is None:
         raise InputError(f"{case.name}: has no reference mask to be judged by; name one in the manifest")
     inside = prediction.segmentation.brain & merged.seen

@@ -12,11 +12,11 @@ from synergynet_tf.data import splits
 from synergynet_tf.data.cache import build_cache
 from synergynet_tf.data.splits import Split
 from synergynet_tf.errors import InputError
-from synergynet_tf.inference.validation import make_scorer
 from synergynet_tf.storage.files import replace_file
 from synergynet_tf.training import checkpoint
 from synergynet_tf.training.history import LOG, read_log
 from synergynet_tf.training.trainer import Cases, Trainer
+from synergynet_tf.workflows.validation import make_scorer
 
 LAST, BEST = "last.npz", "best.npz"
 NETWORK = ("unet", "detector", "mask")      # what two networks must share for one to start from the other

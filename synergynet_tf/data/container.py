@@ -80,23 +80,31 @@ def _read(path: Path) -> Contents:
     with open(path, "rb") as packed:
         is_gzip = packed.read(2) == b"\x1f\x8b"
         packed.seek(0)
-        file = cast(BinaryIO, gzip.GzipFile(fileobj=packed) if is_gzip else packed)
-        head = _exactly(file, ENOUGH)
-        if head[344:348] != b"n+1\0" and head[4:8] != b"n+2\0":
-            raise InputError(described(head))
-        kind = nib.Nifti1Header if head[344:348] == b"n+1\0" else nib.Nifti2Header
-        needed = _needed(kind, head)
-        possible = status.st_size * (GZIP_RATIO if is_gzip else 1)
-        if needed > possible:
-            raise InputError(f"truncated: {status.st_size} bytes{' of gzip data' if is_gzip else ''}, but the header asks for "
-                             f"{needed}; replace the file")
-        content = head[:needed] + _exactly(file, needed - len(head))
-        if len(content) < needed:
-            raise InputError(f"truncated: {len(content)} bytes, but the header asks for {needed}; replace the file")
-        beyond = len(head) - needed if len(head) > needed else 0
-        if beyond + len(_exactly(file, PADDING + 1)) > PADDING:       # which also reads to the checksum
-            raise InputError(f"more bytes than the {needed} that the header asks for: the header or the file is damaged; "
-                             "replace the file")
+        return parse(cast(BinaryIO, gzip.GzipFile(fileobj=packed) if is_gzip else packed), status.st_size, is_gzip)
+
+
+def parse(file: BinaryIO, size: int, is_gzip: bool = False) -> Contents:
+    """The contents of a file that is open and, before it was unpacked, of `size` bytes.
+
+    Raises:
+        InputError: what is wrong with it, as of `read_contents`; no file is named.
+    """
+    head = _exactly(file, ENOUGH)
+    if head[344:348] != b"n+1\0" and head[4:8] != b"n+2\0":
+        raise InputError(described(head))
+    kind = nib.Nifti1Header if head[344:348] == b"n+1\0" else nib.Nifti2Header
+    needed = _needed(kind, head)
+    possible = size * (GZIP_RATIO if is_gzip else 1)
+    if needed > possible:
+        raise InputError(f"truncated: {size} bytes{' of gzip data' if is_gzip else ''}, but the header asks for "
+                         f"{needed}; replace the file")
+    content = head[:needed] + _exactly(file, needed - len(head))
+    if len(content) < needed:
+        raise InputError(f"truncated: {len(content)} bytes, but the header asks for {needed}; replace the file")
+    beyond = len(head) - needed if len(head) > needed else 0
+    if beyond + len(_exactly(file, PADDING + 1)) > PADDING:       # which also reads to the checksum
+        raise InputError(f"more bytes than the {needed} that the header asks for: the header or the file is damaged; "
+                         "replace the file")
     header, mended = _checked(kind, content)
     return Contents(header, content, mended)
 

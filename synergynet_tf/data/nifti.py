@@ -169,21 +169,36 @@ def write_like(path: FilePath, array: np.ndarray, like: Volume, dtype: np.dtype 
         InputError: it cannot be written.
         ValueError: the array is not on `like`'s grid or does not fit `dtype`.
     """
-    path, dtype = Path(path), np.dtype(dtype)
+    path = Path(path)
     if not path.name.endswith(NIFTI_ENDINGS):
         raise InputError(f"{path}: a result is written as .nii.gz or .nii; change the name")
+    content = bytes_like(array, like, dtype)
+    replace_file(path, gzip.compress(content, COMPRESSION, mtime=0) if path.name.endswith(".gz") else content)
+
+
+def bytes_like(array: np.ndarray, like: Volume, dtype: np.dtype | type | str) -> bytes:
+    """The bytes of the uncompressed file that `write_like` writes.
+
+    Raises:
+        ValueError: the array is not on `like`'s grid or does not fit `dtype`.
+    """
+    dtype = np.dtype(dtype)
     if array.shape != like.array.shape:
         raise ValueError(f"the array is {array.shape}, but the grid of {like.path} is {like.array.shape}")
     cast = array.astype(dtype)
     if dtype.kind in "iu" and not np.array_equal(cast, array):
         raise ValueError(f"the values {array.min()} to {array.max()} ({array.dtype}) do not fit {dtype}")
-    stored = apply_orientation(cast, ornt_transform(CANONICAL, like.orientation)).reshape(like.file_shape)
+    stored = to_file_grid(cast, like).reshape(like.file_shape)
     header = like.header.copy()
     header.set_data_dtype(dtype)
     header["cal_min"] = header["cal_max"] = header["vox_offset"] = 0        # nibabel finds the offset, and has remarks on others
     kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
-    content = kind(stored, None, header).to_bytes()      # no affine given: the header's sform and qform stay as they are
-    replace_file(path, gzip.compress(content, COMPRESSION, mtime=0) if path.name.endswith(".gz") else content)
+    return kind(stored, None, header).to_bytes()      # no affine given: the header's sform and qform stay as they are
+
+
+def to_file_grid(array: np.ndarray, volume: Volume) -> np.ndarray:
+    """Turn an array [X, Y, Z] in canonical orientation to the orientation in which `volume`'s file stores its voxels."""
+    return apply_orientation(array, ornt_transform(CANONICAL, volume.orientation))
 
 
 def _affine(header: nib.Nifti1Header) -> tuple[np.ndarray, list[Note]]:
@@ -222,7 +237,7 @@ def require_finite(volume: Volume) -> None:
     with np.errstate(invalid="ignore"):
         if np.isfinite(volume.array.sum(dtype=np.float64)):     # one pass; NaN and Inf survive a sum
             return
-    stored = apply_orientation(volume.array, ornt_transform(CANONICAL, volume.orientation))
+    stored = to_file_grid(volume.array, volume)
     bad = ~np.isfinite(stored)
     first = tuple(int(i) for i in np.argwhere(bad)[0])
     raise InputError(f"{volume.path}: {int(bad.sum())} voxels are NaN or Inf, the first at {first} of the stored array "

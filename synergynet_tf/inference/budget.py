@@ -73,40 +73,26 @@ def fitting(config: Config, shape: tuple[int, ...], memory: float) -> Coverage:
         InputError: no windows take so little; the message says what the most frugal ones take.
     """
     whole = dataclasses.replace(config, infer=dataclasses.replace(config.infer, coverage="whole"))
-    chosen, least = _first_fitting(whole, shape, memory)
-    if chosen is None:
-        raise InputError(f"--memory-budget is {memory / GB:g} GB, but a volume of {'x'.join(map(str, shape))} voxels takes "
-                         f"{_rounded_up(least)} at least, in windows; give it that or more")
-    return chosen
+    return _first_fitting(whole, shape, memory, "--memory-budget is {memory:g} GB, but {volume} takes {least} at least, in "
+                          "windows; give it that or more")
 
 
 def fitting_free(config: Config, shape: tuple[int, ...], memory: float) -> Coverage:
-    """The run's `infer` settings as they are where they fit, else with the largest windows that do.
-
-    Args:
-        config: of the run.
-        shape: X, Y, Z of the volume.
-        memory: that the process may have in all, bytes.
-
-    Raises:
-        InputError: no windows take so little, or the coverage is the centre crop, for which there are no smaller ones.
-    """
-    chosen, least = _first_fitting(config, shape, memory)
-    if chosen is None:
-        raise InputError(f"a volume of {'x'.join(map(str, shape))} voxels takes {_rounded_up(least)} at least, but there are "
-                         f"{max(memory, 0) / GB:.1f} GB for it; end other programs, or use a machine with more memory")
-    return chosen
+    """As `fitting`, but the run's `infer` settings as they are where they fit; for a centre crop there are no smaller windows."""
+    return _first_fitting(config, shape, max(memory, 0), "{volume} takes {least} at least, but there are {memory:.1f} GB for it; "
+                          "end other programs, or use a machine with more memory")
 
 
-def _first_fitting(config: Config, shape: tuple[int, ...], memory: float) -> tuple[Coverage | None, float]:
-    """The first coverage that fits, from the one that is asked for on; and what the most frugal one takes."""
+def _first_fitting(config: Config, shape: tuple[int, ...], memory: float, too_little: str) -> Coverage:
+    """The first coverage that fits, from the one that is asked for on; else InputError, in the words of `too_little`."""
     least = math.inf
     for chosen in _coverages(config, shape):
         needed = peak(config, shape, chosen.windows)
         if needed <= memory:
-            return chosen, needed
+            return chosen
         least = min(least, needed)
-    return None, least
+    volume = f"a volume of {'x'.join(map(str, shape))} voxels"
+    raise InputError(too_little.format(volume=volume, least=_rounded_up(least), memory=memory / GB))
 
 
 def _coverages(config: Config, shape: tuple[int, ...]) -> Iterator[Coverage]:

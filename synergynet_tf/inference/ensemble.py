@@ -1,28 +1,14 @@
-"""Networks that answer together: the paper's Ensemble of a U-Net and a Mask R-CNN (paper, 3), and several runs as one."""
-import dataclasses
-from collections.abc import Callable, Sequence
+"""Networks that answer together: several runs, and with `infer.mirror` each network beside itself on the mirrored image."""
+from collections.abc import Sequence
+from operator import attrgetter
 
 import tensorflow as tf
 
-from synergynet_tf.config import Config, FusionConfig
+from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError
-from synergynet_tf.structures import Prediction
+from synergynet_tf.structures import Network, Prediction
 
-Network = Callable[[tf.Tensor], Prediction]
-
-
-def ensemble(unet: Network, mask_rcnn: Network) -> Network:
-    """A network whose global branch is the U-Net and whose local branch is the Mask R-CNN."""
-    def predict(image: tf.Tensor) -> Prediction:
-        return mask_rcnn(image)._replace(global_logits=unet(image).global_logits)
-
-    return predict
-
-
-def ensemble_config(mask_rcnn: Config, gamma: float) -> Config:
-    """What a Predictor of the ensemble is given: the Mask R-CNN's settings, but the fusion's gamma."""
-    return dataclasses.replace(mask_rcnn, fusion=FusionConfig(gamma),
-                               train=dataclasses.replace(mask_rcnn.train, system="synergynet"))
+SHARED = ("data.channels", "infer.threshold", "infer.mirror", "infer.min_lesion", "infer.min_peak", "lesions.connectivity")
 
 
 def require_agreement(configs: Sequence[Config]) -> None:
@@ -33,11 +19,30 @@ def require_agreement(configs: Sequence[Config]) -> None:
     """
     first = configs[0]
     for config in configs[1:]:
-        for name, value, other in (("data.channels", config.data.channels, first.data.channels),
-                                 ("infer.threshold", config.infer.threshold, first.infer.threshold),
-                                 ("infer.mirror", config.infer.mirror, first.infer.mirror),
-                                 ("infer.min_lesion", config.infer.min_lesion, first.infer.min_lesion),
-                                 ("infer.min_peak", config.infer.min_peak, first.infer.min_peak),
-                                 ("lesions.connectivity", config.lesions.connectivity, first.lesions.connectivity)):
+        for name in SHARED:
+            value, other = (attrgetter(name)(each) for each in (config, first))
             if value != other:
                 raise InputError(f"{name} is {value} in one run, but {other} in another: only runs that agree make an ensemble")
+
+
+def sides(network: Network, config: Config) -> tuple[Network, ...]:
+    """The network, and with `infer.mirror` also the one that sees the mirrored image."""
+    return (network, mirrored(network)) if config.infer.mirror else (network,)
+
+
+def mirrored(network: Network) -> Network:
+    """A network that looks at images from the other side, along X, and answers in the image's own voxels."""
+    def predict(image: tf.Tensor) -> Prediction:
+        seen = network(tf.reverse(image, [1]))
+        length = tf.cast(tf.shape(image)[1], tf.float32)
+        return Prediction(tf.reverse(seen.global_logits, [1]),
+                          seen.detections._replace(boxes=_turned(seen.detections.boxes, length)),
+                          tf.reverse(seen.mask_logits, [2]), _turned(seen.mask_boxes, length))
+
+    return predict
+
+
+def _turned(boxes: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+    """Boxes [..., 6] of a mirrored volume of `length` voxels along X."""
+    x0, y0, z0, x1, y1, z1 = tf.unstack(boxes, axis=-1)
+    return tf.stack([length - x1, y0, z0, length - x0, y1, z1], -1)

@@ -12,10 +12,9 @@ import tensorflow as tf
 
 from synergynet_tf.config import Config
 from synergynet_tf.inference.coverage import Windows, gaussian_weights, in_margin, padded
-from synergynet_tf.inference.ensemble import Network
 from synergynet_tf.models.fusion import fuse
 from synergynet_tf.ops import nms, roi
-from synergynet_tf.structures import Array, Prediction
+from synergynet_tf.structures import Array, Network, Prediction
 
 PROBABILITY_STEP = 1 / 4096     # probabilities are multiples of it: float32 files of them are several times smaller
 

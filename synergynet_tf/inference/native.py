@@ -11,16 +11,6 @@ from synergynet_tf.inference.lesions import Limits, least_voxels, lesion_mask
 from synergynet_tf.inference.predictor import CasePrediction
 
 
-def own_scale(flair: nifti.Volume) -> float:
-    """A volume in the space that a scan was taken in, over the same on its prepared grid; 1 where it was not prepared.
-
-    Raises:
-        InputError: the prepared case is damaged.
-    """
-    known = record.of_scan(flair)
-    return 1.0 if known is None else abs(float(np.linalg.det(np.asarray(known.to_flair)[:3, :3])))
-
-
 def write_native(folder: Path, prediction: CasePrediction) -> Path | None:
     """Write `<case>_mask_native.nii.gz` (uint8) on the raw FLAIR's own grid, where the case came from `prepare --raw`.
 

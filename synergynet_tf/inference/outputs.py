@@ -5,12 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from nibabel.orientations import apply_orientation, ornt_transform
 
 from synergynet_tf.data import nifti
-from synergynet_tf.data.nifti import Volume
+from synergynet_tf.data.raw.record import own_scale
 from synergynet_tf.inference.lesions import Evidence, lesion_table, score_map
-from synergynet_tf.inference.native import own_scale, write_native
+from synergynet_tf.inference.native import write_native
 from synergynet_tf.inference.predictor import CasePrediction
 from synergynet_tf.storage import locks
 from synergynet_tf.storage.files import digest, replace_file
@@ -65,8 +64,8 @@ def report(prediction: CasePrediction, checkpoint: dict[str, Any] | None = None)
     detections = segmentation.detections
     scores = score_map(detections.boxes, detections.scores, segmentation.mask.shape)
     evidence = (segmentation.probability, scores, local, unet)
-    stored = Evidence(*(to_file_grid(prediction.on_grid(array), flair) for array in evidence))
-    mask = to_file_grid(prediction.on_grid(segmentation.mask), flair)
+    stored = Evidence(*(nifti.to_file_grid(prediction.on_grid(array), flair) for array in evidence))
+    mask = nifti.to_file_grid(prediction.on_grid(segmentation.mask), flair)
     rows = lesion_table(mask, stored, flair.file_affine, connectivity)
     return {
         "case": prediction.case.name,
@@ -75,12 +74,7 @@ def report(prediction: CasePrediction, checkpoint: dict[str, Any] | None = None)
         "brain_ml": round(float(prediction.loaded.brain.sum() * np.prod(flair.spacing) / 1000), 3),
         "count": len(rows), "volume_ml": round(sum(row["volume_mm3"] for row in rows) / 1000, 6),
         "detections": len(detections.scores),
-        "connectivity": connectivity, "threshold": segmentation.threshold, "gamma": segmentation.gamma,
+        "connectivity": connectivity, "threshold": segmentation.threshold, "gamma": segmentation.parts[0].gamma,
         "coverage": config.infer.coverage, "mirror": config.infer.mirror, "min_lesion": config.infer.min_lesion,
         "min_peak": config.infer.min_peak,
         "checkpoint": checkpoint, "notes": list(prediction.loaded.notes), "lesions": rows}
-
-
-def to_file_grid(array: np.ndarray, volume: Volume) -> np.ndarray:
-    """Turn an array [X, Y, Z] in canonical orientation to the orientation in which `volume`'s file stores its voxels."""
-    return apply_orientation(array, ornt_transform(nifti.CANONICAL, volume.orientation))

@@ -18,11 +18,11 @@ from synergynet_tf.errors import InputError
 from synergynet_tf.inference import budget, merge
 from synergynet_tf.inference.budget import Coverage
 from synergynet_tf.inference.coverage import Windows
-from synergynet_tf.inference.ensemble import Network, require_agreement
+from synergynet_tf.inference.ensemble import require_agreement, sides
 from synergynet_tf.inference.lesions import Limits, least_voxels, lesion_mask
 from synergynet_tf.inference.merge import Merged, VolumeDetections
-from synergynet_tf.inference.mirror import sides
 from synergynet_tf.runtime.memory import available
+from synergynet_tf.structures import Network
 
 log = logging.getLogger(__name__)
 
@@ -37,26 +37,19 @@ class Part(NamedTuple):
 class Final(NamedTuple):
     """How what several parts say becomes one."""
 
-    limits: Limits = Limits()
-    nms_iou: float = 0.2        # boxes of different parts above it are one lesion
-    max_detections: int = 256
+    limits: Limits
+    nms_iou: float              # boxes of different parts above it are one lesion
+    max_detections: int
 
 
 @dataclass(frozen=True)
 class Segmentation:
     """A volume's segmentation at one gamma and threshold, and what is needed for another."""
 
-    merged: Merged
+    parts: tuple[Part, ...]     # all that is averaged: the network's, those of the mirrored image and of further networks
     brain: np.ndarray           # bool [X, Y, Z]
-    gamma: float
     threshold: float            # a voxel is lesion above it
-    others: tuple[Part, ...] = ()       # what else is averaged: the mirrored image, further networks
-    final: Final = Final()
-
-    @property
-    def parts(self) -> tuple[Part, ...]:
-        """All that is averaged."""
-        return (Part(self.merged, self.gamma), *self.others)
+    final: Final
 
     @cached_property
     def probability(self) -> np.ndarray:
@@ -78,11 +71,6 @@ class Segmentation:
         by_part = [part.merged.detections for part in self.parts]
         return _arrays(merge.united(by_part, self.final.nms_iou, self.final.max_detections))
 
-    @cached_property
-    def covered(self) -> np.ndarray:
-        """Bool [X, Y, Z], where a local branch speaks."""
-        return np.any([part.merged.covered for part in self.parts], axis=0)
-
     def fuse_at(self, gamma: float, threshold: float | None = None) -> "Segmentation":
         """The same volume with another gamma (and threshold), without running the network again.
 
@@ -92,8 +80,7 @@ class Segmentation:
         threshold = self.threshold if threshold is None else threshold
         FusionConfig(gamma=gamma)
         InferConfig(threshold=threshold)
-        others = tuple(part._replace(gamma=gamma) for part in self.others)
-        return dataclasses.replace(self, gamma=gamma, threshold=threshold, others=others)
+        return dataclasses.replace(self, parts=tuple(part._replace(gamma=gamma) for part in self.parts), threshold=threshold)
 
     def branch_masks(self) -> tuple[np.ndarray, np.ndarray]:
         """What each branch alone is sure of, in any part: bool [X, Y, Z] of the local and the global one, above the threshold."""
@@ -162,11 +149,11 @@ class Predictor:
 
     def _segment(self, image: np.ndarray, brain: np.ndarray | None, voxel_mm3: float, coverage: Coverage) -> Segmentation:
         infer, detector = coverage.infer, self.config.detector
-        first, *others = (Part(self._merged(run, image, coverage), settings.fusion.gamma) for run, settings in self._runs)
+        parts = tuple(Part(self._merged(run, image, coverage), settings.fusion.gamma) for run, settings in self._runs)
         brain = (image != 0).any(axis=-1) if brain is None else brain
         limits = Limits(least_voxels(infer.min_lesion, voxel_mm3), infer.min_peak, self.config.lesions.connectivity)
         final = Final(limits, detector.final_nms_iou, detector.max_detections)
-        return Segmentation(first.merged, brain, first.gamma, infer.threshold, tuple(others), final)
+        return Segmentation(parts, brain, infer.threshold, final)
 
     def load(self, case: Case) -> LoadedCase:
         """Read a case's files as the network takes them.

@@ -11,13 +11,13 @@ import numpy as np
 from rich.console import Console
 
 from synergynet_tf.baselines import lpa
+from synergynet_tf.baselines.ensemble import ensemble, ensemble_config
 from synergynet_tf.config import Config, command_line
 from synergynet_tf.data import identity, nifti, preprocess
 from synergynet_tf.data.cache import build_cache
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.splits import Split
 from synergynet_tf.errors import InputError, of_case, print_error
-from synergynet_tf.inference.ensemble import ensemble, ensemble_config
 from synergynet_tf.inference.predictor import Predictor
 from synergynet_tf.runtime import progress
 from synergynet_tf.storage.files import digest, replace_file

@@ -82,6 +82,11 @@ def scan_case(flair: pathlib.Path, t2: pathlib.Path | None, channels: Sequence[s
     return _case(stem(flair), {"flair": flair} | ({"t2": t2} if t2 else {}), channels, alone)
 
 
+def case_name(name: str, flair: pathlib.Path) -> str:
+    """What a case is called: by what is its own in its FLAIR file's name, or by the folder where that is only flair."""
+    return (flair.resolve().parent.name or stem(flair)) if key(name) in ("", "flair") else name
+
+
 def names_scan(path: pathlib.Path) -> bool:
     """Whether an input is named as one scan."""
     return is_nifti(path) and not path.is_dir()
@@ -177,8 +182,7 @@ def _case(name: str, images: dict[str, pathlib.Path], channels: Sequence[str], a
         raise InputError(f"{flair}: the network also takes {', '.join(missing)}, but beside it lies no {expected}; "
                          + ("add --t2 FILE, " if alone and missing == ["t2"] else "")
                          + "name the file so, or name the scans in folders (PATIENT/flair.nii.gz ...) or a manifest")
-    if key(name) in ("", "flair"):
-        name = flair.resolve().parent.name or stem(flair)
+    name = case_name(name, flair)
     return Case(name, name, "", {channel: images[channel] for channel in channels}, None, None)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 
 from synergynet_tf.config import Config
-from synergynet_tf.data import quality_range
+from synergynet_tf.data import nifti, quality_range
 from synergynet_tf.errors import InputError
 from synergynet_tf.metrics.lesion import LesionRule
 from synergynet_tf.metrics.scores import CaseScores
@@ -113,7 +113,7 @@ class Network:
             loaded, judged = quality_range.judged_case(self._predictor.load(case), self._ranges)
             prediction = self._predictor.predict_loaded(loaded)
         grid = prediction.loaded.grid
-        mask, probability = (outputs.to_file_grid(prediction.on_grid(array), grid)
+        mask, probability = (nifti.to_file_grid(prediction.on_grid(array), grid)
                              for array in (prediction.segmentation.mask, prediction.segmentation.probability))
         about = outputs.report(prediction, self.identity)
         return Segmented(mask, probability, grid.file_affine, about["lesions"], tuple(about["notes"]),

@@ -8,7 +8,6 @@ from rich.console import Console
 from synergynet_tf.config import Config, DataConfig, PhantomConfig
 from synergynet_tf.data.cache import CachedCase
 from synergynet_tf.errors import InputError
-from synergynet_tf.inference.validation import make_scorer
 from synergynet_tf.report.figures import loss_curves
 from synergynet_tf.runtime.replicas import Replicas
 from synergynet_tf.training import checkpoint
@@ -16,6 +15,7 @@ from synergynet_tf.training.checkpoint import Checkpoint
 from synergynet_tf.training.history import LOG, read_log
 from synergynet_tf.training.run_files import PICTURE, weights_file
 from synergynet_tf.training.trainer import Cases, Trainer
+from synergynet_tf.workflows.validation import make_scorer
 
 
 def best_weights(run: pathlib.Path) -> Checkpoint:

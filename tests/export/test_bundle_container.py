@@ -5,8 +5,8 @@ import pytest
 import yaml
 
 from export import saved_model, writing
-from export.bundle import SUMS, damaged, write_sums
-from export.container import FILES, write_server_files
+from export.bundle import FILES, SUMS, damaged, write_sums
+from export.container import write_server_files
 from export.settings import Container
 from synergynet_tf.errors import InputError
 

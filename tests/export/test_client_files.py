@@ -1,4 +1,5 @@
 """The client and the user's files: what it reads, what it writes, and what it never touches."""
+import argparse
 import gzip
 import io
 import os
@@ -181,11 +182,11 @@ def test_a_disk_that_is_full_is_the_error_of_each(server, flair, tmp_path, monke
 
 
 def test_the_client_names_a_case_as_predict_does(tmp_path):
-    from export.client import _case
     from synergynet_tf.workflows.inputs import scan_case
 
     (tmp_path / "P7").mkdir()
     for name in ("FLAIR.NII.GZ", "P8_T1.Nii"):
         path = tmp_path / "P7" / name
         path.touch()
-        assert _case(path) == scan_case(path, None, ["flair"]).name
+        options = argparse.Namespace(scan=[path], out=tmp_path, mask=None, t2=None)
+        assert client._jobs(options)[path].name == f"{scan_case(path, None, ['flair']).name}_mask.nii.gz"

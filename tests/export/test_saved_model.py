@@ -86,8 +86,8 @@ def test_an_ensemble_of_two_channels_mirrored(make_file, brain):
     members = [(Toy(gain), toy_config(("flair", "t2"), mirror=True, min_lesion=40.0, min_peak=0.7)) for gain in (3.0, 1.5)]
     signatures = Segmenter([Member(toy, toy.weights, config) for toy, config in members], Limits()).signatures()
     files = {"flair": make_file("flair.nii"), "t2": make_file("t2.nii.gz", values=brain[::-1] * 2, axes="LAS", dtype=">f4")}
-    predictors = [Predictor(*member) for member in members]
-    together, alone = reference.answers(predictors, files), [reference.answers([one], files) for one in predictors]
+    together = reference.answers(Predictor(*members[0], others=members[1:]), files)
+    alone = [reference.answers(Predictor(*member), files) for member in members]
     key = "segment_raw/outputs/probability"
     np.testing.assert_allclose(together[key], (alone[0][key] + alone[1][key]) / 2, atol=1e-7)
     assert np.abs(alone[0][key] - alone[1][key]).max() > 0.1
@@ -115,7 +115,7 @@ def test_the_network_itself(make_file):
     for weight in model.weights:        # untrained logits are all alike
         weight.assign(rng.normal(0, 0.3, weight.shape))
     signatures = Segmenter([Member(model, model.weights, config)], Limits()).signatures()
-    want = reference.answers([Predictor(model, config)], {"flair": make_file("network.nii.gz", axes="LPS")})
+    want = reference.answers(Predictor(model, config), {"flair": make_file("network.nii.gz", axes="LPS")})
     assert want["segment_raw/outputs/detection_valid"].any()
     assert 0 < want["segment_raw/outputs/mask"].mean() < 0.5
     verify.compare(want, ask(signatures, want), "the network")

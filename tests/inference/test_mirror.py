@@ -7,8 +7,8 @@ import tensorflow as tf
 from scipy import ndimage
 
 from synergynet_tf.config import InferConfig
+from synergynet_tf.inference.ensemble import mirrored
 from synergynet_tf.inference.lesions import Limits, least_voxels, lesion_mask
-from synergynet_tf.inference.mirror import mirrored
 from synergynet_tf.inference.predictor import Predictor
 from tests.export.toy import Toy, toy_config
 

@@ -53,8 +53,8 @@ def test_probability_and_mask_are_those_reckoned_by_hand(coverage, gamma):
     found = Predictor(Fake(), config_with(coverage)).predict_volume(image).fuse_at(gamma)
     logits = 8 * image[..., 0] - 4
     cube = tuple(slice(c - 2, c + 2) for c in (9, 8, 6))
-    np.testing.assert_array_equal(np.argwhere(found.covered).min(0), [s.start for s in cube])
-    np.testing.assert_array_equal(np.argwhere(found.covered).max(0), [s.stop - 1 for s in cube])
+    np.testing.assert_array_equal(np.argwhere(found.parts[0].merged.covered).min(0), [s.start for s in cube])
+    np.testing.assert_array_equal(np.argwhere(found.parts[0].merged.covered).max(0), [s.stop - 1 for s in cube])
     logits[cube] = gamma * 2 + (1 - gamma) * logits[cube]
     expected = np.where(image[..., 0] != 0, 1 / (1 + np.exp(-logits)), 0)
     np.testing.assert_allclose(found.probability, expected, atol=2e-4)
@@ -67,7 +67,7 @@ def test_gamma_0_is_the_global_branch_alone_and_costs_no_second_pass():
     fake = Fake()
     found = Predictor(fake, config_with()).predict_volume(scan())
     alone = found.fuse_at(0.0)
-    assert fake.traces == 1 and alone.merged is found.merged
+    assert fake.traces == 1 and alone.parts[0].merged is found.parts[0].merged
     np.testing.assert_array_equal(alone.mask, found.branch_masks()[1])
     assert (found.probability != alone.probability).any()
     np.testing.assert_array_equal(found.fuse_at(0.3).probability, found.probability)
@@ -106,7 +106,7 @@ def test_the_centre_alone_is_seen():
 def test_no_detection_and_no_brain_are_ordinary(coverage):
     predictor = Predictor(Fake(), config_with(coverage))
     found = predictor.predict_volume(scan(bright=False))
-    assert len(found.detections.scores) == 0 and not found.covered.any()
+    assert len(found.detections.scores) == 0 and not found.parts[0].merged.covered.any()
     np.testing.assert_array_equal(found.probability, found.fuse_at(1.0).probability)
     assert not predictor.predict_volume(np.zeros((10, 10, 10, 1), np.float32)).mask.any()
 
@@ -129,7 +129,7 @@ def test_the_real_network_runs_on_any_shape():
     predictor = Predictor(model, TINY)
     image = scan((32, 24, 16), 2)
     found = predictor.predict_volume(image)
-    assert len(found.detections.scores) > 0 and found.covered.any()
+    assert len(found.detections.scores) > 0 and found.parts[0].merged.covered.any()
     fused = fused_logits(model(tf.constant(image[None])), 0.3, 16).numpy()[0, ..., 0]
     expected = np.where((image != 0).any(-1), 1 / (1 + np.exp(-fused)), 0)
     np.testing.assert_allclose(found.probability, expected, atol=5e-4)

@@ -64,7 +64,7 @@ def test_the_u_net_s_word_is_its_logits():
     config = Config.from_dict(tiny("unet"))
     model = SYSTEMS["unet"].build(config)
     segmentation = Predictor(model, config).predict_volume(image_of())
-    assert len(segmentation.detections.scores) == 0 and not segmentation.covered.any()
+    assert len(segmentation.detections.scores) == 0 and not segmentation.parts[0].merged.covered.any()
     expected = tf.sigmoid(model.logits(image_of()[None]))[0, ..., 0]
     np.testing.assert_allclose(segmentation.probability, expected, atol=1 / 4096)
 
@@ -74,11 +74,12 @@ def test_the_mask_r_cnn_speaks_only_where_a_patch_lies():
     values["detector"] |= {"score_threshold": 0.0}
     config = Config.from_dict(values)
     segmentation = Predictor(SYSTEMS["mask_rcnn"].build(config), config).predict_volume(image_of())
-    covered = segmentation.covered & segmentation.merged.seen
+    merged = segmentation.parts[0].merged
+    covered = merged.covered & merged.seen
     assert covered.any() and not covered.all()
     assert (segmentation.probability[~covered] == 0).all()
-    alone = tf.sigmoid(segmentation.merged.local_logits).numpy()
-    np.testing.assert_allclose(fused_probability(segmentation.merged, 1.0).numpy()[covered], alone[covered], atol=1 / 4096)
+    alone = tf.sigmoid(merged.local_logits).numpy()
+    np.testing.assert_allclose(fused_probability(merged, 1.0).numpy()[covered], alone[covered], atol=1 / 4096)
 
 
 def test_a_mask_r_cnn_beside_another_gamma_is_refused():

@@ -87,6 +87,16 @@ def known(folder: Path) -> Record | None:
         return None
 
 
+def own_scale(flair: nifti.Volume) -> float:
+    """A volume in the space that a scan was taken in, over the same on its prepared grid; 1 where it was not prepared.
+
+    Raises:
+        InputError: the prepared case is damaged.
+    """
+    found = of_scan(flair)
+    return 1.0 if found is None else abs(float(np.linalg.det(np.asarray(found.to_flair)[:3, :3])))
+
+
 def write(folder: Path, record: Record) -> None:
     """Write the record, as `files.replace_file` does."""
     replace_file(folder / FILE, (json.dumps(dataclasses.asdict(record), indent=1) + "\n").encode())

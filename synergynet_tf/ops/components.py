@@ -23,6 +23,15 @@ class Runs(NamedTuple):
     end: Tensor         # int32 [R], exclusive
 
 
+class Components(NamedTuple):
+    """The connected components of a mask."""
+
+    volume: Tensor      # bool [X, Y, Z], the mask, padded
+    runs: Runs          # of True in it
+    root: Tensor        # int32 [R], the least run of each run's component
+    sizes: Tensor       # int32 [R], voxels of the component whose least run it is, else 0
+
+
 def padded(mask: Tensor) -> Tensor:
     """Bool [X, Y, Z] with a layer of False around it."""
     return tf.pad(mask, [[1, 1]] * 3)
@@ -59,33 +68,48 @@ def labels(runs: Runs, shape: Tensor, connectivity: int) -> Tensor:
     return tf.while_loop(lambda _, changed: changed, settle, (tf.range(count), tf.constant(True)))[0]
 
 
-def count_components(mask: Tensor, connectivity: int) -> Tensor:
-    """How many connected components a bool mask [X, Y, Z] has: int32."""
+def find(mask: Tensor, connectivity: int) -> Components:
+    """The connected components of a bool mask [X, Y, Z]."""
     volume = padded(mask)
     runs = true_runs(volume)
     root = labels(runs, tf.shape(volume), connectivity)
-    return tf.reduce_sum(tf.cast(root == tf.range(tf.shape(root)[0]), tf.int32))
+    return Components(volume, runs, root, tf.math.unsorted_segment_sum(runs.end - runs.begin, root, tf.shape(root)[0]))
+
+
+def count_components(mask: Tensor, connectivity: int) -> Tensor:
+    """How many connected components a bool mask [X, Y, Z] has: int32."""
+    return tf.math.count_nonzero(find(mask, connectivity).sizes, dtype=tf.int32)
 
 
 def keep_lesions(mask: Tensor, least: Tensor, peaks: Tensor, connectivity: int) -> Tensor:
     """A bool mask [X, Y, Z] without its components of fewer than `least` voxels (int32), or with no peak (bool [X, Y, Z])."""
+    found = find(mask, connectivity)
+    before = tf.cumsum(tf.cast(tf.reshape(padded(peaks), [-1]), tf.int32), exclusive=True)
+    of_run = tf.gather(before, found.runs.end) - tf.gather(before, found.runs.begin)
+    of_component = tf.math.unsorted_segment_sum(of_run, found.root, tf.shape(found.root)[0])
+    return without(found, (found.sizes < least) | (of_component == 0))
+
+
+def without(found: Components, dropped: Tensor) -> Tensor:
+    """The mask, bool [X, Y, Z], without the components whose least run is in `dropped`, bool [R]."""
+    return painted(found.volume, found.runs, tf.gather(dropped, found.root), False)
+
+
+def without_holes(mask: Tensor) -> Tensor:
+    """A bool mask [X, Y, Z] with its holes (6-connected) filled."""
     volume = padded(mask)
-    runs = true_runs(volume)
-    root = labels(runs, tf.shape(volume), connectivity)
-    peaks_before = tf.cumsum(tf.cast(tf.reshape(padded(peaks), [-1]), tf.int32), exclusive=True)
-    peaks_of_run = tf.gather(peaks_before, runs.end) - tf.gather(peaks_before, runs.begin)
-    voxels, found = (tf.gather(tf.math.unsorted_segment_sum(counts, root, tf.shape(root)[0]), root)
-                     for counts in (runs.end - runs.begin, peaks_of_run))
-    return paint(volume, runs, (voxels < least) | (found == 0), False)[1:-1, 1:-1, 1:-1]
+    outside = gaps(true_runs(volume), tf.size(volume))
+    return painted(volume, outside, labels(outside, tf.shape(volume), 6) != 0, True)
 
 
-def paint(volume: Tensor, runs: Runs, chosen: Tensor, value: bool) -> Tensor:
-    """A padded volume with the chosen runs (bool [R]) set to `value`."""
+def painted(volume: Tensor, runs: Runs, chosen: Tensor, value: bool) -> Tensor:
+    """What a padded volume holds, [X, Y, Z], with the chosen runs (bool [R]) set to `value`."""
     begin, end = tf.boolean_mask(runs.begin, chosen), tf.boolean_mask(runs.end, chosen)
     run, step = _counted(end - begin)
     place = tf.gather(begin, run) + step
     flat = tf.reshape(volume, [-1])
-    return tf.reshape(tf.tensor_scatter_nd_update(flat, place[:, None], tf.fill(tf.shape(place), value)), tf.shape(volume))
+    flat = tf.tensor_scatter_nd_update(flat, place[:, None], tf.fill(tf.shape(place), value))
+    return tf.reshape(flat, tf.shape(volume))[1:-1, 1:-1, 1:-1]
 
 
 def _touching(runs: Runs, shift: Tensor, reach: int) -> tuple[Tensor, Tensor]:

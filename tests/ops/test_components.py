@@ -1,5 +1,4 @@
-"""Components, holes and boxes in the graph against cc3d and scipy."""
-import cc3d
+"""Components and holes in the graph against scipy."""
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from export import brain, components
 from synergynet_tf.inference.lesions import Limits, lesion_mask
+from synergynet_tf.ops import components
 
 COUNT = {c: tf.function(lambda mask, c=c: components.count_components(mask, c),
                         [tf.TensorSpec([None] * 3, tf.bool)], autograph=False) for c in (6, 18, 26)}
@@ -74,18 +73,4 @@ def test_empty_full_and_a_spiral():
 @settings(max_examples=60, deadline=None)
 @given(mask=masks())
 def test_holes_are_those_that_scipy_fills(mask):
-    np.testing.assert_array_equal(brain.without_holes(tf.constant(mask)), ndimage.binary_fill_holes(mask))
-
-
-@settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 2 ** 32))
-def test_specks_go_by_their_share_of_the_largest(seed):
-    rng = np.random.default_rng(seed)
-    mask = np.zeros((24, 24, 24), bool)
-    mask[2:12, 2:12, 2:12] = True                   # 1000 voxels: a speck has fewer than 10
-    mask[15, 15, 2:2 + rng.integers(8, 12)] = True
-    mask[20:22, 20:22, 20:22] = True
-    labels = cc3d.connected_components(mask, connectivity=26)
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    np.testing.assert_array_equal(brain._without_specks(tf.constant(mask)), (sizes >= 10)[labels])
+    np.testing.assert_array_equal(components.without_holes(tf.constant(mask)), ndimage.binary_fill_holes(mask))
