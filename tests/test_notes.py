@@ -4,9 +4,11 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
+from rich.console import Console
 
 from synergynet_tf import prepare
 from synergynet_tf.config import Config, DataConfig
+from synergynet_tf.data import layouts, quality_range
 from synergynet_tf.workflows import fitting
 from tests.test_predict import call, run, write_scan  # noqa: F401 - run is a fixture
 
@@ -35,10 +37,6 @@ def test_a_mended_scan_has_the_mask_of_the_sound_one_and_a_note(run, tmp_path, c
 
 
 def test_train_and_prepare_say_the_notes_each_time(tiny_cohort, tmp_path, capsys):
-    from rich.console import Console
-
-    from synergynet_tf.data import layouts
-
     config = Config(data=DataConfig(path=str(tiny_cohort), cache=str(tmp_path)))
     cases = layouts.discover(tiny_cohort)[:1]
     for _ in range(2):
@@ -55,3 +53,12 @@ def test_a_case_that_is_refused_is_named_and_the_others_are_segmented(run, tmp_p
     shown = capsys.readouterr()
     assert "labels.nii.gz: every voxel in the brain is 1" in shown.err and "sound: 1 lesion" in shown.out
     assert not list((tmp_path / "out").glob("labels*"))
+
+
+def test_a_training_knows_the_range_of_its_scans_quality(tiny_cohort, tmp_path):
+    config = Config(data=DataConfig(path=str(tiny_cohort), cache=str(tmp_path)))
+    cases = fitting.prepared("training", layouts.discover(tiny_cohort), config, Console(quiet=True))
+    quality_range.write(quality_range.place(tmp_path), [case.quality for case in cases])
+    ranges = quality_range.read([tmp_path])
+    assert ranges["noise"][0] > 0 and ranges["slice_thickness"][1] >= 1
+    assert all(not row.flagged for case in cases for row in quality_range.judge(case.quality, ranges))
