@@ -117,15 +117,24 @@ def _ventricle_pull(regions: np.ndarray, side: tuple[int, int, int]) -> np.ndarr
 
 
 @functools.lru_cache(maxsize=1)
+def template_brain() -> np.ndarray:
+    """Where the MNI152 template's brain is: bool on GRID.
+
+    Raises:
+        InputError: the installed nilearn lacks its map.
+    """
+    labels, _ = ndimage.label(template_map("t1") > 0)
+    return labels == np.argmax(np.bincount(labels.ravel())[1:]) + 1
+
+
+@functools.lru_cache(maxsize=1)
 def template_atlas() -> Atlas:
     """The MNI152 2009a symmetric template.
 
     Raises:
         InputError: the installed nilearn lacks its maps.
     """
-    brain = template_map("t1") > 0
-    labels, _ = ndimage.label(brain)
-    brain = labels == np.argmax(np.bincount(labels.ravel())[1:]) + 1
+    brain = template_brain()
     grey, white = (np.where(brain, template_map(kind), 0).astype(np.uint8) for kind in ("gm", "wm"))
     regions = _template_regions(grey, white, brain)
     return Atlas(grey, white, brain.astype(np.uint8) * 255, regions, np.linalg.inv(AFFINE)[:3],

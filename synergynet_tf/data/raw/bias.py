@@ -6,7 +6,7 @@ from synergynet_tf.data.nifti import Volume
 from synergynet_tf.data.raw import tools
 from synergynet_tf.errors import InputError
 
-STEP_MM = 3.0               # between the voxels that N4 sees; the field is smooth
+STEP_MM = 6.0               # between the voxels that N4 sees; the field is smooth
 ITERATIONS = (50, 50, 50)   # at each of three widths of the spline
 
 

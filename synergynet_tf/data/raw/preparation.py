@@ -27,7 +27,7 @@ from synergynet_tf.storage.files import claim, digest, make_own, replace_file
 from synergynet_tf.storage.names import require_name
 from synergynet_tf.storage.readers import Stored
 
-REVISION = 2                # of the steps' methods: raise it when one changes, so that kept results are not taken for new ones
+REVISION = 3                # of the steps' methods: raise it when one changes, so that kept results are not taken for new ones
 SPLINE = 3                  # interpolation of the scans
 FAINTEST = 1e-3             # of the brain's median: a voxel of the brain is not 0, which means not measured
 LESIONS = "lesions"
@@ -261,8 +261,8 @@ def _require_brain(array: np.ndarray, grid: Grid, flair: Volume) -> None:
 def _brain_scan(scan: Volume, field: np.ndarray | None, brain: np.ndarray, target: Grid, to_scan: np.ndarray) -> np.ndarray:
     """A channel on the target grid: corrected, 0 outside the brain and outside the channel's field of view, else not 0."""
     array = scan.array if field is None else bias.corrected(scan, field)
-    carried = resample(array, grid_of(scan), target, to_scan, SPLINE)
-    seen = brain & (resample(np.ones(array.shape, bool), grid_of(scan), target, to_scan) > 0.5)
+    carried = resample(array, grid_of(scan), target, to_scan, SPLINE, brain)
+    seen = resample(np.ones(array.shape, bool), grid_of(scan), target, to_scan, within=brain) > 0.5
     if not seen.any():
         raise InputError(f"{scan.path}: shows nothing of the FLAIR's brain; check the file, or use --steps.align true")
     faintest = FAINTEST * abs(float(np.median(carried[seen])))

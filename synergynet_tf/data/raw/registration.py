@@ -4,6 +4,8 @@ nilearn's template is stripped of its skull. A scan with skull finds it all the 
 it are compared, the size is held while the place is sought, and the scan's greys are replaced by their ranks: a scalp ten times
 as bright as the brain would else take all bins of the histogram.
 """
+import contextlib
+import dataclasses
 import functools
 import itertools
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,14 +15,15 @@ from scipy import ndimage
 
 from synergynet_tf.data.nifti import Volume
 from synergynet_tf.data.phantom import atlas
-from synergynet_tf.data.raw import tools
-from synergynet_tf.data.raw.grid import MNI
+from synergynet_tf.data.raw import edge, tools
+from synergynet_tf.data.raw.grid import MNI, grid_of, shrunk
 from synergynet_tf.errors import InputError
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
 RIM_MM = 4              # around the template's brain: dark in the template, as skull and fluid are in a scan
+FINE_MM = 2             # sides of the finest voxels that are compared
 COARSE_MM = 6           # of the search for the place
 START_SCALE = 0.9       # a living brain is shorter than the template by about a tenth
 START_TILTS = (-25, 0, 25)          # degrees, chin up or down
@@ -33,12 +36,16 @@ class Descent(NamedTuple):
 
     levels: tuple[Level, ...]                   # from coarse to fine
     step_mm: float = 1.0                        # the first one
+    least_mm: float = 1e-3                      # it ends where a step would be smaller
     iterations: int = 100                       # of each level, at most
     weights: tuple[int, ...] | None = None      # of the transform's parameters: 0 holds one; none: all are free
 
 
-COARSE = Descent(((1, 0.0, 1.0),), 4.0, 60, (1, 1, 1, 1, 1, 1, 0))      # the size held
-FINE = Descent(((3, 3.0, 0.5), (2, 1.5, 0.3)))
+GLANCE = Descent(((1, 0.0, 1.0),), 4.0, 0.05, 12, (1, 1, 1, 1, 1, 1, 0))       # the size held
+COARSE = Descent(((1, 0.0, 1.0),), 2.0, 0.05, 40, (1, 1, 1, 1, 1, 1, 0))
+PROMISING = 3           # starts that are followed to their end after a glance at each
+ROUGH = Descent(((2, 3.0, 0.5),), 1.0, 0.01)
+FINE = Descent(((2, 3.0, 0.5), (1, 1.5, 0.1)), 1.0, 0.01)
 SCALP_MM = 9            # of skin, fat and bone about a brain
 SIZES = (0.35, 1.25)    # of a brain, in template brains: beyond it something else was taken for one
 MIN_INFORMATION = 0.1   # nats: below it nothing was recognised; heads reach 0.3 to 0.5
@@ -51,21 +58,24 @@ def to_template(scan: Volume) -> np.ndarray:
     Raises:
         InputError: the scan holds no brain that can be recognised.
     """
+    array, grid = shrunk(scan.array, grid_of(scan), FINE_MM)
+    x, y, z = np.linalg.norm(grid.affine[:3, :3], axis=0)
+    scan = dataclasses.replace(scan, array=array, affine=grid.affine, spacing=(x, y, z))
     ranked = ranks(scan)
     try:
         matrix, information = _fit(ranked, scan)
         if not _is_brain(matrix, information):      # on thick slices a brain as large as the head may fit better
             again = _fit(without_scalp(ranked, scan.spacing), scan)
             matrix, information = again if _is_brain(*again) else (matrix, information)
+        if _is_brain(matrix, information):
+            return _refined(matrix, ranked, scan)
     except RuntimeError as error:       # ITK's: too little overlap, as a rule
         raise InputError(f"{scan.path}: no brain found ({_reason(error)}); check the file, its orientation and its contrast, "
                          "or leave it out") from None
-    if not _is_brain(matrix, information):
-        size = np.linalg.det(matrix[:3, :3])
-        raise InputError(f"{scan.path}: no brain found: the best fit has {size:.2f} times the MNI152 brain's size and "
-                         f"{information:.2f} nats in common with it, but {SIZES[0]} to {SIZES[1]} and at least {MIN_INFORMATION} "
-                         "are needed; check the file, its orientation and its contrast, or leave it out")
-    return matrix
+    size = np.linalg.det(matrix[:3, :3])
+    raise InputError(f"{scan.path}: no brain found: the best fit has {size:.2f} times the MNI152 brain's size and "
+                     f"{information:.2f} nats in common with it, but {SIZES[0]} to {SIZES[1]} and at least {MIN_INFORMATION} "
+                     "are needed; check the file, its orientation and its contrast, or leave it out")
 
 
 def _fit(ranked: np.ndarray, scan: Volume) -> tuple[np.ndarray, float]:
@@ -78,8 +88,17 @@ def _fit(ranked: np.ndarray, scan: Volume) -> tuple[np.ndarray, float]:
     transform.SetCenter(start.GetCenter())
     transform.SetMatrix(start.GetMatrix())
     transform.SetTranslation(start.GetTranslation())
-    information = _optimise(template, moving, near, transform, FINE)
+    information = _optimise(template, moving, near, transform, ROUGH)
     return tools.to_matrix(transform), information
+
+
+def _refined(matrix: np.ndarray, ranked: np.ndarray, scan: Volume) -> np.ndarray:
+    """The affine once more, of the template to the scan without its skull, as the first fit shows it."""
+    template, near = _template()
+    brain = edge.brain(scan.array, grid_of(scan), matrix)
+    transform = tools.to_transform(matrix, _brain_middle()[:3])
+    _optimise(template, tools.to_image(np.where(brain, ranked, np.float32(0)), scan.affine), near, transform, FINE)
+    return tools.to_matrix(transform)
 
 
 def _is_brain(matrix: np.ndarray, information: float) -> bool:
@@ -121,7 +140,7 @@ def to_flair(flair: Volume, other: Volume) -> np.ndarray:
 def rigid_part(matrix: np.ndarray) -> np.ndarray:
     """The rotation next to an affine [4, 4] of mm to mm, by its polar decomposition, with the template brain's middle kept."""
     u, _, vt = np.linalg.svd(matrix[:3, :3])
-    middle = MNI.affine @ [*ndimage.center_of_mass(template_brain()), 1]
+    middle = _brain_middle()
     rigid = np.eye(4)
     rigid[:3, :3] = u @ vt
     rigid[:3, 3] = (matrix @ middle)[:3] - rigid[:3, :3] @ middle[:3]
@@ -155,43 +174,53 @@ def air(array: np.ndarray) -> float:
     return float(edges[0] + (edges[np.nanargmax(between) + 1] - edges[0]) / 2)
 
 
-@functools.lru_cache(maxsize=1)
 def template_brain() -> np.ndarray:
     """Bool, on the MNI grid: the brain of the MNI152 template."""
-    return atlas.template_atlas().brain > 0
+    return atlas.template_brain()
+
+
+@functools.lru_cache(maxsize=1)
+def _brain_middle() -> np.ndarray:
+    """The middle of the template's brain, float64 [4]: MNI mm, and 1."""
+    return MNI.affine @ [*ndimage.center_of_mass(template_brain()), 1]
 
 
 @functools.lru_cache(maxsize=1)
 def _template() -> "tuple[sitk.Image, sitk.Image]":
     """The T1 template, and where it is compared: the brain and its rim."""
-    brain = template_brain()
-    near = ndimage.distance_transform_edt(~brain) <= RIM_MM
-    t1 = np.where(brain, atlas.template_map("t1"), 0).astype(np.float32)
-    return tools.to_image(t1, MNI.affine), tools.to_image(near, MNI.affine)
+    t1, grid = shrunk(np.where(template_brain(), atlas.template_map("t1"), np.uint8(0)), MNI, FINE_MM)
+    outside = shrunk(template_brain(), MNI, FINE_MM)[0] < 0.5
+    near = ndimage.distance_transform_edt(outside, sampling=FINE_MM) <= RIM_MM
+    return tools.to_image(t1, grid.affine), tools.to_image(near, grid.affine)
 
 
 def _place(template: "sitk.Image", moving: "sitk.Image", near: "sitk.Image") -> "sitk.Similarity3DTransform":
-    """The best of several starts on coarse images: turned and shifted, the size held."""
+    """The best of several starts on coarse images: turned and shifted, the size held. Only the most promising are followed."""
     sitk = tools.load("SimpleITK")
     fixed, moving = _coarse(template), _coarse(moving)
     near = sitk.BinaryThreshold(_coarse(near), 0.5, 2)
     middle, head = _middle(near), _middle(moving)
-    best, transform = 0.0, None
-    for tilt, height in itertools.product(START_TILTS, START_HEIGHTS):
-        turn, start = sitk.Euler3DTransform(), sitk.Similarity3DTransform()
-        turn.SetRotation(np.deg2rad(tilt), 0, 0)
-        start.SetCenter(middle.tolist())
-        start.SetMatrix([START_SCALE * value for value in turn.GetMatrix()])
-        start.SetTranslation((head - middle + [0, 0, height]).tolist())
-        try:
-            information = _optimise(fixed, moving, near, start, COARSE)
-        except RuntimeError:        # this start has no overlap
-            continue
-        if information > best:
-            best, transform = information, start
-    if transform is None:
+    starts = [_start(middle, head + [0, 0, height], tilt) for tilt, height in itertools.product(START_TILTS, START_HEIGHTS)]
+    for descent, kept in ((GLANCE, PROMISING), (COARSE, 1)):
+        reached = []
+        for start in starts:
+            with contextlib.suppress(RuntimeError):     # this start has no overlap
+                reached.append((_optimise(fixed, moving, near, start, descent), start))
+        starts = [start for _, start in sorted(reached, key=lambda found: -found[0])[:kept]]
+    if not starts:
         raise RuntimeError("none of the starts overlaps the scan")
-    return transform
+    return starts[0]
+
+
+def _start(middle: np.ndarray, place: np.ndarray, tilt: float) -> "sitk.Similarity3DTransform":
+    """A brain's middle put at a place, in ITK's mm, its chin turned up or down by `tilt` degrees."""
+    sitk = tools.load("SimpleITK")
+    turn, start = sitk.Euler3DTransform(), sitk.Similarity3DTransform()
+    turn.SetRotation(np.deg2rad(tilt), 0, 0)
+    start.SetCenter(middle.tolist())
+    start.SetMatrix([START_SCALE * value for value in turn.GetMatrix()])
+    start.SetTranslation((place - middle).tolist())
+    return start
 
 
 def _optimise(fixed: "sitk.Image", moving: "sitk.Image", mask: "sitk.Image | None", transform: "sitk.Transform",
@@ -207,7 +236,7 @@ def _optimise(fixed: "sitk.Image", moving: "sitk.Image", mask: "sitk.Image | Non
     if min(shares) < 1:
         method.SetMetricSamplingStrategy(method.RANDOM)
         method.SetMetricSamplingPercentagePerLevel(shares, seed=1)
-    method.SetOptimizerAsRegularStepGradientDescent(descent.step_mm, 1e-3, descent.iterations, relaxationFactor=0.6,
+    method.SetOptimizerAsRegularStepGradientDescent(descent.step_mm, descent.least_mm, descent.iterations, relaxationFactor=0.6,
                                                     gradientMagnitudeTolerance=1e-8)
     method.SetOptimizerScalesFromPhysicalShift()
     if descent.weights:

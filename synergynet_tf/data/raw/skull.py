@@ -7,9 +7,8 @@ import numpy as np
 
 from synergynet_tf.data import preprocess
 from synergynet_tf.data.nifti import Volume
-from synergynet_tf.data.raw import tools
-from synergynet_tf.data.raw.grid import MNI, grid_of, resample
-from synergynet_tf.data.raw.registration import template_brain
+from synergynet_tf.data.raw import edge, tools
+from synergynet_tf.data.raw.grid import grid_of, resample, shrunk
 from synergynet_tf.errors import InputError
 
 LITRES = (0.4, 2.5)     # of a brain in the scan's field of view
@@ -39,10 +38,12 @@ def brain(scans: Aligned, method: str) -> np.ndarray:
 
 
 def _template(scans: Aligned) -> np.ndarray:
-    """The template's brain, carried to the scan by the registration."""
+    """The template's brain, carried to the scan by the registration, and fitted to the scan's own edge."""
     if scans.from_mni is None:
         raise ValueError("the template's brain needs the registration to it")
-    return resample(template_brain(), MNI, grid_of(scans.volumes["flair"]), np.linalg.inv(scans.from_mni)) > 0.5
+    flair = scans.volumes["flair"]
+    array, grid = shrunk(flair.array, grid_of(flair), edge.SIDE_MM)
+    return resample(edge.brain(array, grid, scans.from_mni), grid, grid_of(flair), np.eye(4)) > 0.5
 
 
 def _deepbet(scans: Aligned) -> np.ndarray:

@@ -74,3 +74,13 @@ def to_matrix(transform: "sitk.Euler3DTransform | sitk.Similarity3DTransform | s
     matrix[:3, :3] = linear
     matrix[:3, 3] = centre + transform.GetTranslation() - linear @ centre
     return LPS @ matrix @ LPS
+
+
+def to_transform(matrix: np.ndarray, centre: np.ndarray) -> "sitk.AffineTransform":
+    """The affine transform, about a centre in mm, of a float64 [4, 4] matrix, mm to mm in RAS+: what `to_matrix` undoes."""
+    lps, about = LPS @ matrix @ LPS, LPS[:3, :3] @ centre
+    transform = load("SimpleITK").AffineTransform(3)
+    transform.SetCenter(about.tolist())
+    transform.SetMatrix(lps[:3, :3].ravel().tolist())
+    transform.SetTranslation((lps[:3, :3] @ about + lps[:3, 3] - about).tolist())
+    return transform
