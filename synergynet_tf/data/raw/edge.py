@@ -29,7 +29,7 @@ def brain(array: np.ndarray, grid: Grid, from_mni: np.ndarray) -> np.ndarray:
         from_mni: float64 [4, 4], affine, from MNI mm to the scan's.
     """
     sides = np.linalg.norm(grid.affine[:3, :3], axis=0)
-    template = resample(*_template(), grid, np.linalg.inv(from_mni)) > 0.5
+    template = template_on(grid, from_mni)
     core = _depth(template, sides) > CORE_MM
     if not core.any():
         return template
@@ -43,6 +43,11 @@ def brain(array: np.ndarray, grid: Grid, from_mni: np.ndarray) -> np.ndarray:
     if not joined.any():
         return template
     return _closed(_grown(seed, THREAD_MM + 1, sides) & (bright | ~inside), FOLD_MM, sides)
+
+
+def template_on(grid: Grid, from_mni: np.ndarray) -> np.ndarray:
+    """The template's brain on a scan's grid, bool; arguments as of `brain`."""
+    return resample(*_template(), grid, np.linalg.inv(from_mni)) > 0.5
 
 
 @functools.lru_cache(maxsize=1)

@@ -12,6 +12,7 @@ from synergynet_tf.data.raw.grid import grid_of, resample, shrunk
 from synergynet_tf.errors import InputError
 
 LITRES = (0.4, 2.5)     # of a brain in the scan's field of view
+OVERLAP = 0.85          # Dice, of the template's brain and the one that is found: below it one of them went astray
 
 
 class Aligned(NamedTuple):
@@ -38,12 +39,22 @@ def brain(scans: Aligned, method: str) -> np.ndarray:
 
 
 def _template(scans: Aligned) -> np.ndarray:
-    """The template's brain, carried to the scan by the registration, and fitted to the scan's own edge."""
+    """The template's brain, carried to the scan by the registration, and fitted to the scan's own edge.
+
+    Raises:
+        InputError: the two are too far from each other.
+    """
     if scans.from_mni is None:
         raise ValueError("the template's brain needs the registration to it")
     flair = scans.volumes["flair"]
     array, grid = shrunk(flair.array, grid_of(flair), edge.SIDE_MM)
-    return resample(edge.brain(array, grid, scans.from_mni), grid, grid_of(flair), np.eye(4)) > 0.5
+    found, template = edge.brain(array, grid, scans.from_mni), edge.template_on(grid, scans.from_mni)
+    overlap = 2 * np.count_nonzero(found & template) / max(np.count_nonzero(found) + np.count_nonzero(template), 1)
+    if overlap < OVERLAP:
+        raise InputError(f"{flair.path}: no brain found: the scan's edge and MNI152's brain, as it was registered, overlap by "
+                         f"{overlap:.2f} (Dice), but by {OVERLAP} at least are expected; look at the scan, or try another "
+                         "--steps.skull")
+    return resample(found, grid, grid_of(flair), np.eye(4)) > 0.5
 
 
 def _deepbet(scans: Aligned) -> np.ndarray:

@@ -112,14 +112,23 @@ def test_a_stopped_run_goes_on_where_it_was(raw, prepared, tmp_path, monkeypatch
 
 def test_a_registration_that_goes_astray_is_noticed(raw, prepared, tmp_path, monkeypatch):
     (case,) = cases.find(raw)[0]
-    large = np.array(record.read(prepared / case.name).template_to_flair) @ np.diag([1.15, 1.15, 1.15, 1])
+    large = np.array(record.read(prepared / case.name).template_to_flair) @ np.diag([1.2, 1.2, 1.2, 1])
     monkeypatch.setattr(registration, "to_template", lambda *_: large)
-    with pytest.raises(InputError, match=r"flair.nii.gz: below \d+ % .* the brain was not found; try --steps.skull deepbet"):
+    with pytest.raises(InputError, match=r"flair.nii.gz: no brain found: .* overlap by 0.\d+ \(Dice\).* another --steps.skull"):
         preparation.prepare_case(case, tmp_path / case.name, RawConfig(align=False, bias=False))
     assert record.known(tmp_path / case.name) is None and not list((tmp_path / case.name).glob("*.nii.gz"))
 
 
-@pytest.mark.slow
+def test_a_head_taken_for_a_brain_is_noticed(raw, prepared, tmp_path, monkeypatch):
+    (case,) = cases.find(raw)[0]
+    affine = np.array(record.read(prepared / case.name).template_to_flair)
+    monkeypatch.setattr(registration, "to_template", lambda *_: affine)
+    monkeypatch.setattr(skull, "brain", lambda scans, _: scans.volumes["flair"].array > 10)
+    with pytest.raises(InputError, match=r"flair.nii.gz: .* the brain was not found; try --steps.skull deepbet"):
+        preparation.prepare_case(case, tmp_path / case.name, RawConfig(align=False, bias=False))
+    assert record.known(tmp_path / case.name) is None and not list((tmp_path / case.name).glob("*.nii.gz"))
+
+
 def test_the_rigid_way_keeps_the_brain_s_size(raw, prepared, tmp_path, monkeypatch):
     (case,) = cases.find(raw)[0]
     affine = np.array(record.read(prepared / case.name).template_to_flair)
