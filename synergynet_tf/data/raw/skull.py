@@ -49,7 +49,8 @@ def _template(scans: Aligned) -> np.ndarray:
     flair = scans.volumes["flair"]
     array, grid = shrunk(flair.array, grid_of(flair), edge.SIDE_MM)
     found, template = edge.brain(array, grid, scans.from_mni), edge.template_on(grid, scans.from_mni)
-    overlap = 2 * np.count_nonzero(found & template) / max(np.count_nonzero(found) + np.count_nonzero(template), 1)
+    both = int(np.count_nonzero(found)) + int(np.count_nonzero(template))
+    overlap = 2 * int(np.count_nonzero(found & template)) / max(both, 1)
     if overlap < OVERLAP:
         raise InputError(f"{flair.path}: no brain found: the scan's edge and MNI152's brain, as it was registered, overlap by "
                          f"{overlap:.2f} (Dice), but by {OVERLAP} at least are expected; look at the scan, or try another "
