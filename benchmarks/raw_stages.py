@@ -23,7 +23,7 @@ STAGES = {      # what the table says: the functions, each where it is called fr
     "resampling": ("data.raw.preparation:resample",),
     "judging": ("data.raw.preparation:_require_brain",),
     "writing prepared files": ("data.raw.preparation:write", "data.raw.store:npz", "data.raw.preparation:_digests"),
-    "picture of the preparation": ("workflows.raw_inputs:draw_quality",),
+    "picture of the preparation": ("workflows.raw_inputs:draw_prepared",),
     "the network": ("inference.predictor:Predictor.predict_loaded",),
     "writing masks": ("inference.outputs:write_case",),
     "tables": ("workflows.predicting:write_tables",),
