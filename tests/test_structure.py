@@ -15,6 +15,7 @@ LEVELS = {"errors": 0, "structures": 0, "storage": 1, "config": 2, "ops": 2, "me
 WITHOUT_TENSORFLOW = ("metrics", "data/phantom", "data/nifti.py", "data/container.py", "data/foreign.py", "data/judgement.py",
                       "data/layouts", "data/splits.py", "data/preprocess.py", "data/instances.py", "data/cache.py",
                       "data/identity.py", "data/timepoints.py", "data/image_quality.py", "data/quality_range.py",
+                      "data/anatomy",
                       "data/crops.py", "data/draws.py", "data/donors.py", "data/check", "data/dicom",
                       "data/raw",
                       "structures.py", "storage", "config", "workflows/submission.py", "report/tables.py",

@@ -72,6 +72,7 @@ class InferConfig(Settings):
     mirror: bool = False                        # also look at the image mirrored left-right, and average: twice the time
     min_lesion: float = 0.0                     # mm3: smaller predicted lesions are dropped
     min_peak: float = 0.0                       # so are those whose highest probability is lower (hysteresis thresholding)
+    split_confluent: bool = False               # count a lesion that reaches several regions as those that have grown together
 
     GROUP, LIMITS = "infer", {"window": (8, LONGEST), "overlap": (0, 0.9), "threshold": (0, 1), "min_lesion": (0, 1e6),
                               "min_peak": (0, 1)}

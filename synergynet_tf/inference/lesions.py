@@ -70,9 +70,7 @@ def lesion_table(mask: np.ndarray, evidence: Evidence, affine: np.ndarray, conne
         or None; `found_by_local`, there is such a detection; `local_alone` and `global_alone`, that branch without the other
         is above the threshold somewhere in the lesion.
     """
-    labels, count = cc3d.connected_components(np.ascontiguousarray(mask, np.uint8), connectivity=connectivity, return_N=True)
-    places = np.stack(np.nonzero(labels), axis=-1)
-    label = _in_order(labels[labels > 0], count)
+    places, label, count = lesion_voxels(mask, connectivity)
     values = {name: getattr(evidence, name)[tuple(places.T)] for name in Evidence._fields}
     voxels = np.bincount(label, minlength=count)
     first, last = np.full((count, 3), np.iinfo(np.int64).max), np.full((count, 3), -1)
@@ -96,6 +94,12 @@ def lesion_table(mask: np.ndarray, evidence: Evidence, affine: np.ndarray, conne
             "detection_score": round(score, 6) if score > 0 else None, "found_by_local": score > 0,
             "local_alone": bool(highest["local"][i]), "global_alone": bool(highest["unet"][i])})
     return rows
+
+
+def lesion_voxels(mask: np.ndarray, connectivity: Connectivity) -> tuple[np.ndarray, np.ndarray, int]:
+    """The voxels of a mask, int [n, 3]; the lesion of each, 0, 1, ... in the order of their first voxels; how many lesions."""
+    labels, count = cc3d.connected_components(np.ascontiguousarray(mask, np.uint8), connectivity=connectivity, return_N=True)
+    return np.stack(np.nonzero(labels), axis=-1), _in_order(labels[labels > 0], count), count
 
 
 def box_to_world(box: np.ndarray, affine: np.ndarray) -> np.ndarray:

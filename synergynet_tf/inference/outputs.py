@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from synergynet_tf.data import nifti
-from synergynet_tf.data.raw.record import own_scale
+from synergynet_tf.data.raw.record import own_scale, to_own
 from synergynet_tf.inference.lesions import Evidence, lesion_table, score_map
 from synergynet_tf.inference.native import write_native
+from synergynet_tf.inference.places import Frame, anatomy_of, place_rows
 from synergynet_tf.inference.predictor import CasePrediction
 from synergynet_tf.storage import locks
 from synergynet_tf.storage.files import digest, replace_file
@@ -56,7 +57,8 @@ def report(prediction: CasePrediction, checkpoint: dict[str, Any] | None = None)
     """The case's totals, the settings that they depend on, and its lesions (`lesions.lesion_table`).
 
     Places and volumes are on the FLAIR file's own grid, as it is stored, and in mm of its world; times `own_space_scale` a volume
-    is that of the raw scan that was prepared. `detections` counts the boxes of the local branch, lesion or not.
+    is that of the raw scan that was prepared. Regions are those of `places.place_rows`. `detections` counts the boxes of the
+    local branch, lesion or not.
     """
     segmentation, flair = prediction.segmentation, prediction.loaded.grid
     config, connectivity = prediction.config, prediction.config.lesions.connectivity
@@ -67,6 +69,8 @@ def report(prediction: CasePrediction, checkpoint: dict[str, Any] | None = None)
     stored = Evidence(*(nifti.to_file_grid(prediction.on_grid(array), flair) for array in evidence))
     mask = nifti.to_file_grid(prediction.on_grid(segmentation.mask), flair)
     rows = lesion_table(mask, stored, flair.file_affine, connectivity)
+    split = config.infer.split_confluent
+    places = place_rows(rows, mask, flair.file_affine, connectivity, Frame(anatomy_of(prediction), to_own(flair)), split)
     return {
         "case": prediction.case.name,
         "images": {channel: str(prediction.case.images[channel].absolute()) for channel in config.data.channels},
@@ -76,5 +80,5 @@ def report(prediction: CasePrediction, checkpoint: dict[str, Any] | None = None)
         "detections": len(detections.scores),
         "connectivity": connectivity, "threshold": segmentation.threshold, "gamma": segmentation.parts[0].gamma,
         "coverage": config.infer.coverage, "mirror": config.infer.mirror, "min_lesion": config.infer.min_lesion,
-        "min_peak": config.infer.min_peak,
+        "min_peak": config.infer.min_peak, "split_confluent": split, **places,
         "checkpoint": checkpoint, "notes": list(prediction.loaded.notes), "lesions": rows}

@@ -51,7 +51,7 @@ def _follow_up(cases: Sequence[Case], folder: Path) -> FollowUp:
     volumes = [about.get("own_space_scale", 1.0) * about["volume_ml"] for about in (lesion_file(folder, case) for case in scans)]
     masks = comparable_masks(scans, folder)
     return FollowUp(scans, doubt, volumes,
-                    None if masks is None else [found.changes for found in _comparisons(scans, masks, folder)])
+                    None if masks is None else [found.changes for found in compare_masks(scans, masks, folder)])
 
 
 def timeline_pages(patients: Mapping[str, FollowUp], folder: Path) -> Iterator[Page]:
@@ -61,7 +61,7 @@ def timeline_pages(patients: Mapping[str, FollowUp], folder: Path) -> Iterator[P
         if len(scans) == 1 or changes is None:
             continue
         masks = comparable_masks(scans, folder) or []
-        comparisons = _comparisons(scans, masks, folder)
+        comparisons = compare_masks(scans, masks, folder)
         rows = [Row((step, change.kind, change.before_mm3, change.after_mm3, change.after_mm3 - change.before_mm3,
                      f"{change.n_before} → {change.n_after}"), world(masks[0].affine, change.place), change.kind, number)
                 for number, (step, comparison) in enumerate(zip(_steps(scans), comparisons), start=1)
@@ -99,7 +99,8 @@ def comparable_masks(scans: Sequence[Case], folder: Path) -> list[Volume] | None
     return masks
 
 
-def _comparisons(scans: Sequence[Case], masks: Sequence[Volume], folder: Path) -> list[Comparison]:
+def compare_masks(scans: Sequence[Case], masks: Sequence[Volume], folder: Path) -> list[Comparison]:
+    """The lesions of each two scans that follow one another, matched; masks: as of `comparable_masks`."""
     about = [lesion_file(folder, case) for case in scans]
     scales = pairwise(each.get("own_space_scale", 1.0) for each in about)
     return [compare_scans(before.array, after.array, after.spacing, about[-1]["connectivity"], scale)

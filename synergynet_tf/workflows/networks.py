@@ -28,6 +28,7 @@ class Changes:
     mirror: bool | None = None
     min_lesion: float | None = None     # mm3
     min_peak: float | None = None
+    split_confluent: bool | None = None
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> "Changes":
@@ -66,6 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="drop predicted lesions of less than this volume (default: the run's)")
     parser.add_argument("--min-peak", type=arguments.share, metavar="P",
                         help="drop predicted lesions whose highest probability is lower (default: the run's)")
+    parser.add_argument("--split-confluent", action="store_true", default=None,
+                        help="also count the lesions that a confluent one, reaching several regions, has grown from "
+                             "(see docs/places.md); the mask stays as it is")
 
 
 def resolve_runs(runs: Sequence[str | pathlib.Path] | None) -> list[pathlib.Path]:

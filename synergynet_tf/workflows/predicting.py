@@ -14,6 +14,7 @@ from synergynet_tf.data.raw import tools
 from synergynet_tf.errors import InputError, print_error
 from synergynet_tf.inference.budget import GB
 from synergynet_tf.inference.predictor import Predictor
+from synergynet_tf.report.courses import courses
 from synergynet_tf.report.prediction_tables import TABLES, write_tables
 from synergynet_tf.storage.files import claim, make_folder
 from synergynet_tf.training.run_files import weights_file
@@ -81,7 +82,7 @@ def _write_summaries(done: Sequence[Case], failed: Sequence[str], options: Names
     """The tables, and what was asked for: the BIDS data set, the report."""
     if not done:
         return
-    write_tables(options.out, [case.name for case in done], failed)
+    write_tables(options.out, [case.name for case in done], failed, courses(done, options.out))
     if options.bids:
         write_bids(done, options.out, options.bids)
     if options.report:

@@ -95,11 +95,12 @@ def segment_read(job: Job, predictor: Predictor, read: ReadCase) -> str:
     prediction, loaded = predictor.predict_loaded(read.loaded), read.loaded
     draw = functools.partial(_draw, prediction, job.out) if job.picture else None
     quality = quality_range.as_stored(read.quality)
-    line = _summary_line(outputs.write_case(job.out, prediction, job.checkpoint, read.inputs, draw, quality))
+    summary = outputs.write_case(job.out, prediction, job.checkpoint, read.inputs, draw, quality)
+    line = _summary_line(summary)
     if job.memory is not None:
         shape = loaded.image.shape[:3]
         line = f"{line}; {described(prediction.config, shape, prediction.windows)}"
-    return "\n    ".join([line, *map(printable, loaded.notes)])
+    return "\n    ".join([line, *map(printable, filter(None, (*loaded.notes, summary["places_note"])))])
 
 
 def _summary_line(summary: dict[str, Any]) -> str:
@@ -137,7 +138,8 @@ def _made_by(case: Case, job: Job) -> dict[str, Any]:
     images = {channel: str(case.images[channel].absolute()) for channel in config.data.channels}
     return {"checkpoint": job.checkpoint, "images": images, **coverage, "gamma": config.fusion.gamma,
             "threshold": config.infer.threshold, "mirror": config.infer.mirror, "min_lesion": config.infer.min_lesion,
-            "min_peak": config.infer.min_peak, "connectivity": config.lesions.connectivity}
+            "min_peak": config.infer.min_peak, "connectivity": config.lesions.connectivity,
+            **({"split_confluent": True} if config.infer.split_confluent else {})}
 
 
 def _draw(prediction: CasePrediction, folder: pathlib.Path, summary: dict[str, Any]) -> pathlib.Path:

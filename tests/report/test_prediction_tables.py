@@ -5,7 +5,7 @@ import json
 import pytest
 
 from synergynet_tf.report import prediction_tables
-from synergynet_tf.report.prediction_tables import CASES, LESIONS, SIZES, write_tables
+from synergynet_tf.report.prediction_tables import CASES, LESIONS, SIZES, Course, write_tables
 from synergynet_tf.storage.sealed import sealed
 
 
@@ -19,7 +19,7 @@ def write(folder, name, volumes, **more):
     about = {"case": name, "images": {"flair": f"/scans/{name}.nii.gz"}, "count": len(rows), "volume_ml": sum(volumes) / 1000,
              "brain_ml": 1000.0, "checkpoint": {"sha256": "0123456789abcdef"}, "notes": ["flair: one", "flair: two, too"],
              "connectivity": 18, "lesions": rows, "files": {}}
-    (folder / f"{name}_lesions.json").write_bytes(sealed(about | more, indent=2))
+    (folder / f"{name}_lesions.json").write_bytes(sealed(about | more, indent=2))     # without places, as earlier versions did
 
 
 def rows(path):
@@ -70,6 +70,7 @@ def test_a_result_of_an_earlier_version_has_no_share_of_the_brain(tmp_path):
     row, = rows(tmp_path / CASES)
     assert (row["brain_ml"], row["percent_of_brain"], row["network"]) == ("", "", "")
     assert tuple(row) == prediction_tables.CASE_COLUMNS
+    assert row["regions_met"] == row["lesions_deep"] == row["ventricle_ml"] == row["lesions_split"] == ""
 
 
 def test_rows_of_earlier_calls_stay_as_long_as_their_results(tmp_path, monkeypatch):
@@ -86,3 +87,49 @@ def test_rows_of_earlier_calls_stay_as_long_as_their_results(tmp_path, monkeypat
     assert [row["case"] for row in rows(tmp_path / LESIONS)] == ["b", "c", "c"]
     write_tables(tmp_path, [], failed=["b"])
     assert [row["case"] for row in rows(tmp_path / CASES)] == ["c"]
+
+
+def test_places_of_lesions_and_of_the_parts_of_a_confluent_one(tmp_path):
+    write(tmp_path, "a", [8.0, 100.0], own_space_scale=0.5, ventricle_ml=30.0, count_split=3, places_note=None,
+          regions_met={"count": 2, "names": ["periventricular", "juxtacortical"], "definition": ""})
+    about = json.loads((tmp_path / "a_lesions.json").read_text())
+    place = {"side": "left", "ventricle_mm": 2.5, "cortex_mm": 9.0, "mni_mm": [-20.0, 4.0, 30.0], "own_mm": [-17.0, 3.0, 26.0]}
+    parts = [{"region": "periventricular", "voxels": 60, "volume_mm3": 60.0},
+             {"region": "juxtacortical", "voxels": 40, "volume_mm3": 40.0}]
+    del about["digest"]
+    about["lesions"][0] |= place | {"region": "deep", "parts": None}
+    about["lesions"][1] |= place | {"region": "periventricular", "parts": parts}
+    (tmp_path / "a_lesions.json").write_bytes(sealed(about, indent=2))
+    write_tables(tmp_path, ["a"])
+    row, = rows(tmp_path / CASES)
+    by_region = {name: (row[f"lesions_{name}"], row[f"ml_{name}"]) for name in ("deep", "periventricular", "juxtacortical",
+                                                                               "infratentorial")}
+    assert by_region == {"deep": ("1", "0.004"), "periventricular": ("1", "0.03"), "juxtacortical": ("1", "0.02"),
+                         "infratentorial": ("0", "0.0")}
+    assert (row["lesions"], row["lesions_split"], row["ventricle_ml"]) == ("2", "3", "15.0")
+    assert (row["regions_met"], row["regions"]) == ("2", "periventricular; juxtacortical")
+    deep, confluent = rows(tmp_path / LESIONS)
+    assert (deep["region"], deep["parts"], confluent["region"], confluent["parts"]) == ("deep", "", "periventricular", "2")
+    assert [float(deep[f"{space}{axis}_mm"]) for space in ("", "mni_", "own_") for axis in "xyz"] == [
+        1, -2.5, 1, -20, 4, 30, -17, 3, 26]
+
+
+def test_where_places_are_unknown_columns_are_empty_and_a_note_says_why(tmp_path):
+    write(tmp_path, "a", [8.0], places_note="places of lesions are unknown: why", regions_met=None, ventricle_ml=None)
+    write_tables(tmp_path, ["a"])
+    row, = rows(tmp_path / CASES)
+    assert row["lesions_deep"] == row["ml_deep"] == row["regions_met"] == row["ventricle_ml"] == ""
+    assert row["notes"] == "flair: one; flair: two, too; places of lesions are unknown: why"
+
+
+def test_what_lesions_did_from_scan_to_scan(tmp_path):
+    write(tmp_path, "a", [8.0, 9.0])
+    write(tmp_path, "b", [9.0])
+    counts = {"new": 0, "enlarged": 0, "shrunk": 0, "resolved": 1, "stable": 1}
+    write_tables(tmp_path, ["a", "b"], courses={"a": Course(until={1: "resolved", 2: "stable"}),
+                                                "b": Course("a", counts, {1: "stable"})})
+    first, second = rows(tmp_path / CASES)
+    assert (first["compared_with"], first["new"], first["resolved"]) == ("", "", "")
+    assert (second["compared_with"], second["new"], second["resolved"]) == ("a", "0", "1")
+    assert [(row["since_scan_before"], row["until_next_scan"]) for row in rows(tmp_path / LESIONS)] == [
+        ("", "resolved"), ("", "stable"), ("stable", "")]

@@ -93,8 +93,17 @@ def own_scale(flair: nifti.Volume) -> float:
     Raises:
         InputError: the prepared case is damaged.
     """
+    return abs(float(np.linalg.det(to_own(flair)[:3, :3])))
+
+
+def to_own(flair: nifti.Volume) -> np.ndarray:
+    """From mm of a prepared grid to mm of the space that the scan was taken in, [4, 4]; the identity where it was not prepared.
+
+    Raises:
+        InputError: the prepared case is damaged.
+    """
     found = of_scan(flair)
-    return 1.0 if found is None else abs(float(np.linalg.det(np.asarray(found.to_flair)[:3, :3])))
+    return np.eye(4) if found is None else np.asarray(found.to_flair)
 
 
 def write(folder: Path, record: Record) -> None:
