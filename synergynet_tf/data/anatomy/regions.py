@@ -23,7 +23,7 @@ INFRATENTORIAL, PERIVENTRICULAR, JUXTACORTICAL, DEEP = REGIONS = ("infratentoria
 PERIVENTRICULAR_MM = 3.0
 JUXTACORTICAL_MM = 3.0
 CORTEX_MM = 2.5         # thick, on average (Fischl and Dale, PNAS 97 (2000), 11050-11055)
-TOO_FAR_MM = 1.5        # by which phantoms' cortex is nearer than found: what lies beside a lesion is not taken for grey matter
+TOO_FAR_MM = 2.5        # by which phantoms' cortex is nearer than found: what lies beside a lesion is not taken for grey matter
 MIDLINE_MM = 1.0        # |x| of a lesion's middle that lies on neither side
 FAR_MM = 60.0           # distances are not looked for beyond
 COUNTED = (PERIVENTRICULAR, JUXTACORTICAL, INFRATENTORIAL)      # regions of the criteria that a scan of the brain shows

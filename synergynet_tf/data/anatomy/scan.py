@@ -13,6 +13,7 @@ from synergynet_tf.data.phantom.atlas import AFFINE
 MIN_DICE = 0.9          # of the template's brain, fitted, and the scan's; healthy and sick brains reach 0.94 to 0.99
 DARK = 0.5              # fluid lies below this share of the way from the brain's median down to the level of fluid
 FLUID = 8               # per cent: that level, among what is near the template's ventricles
+CLEAR = 1.5             # times the brain's interquartile range: fluid is darker than tissue by more, else none is seen
 CORE = 1 / 6            # of the zone: 2 mm about the template's ventricles, where a ventricle begins
 LEAST = 8               # voxels of a part of a ventricle in there: a smaller one is a vessel or a dark lesion
 BRAIN_ML = (600, 2400)  # of a head that the template is fitted to
@@ -70,9 +71,11 @@ def _ventricles(flair: np.ndarray, brain: np.ndarray, zone: np.ndarray) -> tuple
     They are the dark parts of the zone where they may lie that come near the template's. Where no part is, as on thick slices
     with narrow ventricles, they are the template's.
     """
-    tissue = np.median(flair[brain])
-    fluid = np.percentile(flair[brain & (zone < 2 * CORE)], FLUID)
-    dark = brain & (flair < tissue + DARK * (fluid - tissue))
+    lower, tissue, upper = np.percentile(flair[brain], (25, 50, 75))
+    near = flair[brain & (zone < 2 * CORE)]
+    fluid = np.percentile(near, FLUID) if near.size else tissue
+    seen = tissue - fluid > CLEAR * (upper - lower)
+    dark = brain & seen & (flair < tissue + DARK * (fluid - tissue))
     parts = cc3d.connected_components(dark & (zone < 1), connectivity=6)
     kept = np.bincount(parts[zone < CORE], minlength=int(parts.max()) + 1) >= LEAST
     kept[0] = False
