@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from synergynet_tf.data import nifti
+from synergynet_tf.data.anatomy.places import Frame, place_rows
+from synergynet_tf.data.anatomy.scan import anatomy_of
 from synergynet_tf.data.raw.record import own_scale, to_own
-from synergynet_tf.inference.lesions import Evidence, lesion_table, score_map
+from synergynet_tf.inference.lesions import Evidence, lesion_table, lesion_voxels, score_map
 from synergynet_tf.inference.native import write_native
-from synergynet_tf.inference.places import Frame, anatomy_of, place_rows
 from synergynet_tf.inference.predictor import CasePrediction
 from synergynet_tf.storage import locks
 from synergynet_tf.storage.files import digest, replace_file
@@ -70,7 +71,8 @@ def report(prediction: CasePrediction, checkpoint: dict[str, Any] | None = None)
     mask = nifti.to_file_grid(prediction.on_grid(segmentation.mask), flair)
     rows = lesion_table(mask, stored, flair.file_affine, connectivity)
     split = config.infer.split_confluent
-    places = place_rows(rows, mask, flair.file_affine, connectivity, Frame(anatomy_of(prediction), to_own(flair)), split)
+    places = place_rows(rows, lesion_voxels(mask, connectivity)[:2], flair.file_affine,
+                        Frame(anatomy_of(prediction.loaded, config.data.channels, segmentation.mask), to_own(flair)), split)
     return {
         "case": prediction.case.name,
         "images": {channel: str(prediction.case.images[channel].absolute()) for channel in config.data.channels},

@@ -1,4 +1,5 @@
 """The anatomy of a scan: its way to MNI space, its ventricles and its surface by what is dark in the FLAIR, and its cortex."""
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cc3d
@@ -9,6 +10,7 @@ from synergynet_tf.data.anatomy.cortex import find_cortex
 from synergynet_tf.data.anatomy.fit import fit_template
 from synergynet_tf.data.anatomy.template import template
 from synergynet_tf.data.phantom.atlas import AFFINE
+from synergynet_tf.data.preprocess import LoadedCase
 
 MIN_DICE = 0.9          # of the template's brain, fitted, and the scan's; healthy and sick brains reach 0.94 to 0.99
 DARK = 0.5              # fluid lies below this share of the way from the brain's median down to the level of fluid
@@ -28,6 +30,13 @@ class Anatomy(NamedTuple):
     surface: np.ndarray     # float64 [S, 3], the surface of what is not brain tissue: outside the brain, and fluid in its sulci
     cortex: np.ndarray      # float64 [C, 3], the surface of the cortex, from within
     ventricle_ml: float     # volume of the lateral ventricles
+
+
+def anatomy_of(loaded: LoadedCase, channels: Sequence[str], lesions: np.ndarray) -> Anatomy | str:
+    """The anatomy of a loaded case, or why it is unknown, as `find_anatomy`; lesions: bool [X, Y, Z], of the brain's box."""
+    affine = loaded.grid.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ loaded.box[:3]
+    return find_anatomy(loaded.image[..., channels.index("flair")], loaded.brain, lesions, affine)
 
 
 def find_anatomy(flair: np.ndarray, brain: np.ndarray, lesions: np.ndarray, affine: np.ndarray) -> Anatomy | str:

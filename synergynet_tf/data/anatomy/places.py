@@ -1,15 +1,12 @@
-"""Where the lesions of a segmented case lie: region, side, distances, and the regions that are met; see `data.anatomy`."""
+"""Where the lesions of a segmented case lie: region, side, distances, and the regions that are met."""
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from synergynet_tf.data.anatomy.regions import COUNTED, DEFINITION, Distances, Place, measure, place_of
-from synergynet_tf.data.anatomy.scan import Anatomy, find_anatomy
+from synergynet_tf.data.anatomy.scan import Anatomy
 from synergynet_tf.data.anatomy.splitting import basins
-from synergynet_tf.inference.lesions import lesion_voxels
-from synergynet_tf.inference.predictor import CasePrediction
-from synergynet_tf.structures import Connectivity
 
 Row = dict[str, Any]
 UNKNOWN: Row = dict.fromkeys(("region", "side", "ventricle_mm", "cortex_mm", "mni_mm"))
@@ -22,24 +19,16 @@ class Frame(NamedTuple):
     to_own: np.ndarray          # float64 [4, 4], from mm of the scan's world to mm of the space that it was taken in
 
 
-def anatomy_of(prediction: CasePrediction) -> Anatomy | str:
-    """The anatomy of a segmented case, or why it is unknown, as `find_anatomy`."""
-    loaded, flair = prediction.loaded, prediction.config.data.channels.index("flair")
-    affine = loaded.grid.affine.copy()
-    affine[:3, 3] += affine[:3, :3] @ loaded.box[:3]
-    return find_anatomy(loaded.image[..., flair], loaded.brain, prediction.segmentation.mask, affine)
-
-
-def place_rows(rows: Sequence[Row], mask: np.ndarray, affine: np.ndarray, connectivity: Connectivity, frame: Frame,
+def place_rows(rows: Sequence[Row], lesions: tuple[np.ndarray, np.ndarray], affine: np.ndarray, frame: Frame,
                split: bool) -> Row:
-    """Add to each row of `lesions.lesion_table` where that lesion lies, and say what is so of all of them.
+    """Add to the row of each lesion where it lies, and say what is so of all of them.
 
     Args:
-        rows: of the mask; each gets `own_mm`, its inner voxel in the scan's own space, `region`, `side`, `ventricle_mm` and
-            `cortex_mm` (the least distance, in mm of the own space), `mni_mm`, its inner voxel in MNI space, and `parts`.
-        mask: bool [X, Y, Z], as of `lesion_table`.
-        affine: [4, 4], from its voxels to mm.
-        connectivity: 6, 18 or 26.
+        rows: a lesion each, with `inside_mm`, `voxels` and `volume_mm3`; each gets `own_mm`, its inner voxel in the scan's own
+            space, `region`, `side`, `ventricle_mm` and `cortex_mm` (the least distance, in mm of the own space), `mni_mm`, its
+            inner voxel in MNI space, and `parts`.
+        lesions: int [n, 3], all their voxels; int [n], the row of each.
+        affine: [4, 4], from voxels to mm.
         frame: of the scan, in the same mm; where its anatomy is unknown, what depends on it is None.
         split: divide the lesions that reach several regions. `parts` then lists what such a lesion is divided into, each with its
             `region`, `voxels` and `volume_mm3`; it is None for all others.
@@ -54,10 +43,10 @@ def place_rows(rows: Sequence[Row], mask: np.ndarray, affine: np.ndarray, connec
     if isinstance(anatomy, str):
         return {"count_split": None, "ventricle_ml": None, "regions_met": None, "places_note": anatomy}
     scale = float(np.cbrt(abs(np.linalg.det(to_own[:3, :3]))))
-    voxels, label, count = lesion_voxels(mask, connectivity)
+    voxels, label = lesions
     order = np.argsort(label, kind="stable")
     distances = measure(voxels[order] @ affine[:3, :3].T + affine[:3, 3], anatomy, scale)
-    ends = np.searchsorted(label[order], np.arange(count + 1))
+    ends = np.searchsorted(label[order], np.arange(len(rows) + 1))
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     for row, start, stop in zip(rows, ends[:-1], ends[1:]):
         own = Distances(*(values[start:stop] for values in distances))

@@ -2,9 +2,9 @@
 import numpy as np
 import pytest
 
+from synergynet_tf.data.anatomy.places import Frame, place_rows
 from synergynet_tf.data.anatomy.scan import Anatomy, find_anatomy
-from synergynet_tf.inference.lesions import Evidence, lesion_table
-from synergynet_tf.inference.places import Frame, place_rows
+from synergynet_tf.inference.lesions import Evidence, lesion_table, lesion_voxels
 
 SHAPE, AFFINE = (60, 40, 40), np.array([[-1.0, 0, 0, 30], [0, 1, 0, -20], [0, 0, 1, 10], [0, 0, 0, 1]])     # x falls: LAS
 TO_OWN = np.diag([0.8, 0.8, 0.8, 1.0])
@@ -27,7 +27,7 @@ ANATOMY = Anatomy(np.eye(4), wall(-29.0), wall(29.0), wall(27.0), 21.5)     # ve
 
 def placed(*balls, split=False, anatomy=ANATOMY):
     mask, rows = scan(*balls)
-    return rows, place_rows(rows, mask, AFFINE, 18, Frame(anatomy, TO_OWN), split)
+    return rows, place_rows(rows, lesion_voxels(mask, 18)[:2], AFFINE, Frame(anatomy, TO_OWN), split)
 
 
 def test_each_lesion_has_its_own_place():
@@ -74,4 +74,4 @@ def test_a_scan_without_lesions_meets_no_region():
 
 def place_rows_of_nothing():
     rows = []
-    return rows, place_rows(rows, np.zeros(SHAPE, bool), AFFINE, 18, Frame(ANATOMY, TO_OWN), True)
+    return rows, place_rows(rows, lesion_voxels(np.zeros(SHAPE, bool), 18)[:2], AFFINE, Frame(ANATOMY, TO_OWN), True)
