@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import cc3d
 import numpy as np
 
-from synergynet_tf.metrics.lesion import central_voxels
+from synergynet_tf.metrics.lesion import central_voxels, lesion_voxels
 from synergynet_tf.structures import Connectivity
 
 
@@ -33,7 +33,7 @@ def least_voxels(min_mm3: float, voxel_mm3: float) -> int:
     return math.ceil(min_mm3 / voxel_mm3 - 1e-6)
 
 
-class Limits(NamedTuple):
+class LesionLimits(NamedTuple):
     """What a connected component above the threshold needs to be a predicted lesion."""
 
     voxels: int = 0             # at least
@@ -41,7 +41,7 @@ class Limits(NamedTuple):
     connectivity: Connectivity = 18
 
 
-def lesion_mask(probability: np.ndarray, threshold: float, limits: Limits) -> np.ndarray:
+def lesion_mask(probability: np.ndarray, threshold: float, limits: LesionLimits) -> np.ndarray:
     """Where a probability [X, Y, Z] is above the threshold, in components that are lesions: bool [X, Y, Z]."""
     mask = probability > threshold
     if limits.voxels <= 1 and limits.peak <= threshold:
@@ -96,26 +96,12 @@ def lesion_table(mask: np.ndarray, evidence: Evidence, affine: np.ndarray, conne
     return rows
 
 
-def lesion_voxels(mask: np.ndarray, connectivity: Connectivity) -> tuple[np.ndarray, np.ndarray, int]:
-    """The voxels of a mask, int [n, 3]; the lesion of each, 0, 1, ... in the order of their first voxels; how many lesions."""
-    labels, count = cc3d.connected_components(np.ascontiguousarray(mask, np.uint8), connectivity=connectivity, return_N=True)
-    return np.stack(np.nonzero(labels), axis=-1), _in_order(labels[labels > 0], count), count
-
-
 def box_to_world(box: np.ndarray, affine: np.ndarray) -> np.ndarray:
     """The least box along the world's axes, [x0, y0, z0, x1, y1, z1] in mm, around a half-open voxel box [6]."""
     edges = np.stack([box[:3], box[3:]]) - 0.5      # an edge of voxel i lies half a voxel before its centre i
     corners = np.array([[edges[a, 0], edges[b, 1], edges[c, 2]] for a in (0, 1) for b in (0, 1) for c in (0, 1)])
     world = corners @ affine[:3, :3].T + affine[:3, 3]
     return np.concatenate([world.min(axis=0), world.max(axis=0)])
-
-
-def _in_order(labels: np.ndarray, count: int) -> np.ndarray:
-    """Labels in 1..count -> 0..count - 1 in the order of their first appearance."""
-    _, first = np.unique(labels, return_index=True)
-    order = np.empty(count, np.int64)
-    order[np.argsort(first)] = np.arange(count)
-    return order[labels.astype(np.int64) - 1]
 
 
 def _highest(label: np.ndarray, value: np.ndarray, count: int) -> np.ndarray:

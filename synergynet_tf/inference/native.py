@@ -7,7 +7,7 @@ import numpy as np
 from synergynet_tf.data import nifti
 from synergynet_tf.data.raw import record
 from synergynet_tf.data.raw.grid import grid_of
-from synergynet_tf.inference.lesions import Limits, least_voxels, lesion_mask
+from synergynet_tf.inference.lesions import LesionLimits, least_voxels, lesion_mask
 from synergynet_tf.inference.predictor import CasePrediction
 
 
@@ -33,6 +33,6 @@ def write_native(folder: Path, prediction: CasePrediction) -> Path | None:
     carried, grid = record.to_own_space(probability, grid_of(flair), flair.path.parent, known)
     path = folder / f"{prediction.case.name}_mask_native.nii.gz"
     least = least_voxels(prediction.config.infer.min_lesion, math.prod(grid.spacing))
-    mask = lesion_mask(carried, segmentation.threshold, Limits(least, connectivity=prediction.config.lesions.connectivity))
+    mask = lesion_mask(carried, segmentation.threshold, LesionLimits(least, connectivity=prediction.config.lesions.connectivity))
     nifti.write_like(path, mask, grid, np.uint8)
     return path

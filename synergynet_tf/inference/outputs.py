@@ -10,9 +10,10 @@ from synergynet_tf.data import nifti
 from synergynet_tf.data.anatomy.places import Frame, place_rows
 from synergynet_tf.data.anatomy.scan import anatomy_of
 from synergynet_tf.data.raw.record import own_scale, to_own
-from synergynet_tf.inference.lesions import Evidence, lesion_table, lesion_voxels, score_map
+from synergynet_tf.inference.lesions import Evidence, lesion_table, score_map
 from synergynet_tf.inference.native import write_native
 from synergynet_tf.inference.predictor import CasePrediction
+from synergynet_tf.metrics.lesion import lesion_voxels
 from synergynet_tf.storage import locks
 from synergynet_tf.storage.files import digest, replace_file
 from synergynet_tf.storage.sealed import sealed

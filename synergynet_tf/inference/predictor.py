@@ -19,7 +19,7 @@ from synergynet_tf.inference import budget, merge
 from synergynet_tf.inference.budget import Coverage
 from synergynet_tf.inference.coverage import Windows
 from synergynet_tf.inference.ensemble import require_agreement, sides
-from synergynet_tf.inference.lesions import Limits, least_voxels, lesion_mask
+from synergynet_tf.inference.lesions import LesionLimits, least_voxels, lesion_mask
 from synergynet_tf.inference.merge import Merged, VolumeDetections
 from synergynet_tf.runtime.memory import available
 from synergynet_tf.structures import Network
@@ -37,7 +37,7 @@ class Part(NamedTuple):
 class Final(NamedTuple):
     """How what several parts say becomes one."""
 
-    limits: Limits
+    limits: LesionLimits
     nms_iou: float              # boxes of different parts above it are one lesion
     max_detections: int
 
@@ -151,7 +151,7 @@ class Predictor:
         infer, detector = coverage.infer, self.config.detector
         parts = tuple(Part(self._merged(run, image, coverage), settings.fusion.gamma) for run, settings in self._runs)
         brain = (image != 0).any(axis=-1) if brain is None else brain
-        limits = Limits(least_voxels(infer.min_lesion, voxel_mm3), infer.min_peak, self.config.lesions.connectivity)
+        limits = LesionLimits(least_voxels(infer.min_lesion, voxel_mm3), infer.min_peak, self.config.lesions.connectivity)
         final = Final(limits, detector.final_nms_iou, detector.max_detections)
         return Segmentation(parts, brain, infer.threshold, final)
 

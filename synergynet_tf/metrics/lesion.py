@@ -131,6 +131,29 @@ def label_lesions(mask: np.ndarray, connectivity: Connectivity = 18) -> tuple[np
     return cc3d.connected_components(mask, connectivity=connectivity, return_N=True, binary_image=True)
 
 
+def lesion_voxels(mask: np.ndarray, connectivity: Connectivity = 18) -> tuple[np.ndarray, np.ndarray, int]:
+    """The voxels of a mask, by its lesions.
+
+    Args:
+        mask: as of `label_lesions`.
+        connectivity: 6, 18 or 26.
+
+    Returns:
+        int64 [n, 3], the voxels, X slowest and Z fastest; int64 [n], the lesion of each, 0, 1, ... in the order of their first
+        voxels; and how many lesions there are.
+
+    Raises:
+        InputError: as `label_lesions`.
+    """
+    labels, count = label_lesions(mask, connectivity)
+    voxels = np.argwhere(labels)
+    label = labels[tuple(voxels.T)].astype(np.int64) - 1
+    _, first = np.unique(label, return_index=True)
+    order = np.empty(count, np.int64)
+    order[np.argsort(first)] = np.arange(count)
+    return voxels, order[label], count
+
+
 def match_lesions(reference: np.ndarray, prediction: np.ndarray, spacing: Sequence[float] = (1.0, 1.0, 1.0),
                   rule: LesionRule = LesionRule()) -> LesionMatch:        # noqa: B008 (frozen)
     """Label both masks [X, Y, Z], and count for each lesion how much of it the other mask covers.

@@ -92,23 +92,23 @@ def prediction_pages(cases: Sequence[Case], folder: Path) -> Iterator[Page]:
         about = lesion_file(folder, case)
         flair, mask = preprocess.read_scan(case.images["flair"]), nifti.read_mask(folder / f"{case.name}_mask.nii.gz")
         scale = about.get("own_space_scale", 1.0)       # volumes are those in the space that the scan was taken in
-        rows = [Row((lesion["label"], scale * lesion["volume_mm3"], lesion["mean_probability"], _score(lesion),
-                     _branches(lesion)), tuple(lesion["inside_mm"]), "predicted") for lesion in about["lesions"]]
+        rows = [Row((lesion["label"], scale * lesion["volume_mm3"], lesion.get("region") or "", lesion["mean_probability"],
+                     _score(lesion), _branches(lesion)), tuple(lesion["inside_mm"]), "predicted") for lesion in about["lesions"]]
         rows.sort(key=lambda row: -float(row.cells[1]))
         facts = [("Lesions", str(about["count"])), ("Volume", f"{scale * about['volume_ml']:.2f} ml"), *_settings(about)]
         layers, kinds = [Layer("predicted", mask.array, PREDICTED[0])], [Kind("predicted", PREDICTED[0])]
         if case.lesions:
             reference = nifti.read_reference(case.lesions, case.lesions2, case.combine)
             missed = match_lesions(reference.array, mask.array, mask.spacing, LesionRule(about["connectivity"])).reference
-            rows += [Row(("", scale * float(missed.mm3[i]), "", "", MISSED.name), world(mask.affine, missed.place[i]),
+            rows += [Row(("", scale * float(missed.mm3[i]), "", "", "", MISSED.name), world(mask.affine, missed.place[i]),
                          MISSED.name) for i in np.flatnonzero(~missed.met)]
             layers.insert(0, Layer("reference", reference.array, REFERENCE))
             kinds.append(MISSED)
             facts.insert(2, ("DSC with the reference", f"{dice(reference.array, mask.array):.3f}"))
-        caption = " ".join([*about["notes"], f"Lesions are {about['connectivity']}-connected. Found by: the branch that alone is "
-                            "above the threshold somewhere in the lesion; together: neither is."])
+        caption = " ".join([*notes_on(about), f"Lesions are {about['connectivity']}-connected. Found by: the branch that alone "
+                            "is above the threshold somewhere in the lesion; together: neither is."])
         yield Page(case.name, case.name, facts, [Scan(case.name, "FLAIR", flair, layers)],
-                   ("Lesion", "mm³", "Mean probability", "Box score", "Found by"), rows, caption, kinds, "Scans",
+                   ("Lesion", "mm³", "Region", "Mean probability", "Box score", "Found by"), rows, caption, kinds, "Scans",
                    scan_summary(about))
 
 
@@ -135,7 +135,12 @@ def scan_summary(about: Mapping[str, Any]) -> tuple[Cell, ...]:
 def flags(about: Mapping[str, Any]) -> str:
     """What a reader should know of a scan before trusting its result: measures of image quality that are unusual, or notes."""
     unusual = [row.name for row in quality_range.from_stored(about) if row.flagged]
-    return ", ".join(unusual) or ("notes" if about["notes"] else "")
+    return ", ".join(unusual) or ("notes" if notes_on(about) else "")
+
+
+def notes_on(about: Mapping[str, Any]) -> list[str]:
+    """What was noted of a scan; that its lesions' places are unknown, too."""
+    return [*about["notes"], *filter(None, [about.get("places_note")])]
 
 
 def network_facts(about: Mapping) -> list[tuple[str, str]]:

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from synergynet_tf.data import quality_range
+from synergynet_tf.data.anatomy.regions import REGIONS
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.report.comparison import Cell, Table
 from synergynet_tf.report.elements import Sheet
-from synergynet_tf.report.pages import SCAN_HEAD, flags, lesion_file, scan_summary
+from synergynet_tf.report.pages import SCAN_HEAD, flags, lesion_file, notes_on, scan_summary
 from synergynet_tf.report.prediction_tables import case_row
 from synergynet_tf.report.preparation import PICTURE
 from synergynet_tf.report.timeline import CHANGE_KINDS, FollowUp, load_bars, scan_label
@@ -34,7 +35,8 @@ def patient_sheets(patients: Mapping[str, FollowUp], folder: Path) -> Iterator[S
                                changes=known.changes and known.changes[-MOST_SCANS + 1:])
         several = [("all scans in one viewer", f"{patient}-timeline")] if known.changes else []
         yield Sheet(patient, facts, (last.name, f"{scan_label(last)}: FLAIR, predicted lesions"), _preparation(last),
-                    [_scan_table(shown, results[-MOST_SCANS:]), *_quality_table(last, about)], load_bars(shown), CHANGE_KINDS,
+                    [_scan_table(shown, results[-MOST_SCANS:]), *_region_table(last, about), *_quality_table(last, about)],
+                    load_bars(shown), CHANGE_KINDS,
                     [*several, *((scan_label(case), case.name) for case in known.scans)], _notes(known, results),
                     (len(known.scans), known.volumes[0], known.volumes[-1], *_counts(known), flags(about)))
 
@@ -61,6 +63,16 @@ def _scan_table(known: FollowUp, results: Sequence[Mapping[str, Any]]) -> Table:
                  [row + step for row, step in zip(rows, steps)], "New to resolved: lesions since the scan before.", 2)
 
 
+def _region_table(case: Case, about: Mapping[str, Any]) -> list[Table]:
+    """The last scan's lesions by region; nothing where places are not known."""
+    met, row = about.get("regions_met"), case_row(about)
+    if not met:
+        return []
+    rows = [(region, row[f"lesions_{region}"], row[f"ml_{region}"]) for region in REGIONS]
+    return [Table("regions", f"Regions, {scan_label(case)}", ("Region", "Lesions", "Volume, ml"), rows,
+                  f"{met['count']} {met['definition']}.", 2)]
+
+
 def _quality_table(case: Case, about: Mapping[str, Any]) -> list[Table]:
     """The last scan's image quality; nothing of a result of an earlier version."""
     rows = quality_range.table(about)
@@ -77,4 +89,4 @@ def _notes(known: FollowUp, results: Sequence[Mapping[str, Any]]) -> list[str]:
     return [*([f"The {left_out} first scans are left out here."] if left_out > 0 else []),
             *([f"The order in time is not certain: {known.doubt}"] if known.doubt else []),
             *(["The scans are not on one grid, and their lesions not compared."] if known.changes is None else []),
-            *(f"{scan_label(case)}: {note}" for case, about in zip(known.scans, results) for note in about["notes"])]
+            *(f"{scan_label(case)}: {note}" for case, about in zip(known.scans, results) for note in notes_on(about))]

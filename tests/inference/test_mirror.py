@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from synergynet_tf.config import InferConfig
 from synergynet_tf.inference.ensemble import mirrored
-from synergynet_tf.inference.lesions import Limits, least_voxels, lesion_mask
+from synergynet_tf.inference.lesions import LesionLimits, least_voxels, lesion_mask
 from synergynet_tf.inference.predictor import Predictor
 from tests.export.toy import Toy, toy_config
 
@@ -89,5 +89,5 @@ def test_the_least_volume_in_voxels(mm3, voxel, least):
 
 
 def test_a_mask_without_lesions_stays_one():
-    assert not lesion_mask(np.zeros((4, 4, 4), np.float32), 0.5, Limits(5, 0.9)).any()
+    assert not lesion_mask(np.zeros((4, 4, 4), np.float32), 0.5, LesionLimits(5, 0.9)).any()
     assert InferConfig().min_lesion == InferConfig().min_peak == 0 and InferConfig().mirror is False

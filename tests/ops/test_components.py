@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from synergynet_tf.inference.lesions import Limits, lesion_mask
+from synergynet_tf.inference.lesions import LesionLimits, lesion_mask
 from synergynet_tf.ops import components
 
 COUNT = {c: tf.function(lambda mask, c=c: components.count_components(mask, c),
@@ -41,7 +41,7 @@ def test_components_that_are_no_lesions_go_as_predict_drops_them(connectivity, m
     probability = probability.astype(np.float32)
     mask = probability > 0.5
     found = KEPT[connectivity](mask, least, probability >= np.float32(peak)).numpy()
-    np.testing.assert_array_equal(found, lesion_mask(probability, 0.5, Limits(least, peak, connectivity)))
+    np.testing.assert_array_equal(found, lesion_mask(probability, 0.5, LesionLimits(least, peak, connectivity)))
     near = ndimage.generate_binary_structure(3, {6: 1, 18: 2, 26: 3}[connectivity])
     labels, count = ndimage.label(mask, near)
     for label in range(1, count + 1):

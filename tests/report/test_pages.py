@@ -1,5 +1,6 @@
 """What stands on a report's pages."""
 import dataclasses
+import json
 
 import nibabel as nib
 import numpy as np
@@ -66,7 +67,8 @@ def test_lesions_of_a_segmented_scan(tmp_path):
     cases = timeline(tmp_path)
     found = {page.name: page for page in prediction_pages(cases, tmp_path)}
     assert list(found) == ["P_3", "Q_1", "P_1", "P_2"]
-    assert [row.cells for row in found["P_1"].rows] == [(1, 36.0, 0.75, 0.9, "local branch"), (2, 4.0, 0.75, 0.9, "local branch")]
+    assert [row.cells for row in found["P_1"].rows] == [(1, 36.0, "", 0.75, 0.9, "local branch"),
+                                                        (2, 4.0, "", 0.75, 0.9, "local branch")]
     assert mask(A)[voxel(found["P_1"].rows[0].mm)]
     assert ("Threshold", "0.5") in found["P_1"].facts
     assert "flair: 3 voxels were clipped" in found["P_1"].note
@@ -155,6 +157,26 @@ def test_image_quality_is_on_the_sheet_and_what_is_unusual_in_the_lists(tmp_path
     assert sheet.tables[1].rows == [("noise", "12 %", "at most 8 %", "outside"), ("motion", "not measured", "not known", "")]
     page, = prediction_pages([case], tmp_path)
     assert sheet.summary[-1] == page.summary[-1] == "noise"
+
+
+def test_lesions_are_listed_with_their_regions_and_counted_by_them(tmp_path):
+    case = timeline(tmp_path)[2]
+    write_prediction(tmp_path, case.name, mask(A, B))
+    path = tmp_path / f"{case.name}_lesions.json"
+    about = json.loads(path.read_text())
+    for lesion, region in zip(about["lesions"], ("deep", "periventricular")):
+        lesion["region"] = region
+    path.write_text(json.dumps(about | {"regions_met": {"count": 1, "names": ["periventricular"], "definition": "of three"}}))
+    page, = prediction_pages([case], tmp_path)
+    assert [row.cells[1:3] for row in page.rows] == [(96.0, "periventricular"), (36.0, "deep")]
+    sheet, = patient_sheets(follow_ups([case], tmp_path), tmp_path)
+    table, = (table for table in sheet.tables if table.name == "regions")
+    assert {row[0]: row[1:] for row in table.rows} == {"periventricular": (1, 0.096), "deep": (1, 0.036),
+                                                       "juxtacortical": (0, 0), "infratentorial": (0, 0)}
+    assert table.note == "1 of three."
+    path.write_text(json.dumps(about | {"places_note": "places are unknown"}))
+    sheet, = patient_sheets(follow_ups([case], tmp_path), tmp_path)
+    assert "1: places are unknown" in sheet.notes and [table.name for table in sheet.tables] == ["scans"]
 
 
 def test_of_many_scans_the_last_are_on_the_sheet(tmp_path):

@@ -4,7 +4,8 @@ import pytest
 
 from synergynet_tf.data.anatomy.places import Frame, place_rows
 from synergynet_tf.data.anatomy.scan import Anatomy, find_anatomy
-from synergynet_tf.inference.lesions import Evidence, lesion_table, lesion_voxels
+from synergynet_tf.inference.lesions import Evidence, lesion_table
+from synergynet_tf.metrics.lesion import lesion_voxels
 
 SHAPE, AFFINE = (60, 40, 40), np.array([[-1.0, 0, 0, 30], [0, 1, 0, -20], [0, 0, 1, 10], [0, 0, 0, 1]])     # x falls: LAS
 TO_OWN = np.diag([0.8, 0.8, 0.8, 1.0])
