@@ -3,6 +3,7 @@ import csv
 import io
 import itertools
 import logging
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -20,8 +21,9 @@ from synergynet_tf.storage.sealed import read_sealed
 TABLES = CASES, LESIONS = "cases.csv", "lesions.csv"
 ENDING = "_lesions.json"
 EDGES = [low for low, _ in SIZE_CLASSES]        # mm3
-SIZES = [f"lesions_below_{EDGES[0]:g}_mm3", *(f"lesions_{low:g}_to_{high:g}_mm3" for low, high in itertools.pairwise(EDGES)),
-         f"lesions_from_{EDGES[-1]:g}_mm3"]
+SIZES = [f"below_{EDGES[0]:g}_mm3", *(f"{low:g}_to_{high:g}_mm3" for low, high in itertools.pairwise(EDGES)),
+         f"from_{EDGES[-1]:g}_mm3"]
+BY_SIZE = [f"{kind}_{size}" for size in SIZES for kind in ("lesions", "ml")]
 LESION: Any = {"label": int, "voxels": int, "volume_mm3": float, "inside_mm": tuple[float, float, float],
                "mean_probability": float, "max_probability": float, "detection_score": float | None, "global_alone": bool,
                "local_alone": bool}     # a row's least: places were not written by earlier versions
@@ -31,7 +33,7 @@ QUALITY = {"noise": "noise_percent", "contrast": "contrast_percent", "sharpness"
            "field_of_view": "cut_percent", "motion": "ghost_ratio"}      # columns by measure
 IN_REGIONS = [f"{kind}_{region}" for region in REGIONS for kind in ("lesions", "ml")]
 CHANGES = [kind for kind in KINDS if kind != "stable"]
-CASE_COLUMNS = ("case", "lesions", "lesions_split", "volume_ml", *SIZES, *IN_REGIONS, "regions_met", "regions", "brain_ml",
+CASE_COLUMNS = ("case", "lesions", "lesions_split", "volume_ml", *BY_SIZE, *IN_REGIONS, "regions_met", "regions", "brain_ml",
                 "percent_of_brain", "ventricle_ml", "compared_with", *CHANGES, *QUALITY.values(), "flags",
                 "network", "flair", "notes")
 SPACES = {"inside_mm": ("x_mm", "y_mm", "z_mm"), "mni_mm": ("mni_x_mm", "mni_y_mm", "mni_z_mm"),
@@ -112,12 +114,11 @@ def case_row(about: Mapping[str, Any], course: Course = Course()) -> dict[str, A
     """A case's row of cases.csv, by column. Volumes are those in the space that the scan was taken in."""
     scale, brain = about.get("own_space_scale", 1.0), about.get("brain_ml")     # what an earlier version did not write is unknown
     quality = quality_range.from_stored(about)
-    classes = [sum(scale * lesion["volume_mm3"] >= edge for edge in EDGES) for lesion in about["lesions"]]
     ventricles, met = about.get("ventricle_ml"), about.get("regions_met") or {}
     notes = [*about["notes"], *filter(None, [about.get("places_note")])]
     return {"case": about["case"], "lesions": about["count"], "lesions_split": about.get("count_split"),
             "volume_ml": round(scale * about["volume_ml"], 6),
-            **{name: classes.count(i) for i, name in enumerate(SIZES)}, **(_in_regions(about["lesions"], scale) if met else {}),
+            **_by_size(about["lesions"], scale), **(_in_regions(about["lesions"], scale) if met else {}),
             "regions_met": met.get("count"), "regions": "; ".join(met.get("names", ())),
             "brain_ml": brain and round(scale * brain, 3), "ventricle_ml": ventricles and round(scale * ventricles, 3),
             "percent_of_brain": round(100 * about["volume_ml"] / brain, 4) if brain else None,
@@ -126,6 +127,14 @@ def case_row(about: Mapping[str, Any], course: Course = Course()) -> dict[str, A
             "flags": "; ".join(row.name for row in quality if row.flagged),
             "network": (about.get("checkpoint") or {}).get("sha256", "")[:12], "flair": about["images"].get("flair"),
             "notes": "; ".join(notes)}
+
+
+def _by_size(lesions: Sequence[Mapping[str, Any]], scale: float) -> dict[str, float]:
+    """Number and volume of lesions by size class."""
+    volumes = [scale * lesion["volume_mm3"] for lesion in lesions]
+    classes = [[mm3 for mm3 in volumes if low <= mm3 < high] for low, high in itertools.pairwise([0.0, *EDGES, math.inf])]
+    return {f"lesions_{size}": len(own) for size, own in zip(SIZES, classes)} | {
+        f"ml_{size}": round(sum(own) / 1000, 6) for size, own in zip(SIZES, classes)}
 
 
 def _in_regions(lesions: Sequence[Mapping[str, Any]], scale: float) -> dict[str, float]:

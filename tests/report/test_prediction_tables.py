@@ -33,7 +33,9 @@ def test_a_row_a_scan_and_a_row_a_lesion(tmp_path):
     write_tables(tmp_path, ["a", "b"])
     first, second = rows(tmp_path / CASES)
     assert (first["case"], first["lesions"], first["percent_of_brain"]) == ("a", "0", "0.0")
-    assert [int(second[name]) for name in SIZES] == [1, 2, 1, 1, 2]
+    assert [int(second[f"lesions_{size}"]) for size in SIZES] == [1, 2, 1, 1, 2]
+    assert [float(second[f"ml_{size}"]) for size in SIZES] == [0.002, 0.0125, 0.01, 0.249, 9.25]
+    assert list(second)[4:6] == ["lesions_below_3_mm3", "ml_below_3_mm3"]
     assert float(second["volume_ml"]) == pytest.approx(9.5235)
     assert float(second["percent_of_brain"]) == pytest.approx(0.9524, abs=1e-4)
     assert (second["network"], second["notes"]) == ("0123456789ab", "flair: one; flair: two, too")
