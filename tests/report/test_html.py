@@ -288,6 +288,11 @@ def test_a_patient_fits_on_one_sheet_of_paper(browser, patient, tmp_path):
     write_predictions_report(cases, tmp_path)
     assert printed_pages(browser, patient / "patients" / "P.html") == 1
     assert printed_pages(browser, tmp_path / "report" / "patients" / "R.html") == 1
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    browser.open((patient / "patients" / "P.html").as_uri(), 703, 1000)       # A4 less its margins
+    cut = browser.run("Array.from(document.querySelectorAll('.scroll'), box => box.scrollWidth - box.clientWidth)")
+    browser.call("Emulation.setEmulatedMedia", media="screen")
+    assert cut and max(cut) <= 0
     sound(browser)
 
 
