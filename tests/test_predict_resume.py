@@ -17,7 +17,7 @@ def segmented(run, tmp_path, capsys):        # noqa: F811
 
     def again(*arguments, status=0):
         assert call(run, out, "--resume", "--picture", *scans, *arguments) == status
-        return [line.split(":")[0] for line in capsys.readouterr().out.splitlines() if "lesion" in line]
+        return [line.split(":")[0] for line in capsys.readouterr().out.splitlines() if " lesion" in line and line[0] != " "]
 
     assert again() == ["a", "b"]
     return scans, out, again

@@ -44,7 +44,7 @@ def _kept(make, made):
 
 
 def test_a_run_leaves_checkpoints_configuration_split_log_and_picture(run, settings):
-    files = {"best.npz", "last.npz", "config.yaml", "manifest.csv", "data.json", LOG, "losses.png", "tensorboard"}
+    files = {"best.npz", "last.npz", "config.yaml", "manifest.csv", "data.json", "quality.json", LOG, "losses.png", "tensorboard"}
     assert {path.name for path in run.iterdir() if not path.name.startswith(".")} == files
     config, _ = command_line.parse(["--config", str(run / "config.yaml")], "test")
     given = command_line.parse(["--config", str(settings), *LENGTH], "test")[0]

@@ -99,7 +99,7 @@ def test_the_folder_of_the_scans_may_take_the_results_time_and_again(run, tmp_pa
     scan = write_scan(tmp_path / "a.nii.gz")
     for _ in range(3):
         assert call(run, tmp_path, *sorted(tmp_path.glob("*.nii.gz"))) == 0
-        assert capsys.readouterr().out.count("lesion") == 1
+        assert capsys.readouterr().out.count("1 lesion") == 1
     assert [path for path in names(tmp_path) if path.startswith("a")] == [
         "a.nii.gz", "a_lesions.json", "a_mask.nii.gz", "a_probability.nii.gz"] and scan.exists()
 
