@@ -1,7 +1,7 @@
 """The pages of a report of an experiment, and of one of segmented scans."""
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -12,20 +12,16 @@ from synergynet_tf.metrics.scores import CaseScores
 from synergynet_tf.metrics.voxel import dice
 from synergynet_tf.report.comparison import Cell
 from synergynet_tf.report.elements import Kind, Page, Row
-from synergynet_tf.report.prediction_tables import case_row
+from synergynet_tf.report.prediction_tables import ENDING, case_row, result_of
 from synergynet_tf.report.volumes import Layer, Scan, world
 from synergynet_tf.storage import typed
-from synergynet_tf.storage.readers import read_json, reading
+from synergynet_tf.storage.readers import reading
 
 REFERENCE = "#2ec4b6"
 PREDICTED = ("#ff9f1c", "#56b4e9", "#ee3377", "#f0e442", "#aa66ff", "#8bc34a", "#c8804f")     # the first: the main system
 MAIN = "synergynet"             # the system shown when a page opens; without it, the first
 FOUND, MISSED, FALSE = Kind("found", "#1f8f63"), Kind("missed", "#b0399f"), Kind("false", "#c4620a")
-LESION: Any = {"label": int, "volume_mm3": float, "mean_probability": float, "detection_score": float | None,
-          "global_alone": bool, "local_alone": bool, "inside_mm": tuple[float, float, float]}
 NETWORK = {"run": str, "weights": str, "sha256": str}
-LESION_FILE = {"case": str, "images": dict[str, str], "count": int, "volume_ml": float, "connectivity": Literal[6, 18, 26],
-               "threshold": float, "gamma": float, "coverage": str, "notes": list[str], "lesions": list[LESION]}
 SCAN_HEAD = ("Scan", "Lesions", "Volume, ml", "% of brain", "Flags")       # of the first page's list of scans
 FOUND_BY = {(True, True): "both", (True, False): "U-Net", (False, True): "local branch", (False, False): "together"}
 MOST_FALSE = 200                # false lesions of each system in a table: a page of thousands helps nobody
@@ -112,15 +108,14 @@ def prediction_pages(cases: Sequence[Case], folder: Path) -> Iterator[Page]:
                    scan_summary(about))
 
 
-def lesion_file(folder: Path, case: Case) -> dict:
+def lesion_file(folder: Path, case: Case) -> dict[str, Any]:
     """What `predict` wrote of a case beside its mask.
 
     Raises:
         InputError: it is damaged.
     """
-    path, kind, remedy = folder / f"{case.name}_lesions.json", "list of lesions", "segment the scan again"
-    about = read_json(path, kind, remedy, LESION_FILE)
-    with reading(path, kind, remedy):
+    about = result_of(folder, case.name)
+    with reading(folder / f"{case.name}{ENDING}", "list of lesions", "segment the scan again"):
         typed.require(about.get("checkpoint") or dict.fromkeys(NETWORK, ""), NETWORK, "checkpoint")
     return about
 

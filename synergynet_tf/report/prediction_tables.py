@@ -28,7 +28,7 @@ LESION: Any = {"label": int, "voxels": int, "volume_mm3": float, "inside_mm": tu
                "mean_probability": float, "max_probability": float, "detection_score": float | None, "global_alone": bool,
                "local_alone": bool}     # a row's least: places were not written by earlier versions
 CASE = {"case": str, "images": dict[str, str], "files": dict[str, str], "connectivity": Literal[6, 18, 26], "count": int,
-        "volume_ml": float, "notes": list[str], "lesions": list[LESION]}
+        "volume_ml": float, "threshold": float, "gamma": float, "coverage": str, "notes": list[str], "lesions": list[LESION]}
 QUALITY = {"noise": "noise_percent", "contrast": "contrast_percent", "sharpness": "sharpness_mm", "slice_thickness": "slice_mm",
            "field_of_view": "cut_percent", "motion": "ghost_ratio"}      # columns by measure
 IN_REGIONS = [f"{kind}_{region}" for region in REGIONS for kind in ("lesions", "ml")]
@@ -51,6 +51,9 @@ class Course(NamedTuple):
     counts: dict[str, int] = {}     # by kind of `longitudinal.KINDS`, since then
     since: dict[int, str] = {}      # what each lesion, by its label, has done since then
     until: dict[int, str] = {}      # and what it will have done at the next scan
+
+
+ALONE = Course()        # of a scan that there is no other to compare with
 
 
 def write_tables(folder: Path, done: Collection[str], failed: Collection[str] = (),
@@ -76,9 +79,9 @@ def write_tables(folder: Path, done: Collection[str], failed: Collection[str] = 
         there = {row["case"] for row in cases if (folder / f"{row['case']}{ENDING}").is_file()} - {*done, *failed}
         results = list(_results(folder, sorted({*done} - {*failed})))
         cases = [row for row in cases if row["case"] in there]
-        cases += [case_row(about, courses.get(about["case"], Course())) for about in results]
+        cases += [case_row(about, courses.get(about["case"], ALONE)) for about in results]
         lesions = [row for row in lesions if row["case"] in there]
-        lesions += [_lesion_row(about, lesion, courses.get(about["case"], Course()))
+        lesions += [_lesion_row(about, lesion, courses.get(about["case"], ALONE))
                     for about in results for lesion in about["lesions"]]
         for name, columns, rows in ((LESIONS, LESION_COLUMNS, lesions), (CASES, CASE_COLUMNS, cases)):
             replace_file(folder / name, _text(columns, sorted(rows, key=lambda row: row["case"])))
@@ -102,15 +105,20 @@ def read_result(path: Path) -> dict[str, Any]:
     return read_sealed(path, "list of lesions", "segment the scan again", CASE)
 
 
+def result_of(folder: Path, name: str) -> dict[str, Any]:
+    """As `read_result`, of a case in a folder of results."""
+    return read_result(folder / f"{name}{ENDING}")
+
+
 def _results(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     for name in names:
         try:
-            yield read_result(folder / f"{name}{ENDING}")
+            yield result_of(folder, name)
         except InputError as error:
             log.warning(f"{error}; it is left out of {CASES} and {LESIONS}")
 
 
-def case_row(about: Mapping[str, Any], course: Course = Course()) -> dict[str, Any]:      # noqa: B008 (a tuple)
+def case_row(about: Mapping[str, Any], course: Course = ALONE) -> dict[str, Any]:
     """A case's row of cases.csv, by column. Volumes are those in the space that the scan was taken in."""
     scale, brain = about.get("own_space_scale", 1.0), about.get("brain_ml")     # what an earlier version did not write is unknown
     quality = quality_range.from_stored(about)

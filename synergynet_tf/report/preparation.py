@@ -16,7 +16,6 @@ from synergynet_tf.report.png import save_png
 
 FOUND, TEMPLATE = "#ff9f1c", "#2ec4b6"
 SLICES = (0.25, 0.45, 0.65, 0.85)       # of the brain's height
-PICTURE = "qc.png"
 
 
 def preparation_picture(folder: Path, known: Record) -> Path:
@@ -40,8 +39,8 @@ def preparation_picture(folder: Path, known: Record) -> Path:
     panels[0, 0].set_title("own space, brain mask", color=FOUND, fontsize=10)
     panels[1, 0].set_title("MNI, template's brain" if on_template else "prepared, brain", color=TEMPLATE, fontsize=10)
     figure.suptitle(printable(folder.name), color="white", parse_math=False)
-    save_png(figure, folder / PICTURE, 90)
-    return folder / PICTURE
+    save_png(figure, folder / record.PICTURE, 90)
+    return folder / record.PICTURE
 
 
 def _row(panels: Sequence, scan: nifti.Volume, outline: np.ndarray, brain: np.ndarray, colour: str) -> None:

@@ -6,12 +6,14 @@ from typing import Any
 from synergynet_tf.data import quality_range
 from synergynet_tf.data.anatomy.regions import REGIONS
 from synergynet_tf.data.layouts import Case
+from synergynet_tf.data.raw import record
+from synergynet_tf.data.raw.record import PICTURE
 from synergynet_tf.report.comparison import Cell, Table
 from synergynet_tf.report.elements import Sheet
+from synergynet_tf.report.follow_up import FollowUp, scan_label
 from synergynet_tf.report.pages import SCAN_HEAD, flags, lesion_file, notes_on, scan_summary
 from synergynet_tf.report.prediction_tables import case_row
-from synergynet_tf.report.preparation import PICTURE
-from synergynet_tf.report.timeline import CHANGE_KINDS, FollowUp, load_bars, scan_label
+from synergynet_tf.report.timeline import CHANGE_KINDS, load_bars
 
 PATIENT_HEAD = ("Patient", "Scans", "First, ml", "Last, ml", "New", "Enlarged", "Shrunk", "Resolved", "Flags")
 MOST_SCANS = 12             # that have room on the sheet
@@ -48,8 +50,11 @@ def _shares(row: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _preparation(case: Case) -> list[tuple[str, Path]]:
     """The picture of a raw scan's preparation."""
-    path = case.images["flair"].parent / PICTURE
-    return [(f"{scan_label(case)}: brain as found in the raw scan, and where it lies in MNI152", path)] if path.is_file() else []
+    flair = case.images["flair"]
+    path, known = flair.parent / PICTURE, record.known(flair.parent)
+    if known is None or known.files["flair"] != flair.name or not path.is_file():
+        return []
+    return [(f"{scan_label(case)}: brain as found in the raw scan, and where it lies in MNI152", path)]
 
 
 def _scan_table(known: FollowUp, results: Sequence[Mapping[str, Any]]) -> Table:

@@ -2,17 +2,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
-from synergynet_tf.data import nifti, preprocess
+from synergynet_tf.data import preprocess
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.nifti import Volume
-from synergynet_tf.data.timepoints import in_order, natural
-from synergynet_tf.errors import InputError
-from synergynet_tf.metrics.longitudinal import CHANGED, CHANGED_MM3, KINDS, Change, Comparison, compare_scans
+from synergynet_tf.metrics.longitudinal import CHANGED, CHANGED_MM3, KINDS, Change, Comparison
 from synergynet_tf.report.comparison import Table
 from synergynet_tf.report.elements import Bar, Kind, Page, Row
-from synergynet_tf.report.pages import lesion_file
+from synergynet_tf.report.follow_up import FollowUp, comparable_masks, compare_masks, scan_label
 from synergynet_tf.report.volumes import Layer, Scan, world
 
 COLOURS = {"new": "#ee3377", "enlarged": "#ff9f1c", "shrunk": "#33bbee", "resolved": "#aa66ff", "stable": "#2ec4b6"}
@@ -25,39 +22,10 @@ NOTE = (f"Lesions of two scans are one line where they share a voxel, directly o
         "are within its error.")
 
 
-class FollowUp(NamedTuple):
-    """A patient's scans in their order in time, and what became of the lesions."""
-
-    scans: list[Case]
-    doubt: str | None                   # why the order is not certain
-    volumes: list[float]                # of each scan's lesions, ml in the space that it was taken in
-    changes: list[list[Change]] | None  # from each scan to the next; None: they are not on one grid
-
-    def count(self, kind: str) -> int:
-        """How many changes of a kind there are, from the first scan to the last."""
-        return sum(change.kind == kind for step in self.changes or () for change in step)
-
-
-def follow_ups(cases: Sequence[Case], folder: Path) -> dict[str, FollowUp]:
-    """Each patient's, with one scan or more, from what `predict` wrote into a folder; in the order of their names."""
-    by_patient: dict[str, list[Case]] = {}
-    for case in cases:
-        by_patient.setdefault(case.patient, []).append(case)
-    return {patient: _follow_up(by_patient[patient], folder) for patient in sorted(by_patient, key=natural)}
-
-
-def _follow_up(cases: Sequence[Case], folder: Path) -> FollowUp:
-    scans, doubt = in_order(cases)
-    volumes = [about.get("own_space_scale", 1.0) * about["volume_ml"] for about in (lesion_file(folder, case) for case in scans)]
-    masks = comparable_masks(scans, folder)
-    return FollowUp(scans, doubt, volumes,
-                    None if masks is None else [found.changes for found in compare_masks(scans, masks, folder)])
-
-
 def timeline_pages(patients: Mapping[str, FollowUp], folder: Path) -> Iterator[Page]:
     """A page for each patient with two or more scans on one grid, from what `predict` wrote into a folder."""
     for patient, known in patients.items():
-        scans, doubt, volumes, changes = known
+        scans, doubt, volumes, changes, _ = known
         if len(scans) == 1 or changes is None:
             continue
         masks = comparable_masks(scans, folder) or []
@@ -86,25 +54,6 @@ def change_table(patients: Mapping[str, FollowUp]) -> Table | None:
             rows += [(patient, *row) for row in change_rows(known)]
     return Table("changes", "From scan to scan", CHANGE_HEAD, rows, "Number of lesions and their change in volume. " + NOTE,
                  2) if rows else None
-
-
-def comparable_masks(scans: Sequence[Case], folder: Path) -> list[Volume] | None:
-    """The masks of a patient's scans; None where they are not on one grid, and cannot be compared voxel by voxel."""
-    masks = [nifti.read_mask(folder / f"{case.name}_mask.nii.gz") for case in scans]
-    try:
-        for mask in masks[1:]:
-            nifti.check_same_grid(masks[0], mask)
-    except InputError:
-        return None
-    return masks
-
-
-def compare_masks(scans: Sequence[Case], masks: Sequence[Volume], folder: Path) -> list[Comparison]:
-    """The lesions of each two scans that follow one another, matched; masks: as of `comparable_masks`."""
-    about = [lesion_file(folder, case) for case in scans]
-    scales = pairwise(each.get("own_space_scale", 1.0) for each in about)
-    return [compare_scans(before.array, after.array, after.spacing, about[-1]["connectivity"], scale)
-            for (before, after), scale in zip(pairwise(masks), scales)]
 
 
 def _layers(masks: Sequence[Volume], comparisons: Sequence[Comparison]) -> list[list[Layer]]:
@@ -145,8 +94,3 @@ def _of_kind(changes: Sequence[Change], kind: str) -> list[Change]:
 
 def _steps(scans: Sequence[Case]) -> list[str]:
     return [f"{scan_label(before)} → {scan_label(after)}" for before, after in pairwise(scans)]
-
-
-def scan_label(case: Case) -> str:
-    """What a scan of a patient is called beside the others."""
-    return case.session or case.name

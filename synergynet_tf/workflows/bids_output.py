@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from synergynet_tf import __version__
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.errors import InputError
-from synergynet_tf.report.prediction_tables import case_row, read_result
+from synergynet_tf.report.prediction_tables import case_row, result_of
 from synergynet_tf.storage.files import claim, replace_file
 
 VERSION = "1.10.0"
@@ -81,7 +81,7 @@ def write_bids(cases: Sequence[Case], results: pathlib.Path, out: pathlib.Path) 
 
 def _files_of(case: Case, name: _Name, results: pathlib.Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     """A case's files in the data set, and what gives their content."""
-    about = read_result(results / f"{case.name}_lesions.json")
+    about = result_of(results, case.name)
     native = results / f"{case.name}_mask_native.nii.gz"
     seen_by_network = {kind: results / f"{case.name}_{kind}.nii.gz" for kind in KINDS}
     spaces = {OWN: {"mask": native}, TEMPLATE: seen_by_network} if native.name in about["files"] else {OWN: seen_by_network}

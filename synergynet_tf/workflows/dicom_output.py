@@ -13,7 +13,7 @@ from synergynet_tf.data.dicom.segmentation import UNKNOWN, segmentation
 from synergynet_tf.data.dicom.study import Series
 from synergynet_tf.data.dicom.volume import images_of
 from synergynet_tf.errors import InputError, of_case
-from synergynet_tf.report.prediction_tables import read_result
+from synergynet_tf.report.prediction_tables import result_of
 from synergynet_tf.storage.files import replace_file
 
 
@@ -38,7 +38,7 @@ def write_objects(names: Sequence[str], series: Mapping[str, Series], out: pathl
 
 
 def _write(name: str, images: Sequence[Any], out: pathlib.Path, network: str) -> None:
-    native, about = out / f"{name}_mask_native.nii.gz", read_result(out / f"{name}_lesions.json")
+    native, about = out / f"{name}_mask_native.nii.gz", result_of(out, name)
     image: Any = nib.load(native if native.name in about["files"] else out / f"{name}_mask.nii.gz")
     labels, count = cc3d.connected_components(np.ascontiguousarray(image.dataobj) > 0, connectivity=about["connectivity"],
                                               return_N=True)

@@ -14,7 +14,7 @@ from synergynet_tf.data.raw import tools
 from synergynet_tf.errors import InputError, print_error
 from synergynet_tf.inference.budget import GB
 from synergynet_tf.inference.predictor import Predictor
-from synergynet_tf.report.courses import courses
+from synergynet_tf.report.follow_up import courses, follow_ups
 from synergynet_tf.report.prediction_tables import TABLES, write_tables
 from synergynet_tf.storage.files import claim, make_folder
 from synergynet_tf.training.run_files import weights_file
@@ -82,13 +82,14 @@ def _write_summaries(done: Sequence[Case], failed: Sequence[str], options: Names
     """The tables, and what was asked for: the BIDS data set, the report."""
     if not done:
         return
-    write_tables(options.out, [case.name for case in done], failed, courses(done, options.out))
+    patients = follow_ups(done, options.out)
+    write_tables(options.out, [case.name for case in done], failed, courses(patients))
     if options.bids:
         write_bids(done, options.out, options.bids)
     if options.report:
         from synergynet_tf.workflows.reporting import write_predictions_report
 
-        write_predictions_report(done, options.out)
+        write_predictions_report(done, patients, options.out)
 
 
 def _cases(options: Namespace, config: Config) -> tuple[list[Case], list[tuple[str, InputError]], dict[str, Any]]:

@@ -60,7 +60,7 @@ def _prepare(usable: list[Case], wrong: list[Fault], out: pathlib.Path, options:
 def draw_prepared(case: Case, out: pathlib.Path, known: Record) -> InputError | None:
     """Draw the case's picture where it is not newer than its record; the error, if it cannot be drawn."""
     folder = out / case.name
-    drawn = folder / pictures.PICTURE
+    drawn = folder / record.PICTURE
     if drawn.is_file() and drawn.stat().st_mtime_ns >= (folder / record.FILE).stat().st_mtime_ns:
         return None
     try:

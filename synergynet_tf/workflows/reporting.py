@@ -1,24 +1,24 @@
 """The report of segmented scans: a sheet a patient, a page with a viewer a scan, and one a patient with several."""
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.report.elements import Front
+from synergynet_tf.report.follow_up import FollowUp
 from synergynet_tf.report.html import PATIENTS, write_report
 from synergynet_tf.report.pages import SCAN_HEAD, lesion_file, network_facts, prediction_pages
 from synergynet_tf.report.sheets import PATIENT_HEAD, patient_sheets
-from synergynet_tf.report.timeline import change_table, follow_ups, timeline_pages
+from synergynet_tf.report.timeline import change_table, timeline_pages
 
 
-def write_predictions_report(cases: Sequence[Case], out: pathlib.Path) -> None:
-    """Write `out`/report of the segmented cases in `out`.
+def write_predictions_report(cases: Sequence[Case], patients: Mapping[str, FollowUp], out: pathlib.Path) -> None:
+    """Write `out`/report of the segmented cases in `out`; patients: their follow-ups.
 
     Raises:
         InputError: a result is damaged, or a file cannot be written.
     """
-    patients = follow_ups(cases, out)
     for patient, known in patients.items():
         if known.doubt:
             print(f"{patient}: {known.doubt}", file=sys.stderr)

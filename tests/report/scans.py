@@ -1,5 +1,4 @@
 """Small scans, and what `predict` leaves of them, for the tests of reports."""
-import json
 import pathlib
 from typing import NamedTuple
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.inference.lesions import Evidence, lesion_table
+from synergynet_tf.storage.sealed import sealed
 
 AFFINE = np.array([[-1.0, 0, 0, 20], [0, 1, 0, -10], [0, 0, 2, -5], [0, 0, 0, 1]])      # stored from right to left, 2 mm high
 SHAPE = (24, 26, 14)
@@ -52,9 +52,9 @@ def write_prediction(folder: pathlib.Path, name: str, array: np.ndarray, affine:
     write(folder / f"{name}_mask.nii.gz", array, affine)
     rows = lesion_table(array, Evidence(0.75 * array, 0.9 * array, array, ~array), affine, 18)
     about = {"case": name, "images": {"flair": f"{name}_flair.nii.gz"}, "brain_ml": 8.0, "count": len(rows),
-             "volume_ml": array.sum() * 0.002, "connectivity": 18, "threshold": 0.5, "gamma": 0.3, "coverage": "whole",
-             "checkpoint": CHECKPOINT, "notes": ["flair: 3 voxels were clipped"], "lesions": rows, **further}
-    (folder / f"{name}_lesions.json").write_text(json.dumps(about))
+             "volume_ml": float(array.sum() * 0.002), "connectivity": 18, "threshold": 0.5, "gamma": 0.3, "coverage": "whole",
+             "checkpoint": CHECKPOINT, "notes": ["flair: 3 voxels were clipped"], "lesions": rows, "files": {}}
+    (folder / f"{name}_lesions.json").write_bytes(sealed(about | further))
 
 
 def comparison(folder: pathlib.Path) -> tuple[dict[str, list[Pair]], dict[str, pathlib.Path]]:

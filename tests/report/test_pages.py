@@ -1,6 +1,5 @@
 """What stands on a report's pages."""
 import dataclasses
-import json
 
 import nibabel as nib
 import numpy as np
@@ -9,9 +8,11 @@ import pytest
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.metrics.lesion import LesionRule, match_lesions
 from synergynet_tf.report import pages
+from synergynet_tf.report.follow_up import follow_ups
 from synergynet_tf.report.pages import comparison_pages, comparison_rows, prediction_pages, system_colours
+from synergynet_tf.report.prediction_tables import result_of
 from synergynet_tf.report.sheets import MOST_SCANS, patient_sheets
-from synergynet_tf.report.timeline import change_table, follow_ups, timeline_pages
+from synergynet_tf.report.timeline import change_table, timeline_pages
 from synergynet_tf.workflows.scoring import score_pairs
 from tests.report.scans import AFFINE, BRIDGE, A, B, C, comparison, flair, mask, timeline, write, write_prediction
 
@@ -162,11 +163,11 @@ def test_image_quality_is_on_the_sheet_and_what_is_unusual_in_the_lists(tmp_path
 def test_lesions_are_listed_with_their_regions_and_counted_by_them(tmp_path):
     case = timeline(tmp_path)[2]
     write_prediction(tmp_path, case.name, mask(A, B))
-    path = tmp_path / f"{case.name}_lesions.json"
-    about = json.loads(path.read_text())
-    for lesion, region in zip(about["lesions"], ("deep", "periventricular")):
+    rows = result_of(tmp_path, case.name)["lesions"]
+    for lesion, region in zip(rows, ("deep", "periventricular")):
         lesion["region"] = region
-    path.write_text(json.dumps(about | {"regions_met": {"count": 1, "names": ["periventricular"], "definition": "of three"}}))
+    met = {"count": 1, "names": ["periventricular"], "definition": "of three"}
+    write_prediction(tmp_path, case.name, mask(A, B), lesions=rows, regions_met=met)
     page, = prediction_pages([case], tmp_path)
     assert [row.cells[1:3] for row in page.rows] == [(96.0, "periventricular"), (36.0, "deep")]
     sheet, = patient_sheets(follow_ups([case], tmp_path), tmp_path)
@@ -174,7 +175,7 @@ def test_lesions_are_listed_with_their_regions_and_counted_by_them(tmp_path):
     assert {row[0]: row[1:] for row in table.rows} == {"periventricular": (1, 0.096), "deep": (1, 0.036),
                                                        "juxtacortical": (0, 0), "infratentorial": (0, 0)}
     assert table.note == "1 of three."
-    path.write_text(json.dumps(about | {"places_note": "places are unknown"}))
+    write_prediction(tmp_path, case.name, mask(A, B), places_note="places are unknown")
     sheet, = patient_sheets(follow_ups([case], tmp_path), tmp_path)
     assert "1: places are unknown" in sheet.notes and [table.name for table in sheet.tables] == ["scans"]
 

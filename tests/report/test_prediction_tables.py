@@ -18,7 +18,7 @@ def write(folder, name, volumes, **more):
     rows = [lesion(i + 1, mm3, unet=i % 2 == 0) for i, mm3 in enumerate(volumes)]
     about = {"case": name, "images": {"flair": f"/scans/{name}.nii.gz"}, "count": len(rows), "volume_ml": sum(volumes) / 1000,
              "brain_ml": 1000.0, "checkpoint": {"sha256": "0123456789abcdef"}, "notes": ["flair: one", "flair: two, too"],
-             "connectivity": 18, "lesions": rows, "files": {}}
+             "connectivity": 18, "threshold": 0.5, "gamma": 0.3, "coverage": "whole", "lesions": rows, "files": {}}
     (folder / f"{name}_lesions.json").write_bytes(sealed(about | more, indent=2))     # without places, as earlier versions did
 
 

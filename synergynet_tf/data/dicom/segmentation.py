@@ -13,6 +13,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from synergynet_tf import __version__
+from synergynet_tf.data.anatomy.regions import DEEP, INFRATENTORIAL, JUXTACORTICAL, PERIVENTRICULAR
 from synergynet_tf.data.dicom.study import quietly
 from synergynet_tf.data.dicom.volume import ranks_of
 from synergynet_tf.errors import InputError
@@ -21,10 +22,10 @@ LESION = CodedConcept("52988006", "SCT", "Lesion")
 ABNORMAL = CodedConcept("49755003", "SCT", "Morphologically Abnormal Structure")
 BRAIN = CodedConcept("12738006", "SCT", "Brain")
 UNKNOWN = ""                # the region of a lesion whose place is not known
-SITES = {"periventricular": [CodedConcept("66720007", "SCT", "Lateral Ventricle")],
-         "juxtacortical": [CodedConcept("40146001", "SCT", "Cerebral cortex")],
-         "infratentorial": [CodedConcept("119238007", "SCT", "Brain Stem"), CodedConcept("113305005", "SCT", "Cerebellum")],
-         "deep": [CodedConcept("68523003", "SCT", "Cerebral White Matter")], UNKNOWN: [BRAIN]}      # at or in which a region is
+SITES = {PERIVENTRICULAR: [CodedConcept("66720007", "SCT", "Lateral Ventricle")],
+         JUXTACORTICAL: [CodedConcept("40146001", "SCT", "Cerebral cortex")],
+         INFRATENTORIAL: [CodedConcept("119238007", "SCT", "Brain Stem"), CodedConcept("113305005", "SCT", "Cerebellum")],
+         DEEP: [CodedConcept("68523003", "SCT", "Cerebral White Matter")], UNKNOWN: [BRAIN]}      # at or in which a region is
 MAKER, MODEL = "synergynet_tf", "SynergyNet"
 SERIES_NUMBER = 9000        # far above those of a scanner; the scan's own is added
 

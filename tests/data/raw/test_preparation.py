@@ -110,21 +110,16 @@ def test_a_stopped_run_goes_on_where_it_was(raw, prepared, tmp_path, monkeypatch
     assert preparation.prepare_case(case, tmp_path / case.name, RawConfig()).files["t1"] == "t1.nii.gz"
 
 
-def test_a_registration_that_goes_astray_is_noticed(raw, prepared, tmp_path, monkeypatch):
+@pytest.mark.parametrize("scale, brain, said", [
+    (1.2, None, r"no brain found: .* overlap by 0.\d+ \(Dice\).* another --steps.skull"),
+    (1.0, lambda scans, _: scans.volumes["flair"].array > 10, "the brain was not found; try --steps.skull deepbet"),
+], ids=["the registration went astray", "a head was taken for a brain"])
+def test_a_brain_that_was_not_found_is_noticed(raw, prepared, tmp_path, monkeypatch, scale, brain, said):
     (case,) = cases.find(raw)[0]
-    large = np.array(record.read(prepared / case.name).template_to_flair) @ np.diag([1.2, 1.2, 1.2, 1])
-    monkeypatch.setattr(registration, "to_template", lambda *_: large)
-    with pytest.raises(InputError, match=r"flair.nii.gz: no brain found: .* overlap by 0.\d+ \(Dice\).* another --steps.skull"):
-        preparation.prepare_case(case, tmp_path / case.name, RawConfig(align=False, bias=False))
-    assert record.known(tmp_path / case.name) is None and not list((tmp_path / case.name).glob("*.nii.gz"))
-
-
-def test_a_head_taken_for_a_brain_is_noticed(raw, prepared, tmp_path, monkeypatch):
-    (case,) = cases.find(raw)[0]
-    affine = np.array(record.read(prepared / case.name).template_to_flair)
+    affine = np.array(record.read(prepared / case.name).template_to_flair) @ np.diag([scale, scale, scale, 1])
     monkeypatch.setattr(registration, "to_template", lambda *_: affine)
-    monkeypatch.setattr(skull, "brain", lambda scans, _: scans.volumes["flair"].array > 10)
-    with pytest.raises(InputError, match=r"flair.nii.gz: .* the brain was not found; try --steps.skull deepbet"):
+    monkeypatch.setattr(skull, "brain", brain or skull.brain)
+    with pytest.raises(InputError, match=f"flair.nii.gz: .*{said}"):
         preparation.prepare_case(case, tmp_path / case.name, RawConfig(align=False, bias=False))
     assert record.known(tmp_path / case.name) is None and not list((tmp_path / case.name).glob("*.nii.gz"))
 

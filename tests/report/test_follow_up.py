@@ -5,7 +5,7 @@ import pytest
 
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.inference.lesions import Evidence, lesion_table
-from synergynet_tf.report.courses import courses
+from synergynet_tf.report.follow_up import courses, follow_ups
 from synergynet_tf.storage.sealed import sealed
 
 AFFINE = np.array([[-1.0, 0, 0, 90], [0, 1, 0, -126], [0, 0, 1, -72], [0, 0, 0, 1]])     # stored LAS, compared in RAS+
@@ -44,7 +44,7 @@ def scans(tmp_path):
 def test_new_enlarged_and_resolved_lesions(scans):
     folder, later, earlier = scans
     write(folder, "Q", {"kept": 3})
-    found = courses([case("P_M12", "M12"), case("P_M0", "M0"), case("Q", "", "Q")], folder)
+    found = courses(follow_ups([case("P_M12", "M12"), case("P_M0", "M0"), case("Q", "", "Q")], folder))
     assert set(found) == {"P_M0", "P_M12"}
     first, second = found["P_M0"], found["P_M12"]
     assert (first.before, first.since, second.before, second.until) == ("", {}, "P_M0", {})
@@ -58,4 +58,4 @@ def test_new_enlarged_and_resolved_lesions(scans):
 def test_scans_on_two_grids_have_no_course(scans):
     folder = scans[0]
     write(folder, "P_M12", {"kept": 3}, AFFINE @ np.diag([2, 1, 1, 1]))
-    assert not courses([case("P_M12", "M12"), case("P_M0", "M0")], folder)
+    assert not courses(follow_ups([case("P_M12", "M12"), case("P_M0", "M0")], folder))
