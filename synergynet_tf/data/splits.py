@@ -11,7 +11,7 @@ from synergynet_tf.data.layouts import LESIONS, SPLITS, Case, find
 from synergynet_tf.errors import InputError
 from synergynet_tf.storage.files import replace_file
 
-OPTIONAL = ("lesions2", "combine", "weight", "date")       # columns that are left out where they are empty
+OPTIONAL = ("lesions2", "combine", "weight", "date", "source")       # columns that are left out where they are empty
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def save(split: Split, path: str | Path) -> None:
     """Write the split as a CSV manifest with absolute paths: `layouts.discover` and `split_cases` read it back as it is.
 
     Where a reference is made of two masks, the columns lesions2 and combine say of which, and how; where cases are drawn more
-    often than others, the column weight says so; where scans have dates, the column date.
+    often than others, the column weight says so; where scans have dates or sources, the columns date and source.
 
     Raises:
         InputError: the file cannot be written.
@@ -139,7 +139,7 @@ def _row(part: str, case: Case, channels: Sequence[str]) -> dict[str, str]:
     files = {channel: case.images.get(channel) for channel in channels} | {LESIONS: case.lesions}
     files["lesions2"] = case.lesions2 if case.combine else None
     return {"patient": case.patient, "session": case.session, "split": part, "combine": case.combine or "",
-            "weight": "" if case.weight == 1 else str(case.weight), "date": case.date or "",
+            "weight": "" if case.weight == 1 else str(case.weight), "date": case.date or "", "source": case.source,
             **{name: str(file.resolve()) if file else "" for name, file in files.items()}}
 
 

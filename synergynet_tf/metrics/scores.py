@@ -116,6 +116,7 @@ class CaseScores:
 
     case: str
     patient: str
+    source: str = ""                # of the data that it is of, where that is said
     # Dice
     dsc: float = metric("DSC", 4, lambda pair: dice(pair.near_reference, pair.near_prediction))
     # average precision of the probability map; without one, of the mask (equal to ap_mask)
@@ -202,9 +203,10 @@ def score_case(reference: np.ndarray, prediction: np.ndarray, probability: np.nd
     voxels = int(np.count_nonzero(pair.near_reference)), int(np.count_nonzero(pair.near_prediction))
     voxel_ml = math.prod(float(side) for side in spacing) / 1000
     n_reference, n_detected, n_predicted, n_false = pair.lesions.counts
+    values: dict[str, Any] = {name: metric.value(pair) for name, metric in metrics_of(CaseScores).items()}
     return CaseScores(
         case=case, patient=case if patient is None else patient,
-        **{name: metric.value(pair) for name, metric in metrics_of(CaseScores).items()},
+        **values,
         n_reference=n_reference, n_detected=n_detected, n_predicted=n_predicted, n_false=n_false,
         voxels_reference=voxels[0], voxels_predicted=voxels[1],
         volume_reference_ml=voxels[0] * voxel_ml, volume_predicted_ml=voxels[1] * voxel_ml,

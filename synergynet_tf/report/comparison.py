@@ -4,9 +4,10 @@ A `Table` holds numbers; the writers round them, CSV not at all. `comparison_tab
 reviewer asks for beside them.
 """
 import csv
+import functools
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from synergynet_tf.metrics import PAPER_METRICS
@@ -21,13 +22,36 @@ from synergynet_tf.metrics.scores import (
     summarise_sizes,
     volume_correlation,
 )
-from synergynet_tf.metrics.statistics import LEVEL, RESAMPLES, bootstrap_interval, compare, relative_change
+from synergynet_tf.metrics.statistics import (
+    LEVEL,
+    RESAMPLES,
+    bootstrap_interval,
+    cohort_mean,
+    compare,
+    patient_means,
+    relative_change,
+)
 from synergynet_tf.report.tables import UNDEFINED, ap_source, markdown_table
+from synergynet_tf.runtime.costs import Cost
 
 Cell = str | int | float
 Cells = tuple[Cell, ...]
 Systems = Mapping[str, Sequence[CaseScores]]        # each system's scores, the cases in one order
 METRICS = {name: (metric.heading, metric.decimals) for name, metric in metrics_of(CaseScores).items() if name != "ap_mask"}
+Costs = Mapping[str, Mapping[str, Cost]]            # by system and case
+COST_COLUMNS = ("Time, s", "Memory, GB")
+COST_NOTE = (" Time: median seconds a scan by the clock, from its files to the mask. Memory: the most that the process held, GB "
+             "of 2^30 bytes. Both on this machine; of other tools as their times.csv says.")
+ALL = "all sources"
+PATIENTS = " Scans of a patient are averaged first: means and their spread are of patients."
+MEANS = f"{ALL.capitalize()}: the mean of the sources' means, so that each counts alike."
+OVER_SOURCES = {        # what the rows of all sources hold, by table
+    **dict.fromkeys(("table", "change", "strata", "sizes"), MEANS),
+    "statistics": f"{MEANS} Its draws are within each source; SD and median are of all together. Where a source has fewer than "
+                  "two patients there is no interval.",
+    "tests": f"{ALL.capitalize()}: stratified; ranks within each source over its number of patients + 1, summed; the difference "
+             "is the mean of the sources' differences. n patients allow no p below 2 / 2^n: five none below 0.0625.",
+    "cohort": f"{ALL.capitalize()}: of their cases together."}
 LATEX_SPECIAL = {"%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "±": r"$\pm$", "<": r"$<$", ">": r"$>$", "^": r"\^{}",
                  "$": r"\$", "{": r"\{", "}": r"\}", "~": r"\~{}", "\\": r"\textbackslash{}"}
 
@@ -41,31 +65,58 @@ class Table(NamedTuple):
     rows: Sequence[Cells]
     note: str
     decimals: int = 4
+    coarse: tuple[str, ...] = ()            # columns that one decimal is enough for
+
+    def texts(self, row: Cells) -> list[str]:
+        """A row's cells as a reader sees them."""
+        return [cell_text(cell, 1 if name in self.coarse else self.decimals) for name, cell in zip(self.head, row)]
 
 
-def comparison_tables(systems: Systems, rule: LesionRule, baseline: str) -> list[Table]:
-    """All the tables.
+def by_source(systems: Systems) -> dict[str, Systems]:
+    """The systems' scores of each source, in the order of the sources' names."""
+    sources = sorted({case.source for case in next(iter(systems.values()))})
+    return {source: {name: [case for case in scores if case.source == source] for name, scores in systems.items()}
+            for source in sources}
+
+
+def comparison_tables(systems: Systems, rule: LesionRule, baseline: str, costs: Costs | None = None) -> list[Table]:
+    """All the tables; where the cases are of several sources, each table has the rows of each source and of all of them.
 
     Args:
         systems: at least one; every system scored on the same cases, in one order.
         rule: by which they were scored.
         baseline: the system that the relative change is to; without it there is no such table.
+        costs: what is known of the time and the memory that each system took.
     """
-    tables = [paper_table(systems, rule), statistics_table(systems), pairs_table(systems)]
+    paper = functools.partial(paper_table, rule=rule, costs=costs or {})
+    makers: list[Callable[[Systems], Table]] = [paper, statistics_table, pairs_table]
     if baseline in systems:
-        tables.append(change_table(systems, baseline))
-    return [*tables, strata_table(systems), size_table(systems), cohort_table(systems)]
+        makers.append(functools.partial(change_table, baseline=baseline))
+    return [_of_each_source(make, systems) for make in (*makers, strata_table, size_table, cohort_table)]
 
 
-def paper_table(systems: Systems, rule: LesionRule) -> Table:
-    """The paper's tables 1 and 2: the mean of its five metrics for each system."""
-    rows: list[Cells] = [(name, *(_mean(scores, metric) for metric in PAPER_METRICS)) for name, scores in systems.items()]
+def _of_each_source(make: Callable[[Systems], Table], systems: Systems) -> Table:
+    table, sources = make(systems), by_source(systems)
+    if len(sources) == 1:
+        return table
+    tables = {source: make(of_source) for source, of_source in sources.items()} | {ALL: table}
+    rows = [(source, *row) for source, of_source in tables.items() for row in of_source.rows]
+    return table._replace(head=("Source", *table.head), rows=rows, note=f"{table.note} {OVER_SOURCES[table.name]}")
+
+
+def paper_table(systems: Systems, rule: LesionRule, costs: Costs) -> Table:
+    """The paper's tables 1 and 2: the mean of its five metrics for each system; and its costs, where any are known."""
+    known = any(costs.values())
+    rows: list[Cells] = [(name, *(_mean(scores, metric) for metric in PAPER_METRICS),
+                          *(_cost(scores, costs.get(name, {})) if known else ())) for name, scores in systems.items()]
     sources = {name: ap_source(scores) for name, scores in systems.items()}
     same = set(sources.values())
     ap = f"of {same.pop()}" if len(same) == 1 else "; ".join(f"{name}: of {source}" for name, source in sources.items())
     cases = len(next(iter(systems.values())))
-    note = f"{cases} cases; {rule}. AP is {ap}. A metric that a case does not define is left out of its mean: see the statistics."
-    return Table("table", "Means over the test cases", ("System", *(METRICS[metric][0] for metric in PAPER_METRICS)), rows, note)
+    note = (f"{cases} cases; {rule}. AP is {ap}. A metric that a case does not define is left out of its mean: see the "
+            f"statistics.{_unit(systems)}{COST_NOTE if known else ''}")
+    head = ("System", *(METRICS[metric][0] for metric in PAPER_METRICS), *(COST_COLUMNS if known else ()))
+    return Table("table", "Means over the test cases", head, rows, note, coarse=COST_COLUMNS)
 
 
 def statistics_table(systems: Systems) -> Table:
@@ -73,23 +124,22 @@ def statistics_table(systems: Systems) -> Table:
     rows = []
     for metric, (heading, _) in METRICS.items():
         for name, scores in systems.items():
-            values = [getattr(case, metric) for case in scores]
-            summary = statistic(values)
-            interval = bootstrap_interval(values, [case.patient for case in scores])
-            rows.append((heading, name, summary.mean, *interval, summary.sd, summary.median, summary.defined))
+            values, (patients, sources) = [getattr(case, metric) for case in scores], _origin(scores)
+            interval = bootstrap_interval(values, patients, sources=sources)
+            spread = statistic(list(patient_means(values, patients).values()))
+            rows.append((heading, name, _mean(scores, metric), *interval, spread.sd, spread.median, statistic(values).defined))
     level = f"{LEVEL:.0%}"
     head = ("Metric", "System", "Mean", f"{level} low", f"{level} high", "SD", "Median", "Cases")
     return Table("statistics", "Statistics", head, rows,
                  f"Interval: percentile bootstrap of the mean, {RESAMPLES} draws of patients with all their cases. SD is of the "
-                 "sample of cases (n - 1). Cases: those in which the metric is defined.")
+                 f"sample of cases (n - 1). Cases: those in which the metric is defined.{_unit(systems)}")
 
 
 def pairs_table(systems: Systems) -> Table:
     """Paired tests between all pairs of systems."""
-    rows = []
+    rows, origin = [], _origin(next(iter(systems.values())))
     for metric, (heading, _) in METRICS.items():
-        patients = [case.patient for case in next(iter(systems.values()))]
-        comparisons = compare({name: [getattr(case, metric) for case in scores] for name, scores in systems.items()}, patients)
+        comparisons = compare({name: [getattr(case, metric) for case in scores] for name, scores in systems.items()}, *origin)
         rows += [(heading, c.first, c.second, c.patients, c.difference, c.p, c.p_holm) for c in comparisons]
     return Table("tests", "Paired tests", ("Metric", "First", "Second", "Patients", "First - second", "p", "p (Holm)"), rows,
                  "Two-sided Wilcoxon signed-rank tests of the patients' means; Holm's correction over one metric's pairs.", 5)
@@ -112,20 +162,21 @@ def strata_table(systems: Systems) -> Table:
             members = strata(scores)[heading]
             rows.append((heading, name, len(members), *(_mean(members, metric) for metric in METRICS)))
     return Table("strata", "By lesion load", ("Load", "System", "Cases", *(heading for heading, _ in METRICS.values())), rows,
-                 "Load: voxels of the reference in all.")
+                 f"Load: voxels of the reference in all.{_unit(systems)}")
 
 
 def size_table(systems: Systems) -> Table:
     """Lesion scores by size class."""
     rows: list[Cells] = []
     for name, scores in systems.items():
-        for size, summary in summarise_sizes(scores).items():
+        for number, (size, summary) in enumerate(summarise_sizes(scores).items()):
             totals = [round(summary[count].mean * summary[count].defined) for count in ("n_reference", "n_predicted")]
-            rows.append((size, name, *totals, *(summary[rate].mean for rate in ("ltpr", "lfpr", "sn", "ppv"))))
+            rates = ([getattr(case.sizes[number], rate) for case in scores] for rate in ("ltpr", "lfpr", "sn", "ppv"))
+            rows.append((size, name, *totals, *(cohort_mean(values, *_origin(scores)) for values in rates)))
     rows.sort(key=lambda row: float(str(row[0]).split("-")[0].split()[0]))
     return Table("sizes", "By lesion size", ("Size", "System", "Lesions", "Predicted", "LTPR", "LFPR", "Sn", "PPV"), rows,
                  "Lesions by their own volume, from the first to below the second number. Rates: mean of the cases that have "
-                 "such lesions.")
+                 f"such lesions.{_unit(systems)}")
 
 
 def cohort_table(systems: Systems) -> Table:
@@ -138,7 +189,7 @@ def cohort_table(systems: Systems) -> Table:
 
 def markdown(table: Table) -> str:
     """Title, table, note."""
-    rows = [[cell_text(cell, table.decimals).replace("|", "\\|") for cell in row] for row in (table.head, *table.rows)]
+    rows = [[text.replace("|", "\\|") for text in table.texts(row)] for row in (table.head, *table.rows)]
     return "\n".join([f"## {table.title}", "", *markdown_table(rows), "", table.note, ""])
 
 
@@ -153,8 +204,8 @@ def comma_separated(table: Table) -> str:
 
 def latex(table: Table) -> str:
     """A table environment with rules of the package booktabs."""
-    def line(cells: Sequence[Cell]) -> str:
-        return " & ".join(_escape(cell_text(cell, table.decimals)) for cell in cells) + r" \\"
+    def line(cells: Cells) -> str:
+        return " & ".join(map(_escape, table.texts(cells))) + r" \\"
 
     texts = sum(all(isinstance(row[i], str) for row in table.rows) for i in range(len(table.head)))
     return "\n".join([r"\begin{table}", r"\centering", rf"\caption{{{_escape(table.title)}. {_escape(table.note)}}}",
@@ -163,7 +214,25 @@ def latex(table: Table) -> str:
 
 
 def _mean(scores: Sequence[CaseScores], metric: str) -> float:
-    return statistic([getattr(case, metric) for case in scores]).mean
+    return cohort_mean([getattr(case, metric) for case in scores], *_origin(scores))
+
+
+def _cost(scores: Sequence[CaseScores], costs: Mapping[str, Cost]) -> tuple[float, float]:
+    """Median seconds and most memory of those cases of which they are known."""
+    known = [costs[case.case] for case in scores if case.case in costs]
+    memory = [cost.peak_gb for cost in known if not math.isnan(cost.peak_gb)]
+    return statistic([cost.seconds for cost in known]).median, max(memory, default=math.nan)
+
+
+def _origin(scores: Sequence[CaseScores]) -> tuple[list[str], list[str]]:
+    """The patient and the source of each case."""
+    return [case.patient for case in scores], [case.source for case in scores]
+
+
+def _unit(systems: Systems) -> str:
+    """What to add to a note where patients have several scans."""
+    cases = next(iter(systems.values()))
+    return PATIENTS if len({case.patient for case in cases}) < len(cases) else ""
 
 
 def _isbi(scores: Sequence[CaseScores]) -> tuple[float, float]:

@@ -1,5 +1,6 @@
 """Figures that set several systems beside one another: the paper's figures 2 and 3, curves, bars."""
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,12 +11,13 @@ from matplotlib.lines import Line2D
 
 from synergynet_tf.errors import printable
 from synergynet_tf.metrics.scores import summarise_sizes
-from synergynet_tf.report.comparison import Systems
+from synergynet_tf.report.comparison import Systems, by_source
 from synergynet_tf.report.png import save_png
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#f0e442")     # Okabe and Ito
 FOUND, FALSE, MISSED = (0.16, 0.72, 0.55), (1.0, 0.55, 0.0), (0.85, 0.25, 0.95)     # lesion voxels, by what became of them
 DOTS_PER_INCH = 120
+MOST_BESIDE = 3         # panels in a row
 
 
 class SliceRow(NamedTuple):
@@ -25,14 +27,24 @@ class SliceRow(NamedTuple):
     flair: np.ndarray                       # float, 0 outside the brain
     reference: np.ndarray                   # bool
     predictions: dict[str, np.ndarray]      # bool, by system
+    source: str = ""                        # shown beside the row
 
 
 def dice_by_load(path: Path, systems: Systems) -> None:
     """The paper's figure 2: DSC against the logarithm of the reference's volume, a dot a case, with each system's trend line.
 
-    Cases without a lesion have no place on the axis and are left out.
+    Each source has a panel. Cases without a lesion have no place on the axis and are left out.
     """
-    figure, panel = _figure((8, 5))
+    sources = by_source(systems)
+    figure, panels = _panels((8, 5), sources)
+    for panel, of_source in zip(panels, sources.values()):
+        _dots_and_trends(panel, of_source)
+        panel.set(xscale="log", xlabel="lesion volume of the scan, ml", ylabel="DSC", ylim=(-0.02, 1.02))
+    panels[0].legend(fontsize=8)
+    save_png(figure, path, DOTS_PER_INCH)
+
+
+def _dots_and_trends(panel: Any, systems: Systems) -> None:
     for (name, scores), colour in zip(systems.items(), _colours(systems)):
         loaded = [case for case in scores if case.volume_reference_ml > 0]
         volume, dsc = (np.array([getattr(case, field) for case in loaded]) for field in ("volume_reference_ml", "dsc"))
@@ -40,9 +52,6 @@ def dice_by_load(path: Path, systems: Systems) -> None:
         if len(np.unique(volume)) > 1:
             ends = np.array([volume.min(), volume.max()])
             panel.plot(ends, np.polyval(np.polyfit(np.log(volume), dsc, 1), np.log(ends)), color=colour, linewidth=2)
-    panel.set(xscale="log", xlabel="lesion volume of the scan, ml", ylabel="DSC", ylim=(-0.02, 1.02))
-    panel.legend(fontsize=8)
-    save_png(figure, path, DOTS_PER_INCH)
 
 
 def slices(path: Path, rows: Sequence[SliceRow]) -> None:
@@ -62,36 +71,46 @@ def slices(path: Path, rows: Sequence[SliceRow]) -> None:
             panel.set_axis_off()
             panel.set_title(printable(title if title != "FLAIR" else f"{row.case}, FLAIR"), color="white", fontsize=8,
                             parse_math=False)
+        line[0].text(-0.02, 0.5, printable(row.source), transform=line[0].transAxes, rotation=90, ha="right", va="center",
+                     color="white", fontsize=8, parse_math=False)
     keys = [Line2D([], [], marker="s", linestyle="", color=colour, label=label)
             for colour, label in ((FOUND, "found"), (FALSE, "false"), (MISSED, "missed"))]
     figure.legend(handles=keys, loc="lower center", ncols=3, frameon=False, labelcolor="white")
-    figure.subplots_adjust(left=0.01, right=0.99, top=0.95, bottom=0.06, wspace=0.03, hspace=0.12)
+    left = 0.03 if any(row.source for row in rows) else 0.01
+    figure.subplots_adjust(left=left, right=0.99, top=0.95, bottom=0.06, wspace=0.03, hspace=0.12)
     save_png(figure, path, DOTS_PER_INCH)
 
 
-def precision_recall_curves(path: Path, curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
-    """Precision over recall of each system's probability maps, the voxels of all scans pooled."""
-    figure, panel = _figure((6, 5))
-    for (name, (precision, recall)), colour in zip(curves.items(), _colours(curves)):
-        panel.plot(recall, precision, color=colour, label=name)
-    panel.set(xlabel="recall (sensitivity)", ylabel="precision (PPV)", xlim=(0, 1), ylim=(0, 1.02))
-    if curves:
-        panel.legend(fontsize=8)
+def precision_recall_curves(path: Path, curves: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]) -> None:
+    """Precision over recall of each system's probability maps, by source, the voxels of all its scans pooled."""
+    figure, panels = _panels((6, 5), curves)
+    for panel, of_source in zip(panels, curves.values()):
+        for (name, (precision, recall)), colour in zip(of_source.items(), _colours(of_source)):
+            panel.plot(recall, precision, color=colour, label=name)
+        panel.set(xlabel="recall (sensitivity)", ylabel="precision (PPV)", xlim=(0, 1), ylim=(0, 1.02))
+    if panels[0].lines:
+        panels[0].legend(fontsize=8)
     save_png(figure, path, DOTS_PER_INCH)
 
 
 def rate_by_size(path: Path, systems: Systems) -> None:
-    """LTPR by the lesions' size: a bar a system and class, the mean of the cases that have such lesions."""
-    figure, panel = _figure((8, 4.5))
+    """LTPR by the lesions' size: a bar a system and class, the mean of the cases that have such lesions; a panel a source."""
+    sources = by_source(systems)
+    figure, panels = _panels((8, 4.5), sources)
+    for panel, of_source in zip(panels, sources.values()):
+        _bars(panel, of_source)
+        panel.set(ylabel="LTPR", ylim=(0, 1.02), xlabel="lesion size")
+    panels[0].legend(fontsize=8)
+    save_png(figure, path, DOTS_PER_INCH)
+
+
+def _bars(panel: Any, systems: Systems) -> None:
     width = 0.8 / len(systems)
     for number, ((name, scores), colour) in enumerate(zip(systems.items(), _colours(systems))):
         summary = summarise_sizes(scores)
         places = np.arange(len(summary)) + (number - (len(systems) - 1) / 2) * width
         panel.bar(places, [size["ltpr"].mean for size in summary.values()], width, color=colour, label=name)
         panel.set_xticks(range(len(summary)), summary)
-    panel.set(ylabel="LTPR", ylim=(0, 1.02), xlabel="lesion size")
-    panel.legend(fontsize=8)
-    save_png(figure, path, DOTS_PER_INCH)
 
 
 def learning_curves(path: Path, logs: Mapping[str, Sequence[dict[str, Any]]]) -> None:
@@ -137,7 +156,17 @@ def _painted(grey: np.ndarray, parts: Sequence[tuple[np.ndarray, tuple[float, fl
     return picture
 
 
-def _figure(size: tuple[float, float]) -> tuple[Figure, Any]:
-    figure = Figure(figsize=size, layout="constrained")
+def _panels(size: tuple[float, float], sources: Iterable[str]) -> tuple[Figure, list[Any]]:
+    """A figure with a panel of this size, inches, for each source, named above it where there are several; axes are shared."""
+    names = list(sources)
+    columns = min(len(names), MOST_BESIDE)
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.subplots()
+    panels = list(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat)
+    for panel, name in itertools.zip_longest(panels, names):
+        if name is None:
+            panel.set_axis_off()
+        elif len(names) > 1:
+            panel.set_title(printable(name), parse_math=False)
+    return figure, panels

@@ -49,13 +49,21 @@ def comparison_pages(pairs: Mapping[str, Sequence], images: Mapping[str, Path], 
         layers = [Layer("reference", reference.array, REFERENCE),
                   *(Layer(name, mask, colours[name], name == main) for name, mask in masks.items())]
         any_score = case_scores[main]
-        facts = [("Reference", f"{any_score.n_reference} lesions, {any_score.volume_reference_ml:.2f} ml"),
+        origin = [("Source", any_score.source)] if any_score.source else []
+        facts = [*origin, ("Reference", f"{any_score.n_reference} lesions, {any_score.volume_reference_ml:.2f} ml"),
                  *((f"DSC, {name}", f"{score.dsc:.3f}") for name, score in case_scores.items())]
         left_out = f" {omitted} more false lesions, the smallest, are not listed." if omitted else ""
         yield Page(pair.case, pair.case, facts, [Scan(pair.case, "FLAIR", flair, layers)], ("Lesion", "mm³", *pairs), rows,
                    f"{str(rule).capitalize()}.{left_out}", (FOUND, MISSED, FALSE), "Cases",
-                   (any_score.n_reference, any_score.volume_reference_ml, *(score.dsc for score in case_scores.values())),
+                   (*(source for _, source in origin), any_score.n_reference, any_score.volume_reference_ml,
+                    *(score.dsc for score in case_scores.values())),
                    views=[main, *(name for name in pairs if name != main)])
+
+
+def comparison_head(scores: Mapping[str, Sequence[CaseScores]]) -> tuple[str, ...]:
+    """The head of the first page's list of the pages of `comparison_pages`."""
+    has_sources = any(case.source for case in next(iter(scores.values())))
+    return ("Case", *(["Source"] if has_sources else []), "Lesions", "Volume, ml", *(f"DSC, {name}" for name in scores))
 
 
 def comparison_rows(matches: Mapping[str, LesionMatch], main: str, affine: np.ndarray) -> tuple[list[Row], int]:

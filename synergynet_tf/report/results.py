@@ -30,11 +30,13 @@ def draw(folder: Path, scores: Systems, pairs: Mapping[str, Sequence], images: M
         pairs: the files that they were made from (`pairs.Pair`), in the same order.
         images: the FLAIR file of each case.
         logs: the training log of each trained system.
-        examples: places, 0 to 1, in the order of lesion volume, of the cases whose slices are shown.
+        examples: places, 0 to 1, in the order of lesion volume, of the cases of each source whose slices are shown.
     """
     comparison_figures.dice_by_load(folder / "dice_by_load.png", scores)
     comparison_figures.slices(folder / "slices.png", _slice_rows(scores, pairs, images, examples))
-    curves = {name: _curve(of_system) for name, of_system in pairs.items() if all(pair.probability for pair in of_system)}
+    cases = {source: {case.case for case in next(iter(own.values()))} for source, own in comparison.by_source(scores).items()}
+    curves = {source: {name: _curve([pair for pair in of_system if pair.case in own]) for name, of_system in pairs.items()
+                       if all(pair.probability for pair in of_system)} for source, own in cases.items()}
     comparison_figures.precision_recall_curves(folder / "precision_recall.png", curves)
     comparison_figures.rate_by_size(folder / "rate_by_size.png", scores)
     comparison_figures.learning_curves(folder / "learning.png", {name: read_log(path) for name, path in logs.items()})
@@ -60,10 +62,12 @@ def _curve(pairs: Sequence) -> tuple[np.ndarray, np.ndarray]:
 
 def _slice_rows(scores: Systems, pairs: Mapping[str, Sequence], images: Mapping[str, Path],
                 examples: Sequence[float]) -> list[comparison_figures.SliceRow]:
-    first = next(iter(scores))
-    order = np.argsort([case.voxels_reference for case in scores[first]], kind="stable")
-    chosen = dict.fromkeys(int(order[round(place * (len(order) - 1))]) for place in examples)
-    return [_slice_row(index, pairs, images) for index in chosen]
+    cases, rows = next(iter(scores.values())), []
+    for source in comparison.by_source(scores):
+        order = sorted((i for i, case in enumerate(cases) if case.source == source), key=lambda i: cases[i].voxels_reference)
+        chosen = dict.fromkeys(order[round(place * (len(order) - 1))] for place in examples)
+        rows += [_slice_row(index, pairs, images)._replace(source=source) for index in chosen]
+    return rows
 
 
 def _slice_row(index: int, pairs: Mapping[str, Sequence], images: Mapping[str, Path]) -> comparison_figures.SliceRow:

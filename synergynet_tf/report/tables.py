@@ -122,10 +122,12 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
 def comma_separated(scores: Sequence[CaseScores], rule: LesionRule) -> str:
     """CSV at full precision: a row a case with every field of `CaseScores` but the sizes, and the rule; undefined: an empty cell.
 
+    Without the source where no case has one.
     The column `row` is "case" there; below, the rows "mean", "sd", "median" and "defined" (cases in the mean) hold the cohort's,
     with the cases' group in place of their name.
     """
-    names, rules = [f.name for f in dataclasses.fields(kind_of(scores)) if f.name != "sizes"], dataclasses.asdict(rule)
+    left_out = ("sizes",) if any(case.source for case in scores) else ("sizes", "source")
+    names, rules = [f.name for f in dataclasses.fields(kind_of(scores)) if f.name not in left_out], dataclasses.asdict(rule)
     text = io.StringIO()
     writer = csv.DictWriter(text, ["row", *names, *rules], lineterminator="\n")
     writer.writeheader()
@@ -159,8 +161,14 @@ def as_json(scores: Sequence[CaseScores], rule: LesionRule) -> dict:
         "average_precision_of": ap_source(scores),
         "isbi_formula": ISBI_FORMULA + ", of the means; its normalisation is inferred",
         "summary": {heading: _summary(members) for heading, members in groups(scores).items()},
-        "cases": [_null_undefined(dataclasses.asdict(case)) for case in scores],
+        "cases": [_null_undefined(_stored(case)) for case in scores],
     }
+
+
+def _stored(case: CaseScores) -> dict[str, Any]:
+    """All that is known of a case; its source where there is one."""
+    stored = dataclasses.asdict(case)
+    return stored if case.source else {name: value for name, value in stored.items() if name != "source"}
 
 
 def _summary(scores: Sequence[CaseScores]) -> dict:

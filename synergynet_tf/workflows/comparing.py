@@ -2,6 +2,7 @@
 import dataclasses
 import json
 import pathlib
+from collections import ChainMap
 from collections.abc import Sequence
 
 from synergynet_tf.config import Config
@@ -14,14 +15,15 @@ from synergynet_tf.metrics.lesion import LesionRule
 from synergynet_tf.report import comparison
 from synergynet_tf.report.elements import Front
 from synergynet_tf.report.html import write_report
-from synergynet_tf.report.pages import comparison_pages
+from synergynet_tf.report.pages import comparison_head, comparison_pages
 from synergynet_tf.report.results import FIGURES, cross_validation, draw, results_page
+from synergynet_tf.runtime import costs
 from synergynet_tf.storage.files import claim, make_own, replace_file
 from synergynet_tf.storage.readers import read_json
 from synergynet_tf.training.systems import SYSTEMS
 from synergynet_tf.workflows.fold import Fold
 from synergynet_tf.workflows.networks import identity as network_identity
-from synergynet_tf.workflows.pairs import Pair, find_pairs, pairs_of
+from synergynet_tf.workflows.pairs import Pair, find_pairs, log_names, pairs_of
 from synergynet_tf.workflows.scoring import score_pairs, write_scores
 
 BASELINE = "unet"
@@ -48,20 +50,45 @@ def divide(config: Config, out: pathlib.Path) -> list[Split]:
         written = out / f"fold{number}" / "manifest.csv"
         if _has_begun(out) and written.exists():
             identity.require_same(out, identity.members(splits.load(written)), identity.members(split))
+    require_sources([case for split in parts for case in split.test])
     digests.save()
     return parts
+
+
+def require_sources(cases: Sequence[Case]) -> None:
+    """See that all cases that are scored name the source that they are of, or none does, and that a patient is of one.
+
+    Raises:
+        InputError: it is not so; or a source has the name that the tables give to all of them.
+    """
+    of_patient: dict[str, Case] = {}
+    for case in cases:
+        first = of_patient.setdefault(case.patient, case)
+        if bool(case.source) != bool(cases[0].source):
+            named, other = (case, cases[0]) if case.source else (cases[0], case)
+            raise InputError(f"case {named.name} has the source {named.source!r}, but case {other.name} has none; give every "
+                             "test case a source, or none")
+        if case.source != first.source:
+            raise InputError(f"patient {case.patient}: {first.name} has the source {first.source!r}, but {case.name} "
+                             f"{case.source!r}; a patient is of one source: where these are two people, name them differently "
+                             "(a row with a path: by its column patient)")
+        if case.source == comparison.ALL:
+            raise InputError(f"case {case.name} has the source {case.source!r}, but the tables call all of them together so; "
+                             "choose another name")
 
 
 def check_external(external: dict[str, pathlib.Path], cases: Sequence[Case]) -> None:
     """See that other tools' results of the test cases are there and can be scored: now, and not after the training.
 
     Raises:
-        InputError: one is missing, cannot be read, or is on another grid than its reference.
+        InputError: one is missing, cannot be read, or is on another grid than its reference; or as `costs.read`.
     """
     for folder in external.values():
         for pair in pairs_of(cases, folder):
             reference = nifti.read_reference(pair.reference, pair.reference2, pair.combine)
             nifti.check_same_grid(reference, nifti.read_prediction(pair.prediction, pair.probability))
+        others = costs.read(folder).keys() - {case.name for case in cases}
+        log_names(f"{folder / costs.FILE}: {{}} of no test case: {{}}", sorted(others), "row is", "rows are")
 
 
 def make_folds(config: Config, out: pathlib.Path, parts: Sequence[Split] | None = None) -> list[Fold]:
@@ -87,11 +114,15 @@ def find_results(folds: Sequence[Fold], systems: Sequence[str], external: dict[s
     Raises:
         InputError: one is missing.
     """
-    folders = {name: [fold.folder / name / "predictions" for fold in folds] for name in systems}
-    folders |= {name: [folder] * len(folds) for name, folder in external.items()}
     return {name: [pair for fold, folder in zip(folds, results)
                    for pair in find_pairs(fold.folder / "manifest.csv", folder, "test")]
-            for name, results in folders.items()}
+            for name, results in _folders(folds, systems, external).items()}
+
+
+def _folders(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pathlib.Path]) -> dict[str, list[pathlib.Path]]:
+    """Where each system's results of each fold are."""
+    own = {name: [fold.folder / name / "predictions" for fold in folds] for name in systems}
+    return own | {name: [folder] * len(folds) for name, folder in external.items()}
 
 
 def report(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pathlib.Path], rule: LesionRule,
@@ -102,7 +133,8 @@ def report(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pa
     for name, cases in scores.items():
         (out / "scores" / name).mkdir(parents=True, exist_ok=True)
         write_scores(cases, rule, out / "scores" / name)
-    tables = comparison.comparison_tables(scores, rule, BASELINE)
+    known = {name: dict(ChainMap(*map(costs.read, folders))) for name, folders in _folders(folds, systems, external).items()}
+    tables = comparison.comparison_tables(scores, rule, BASELINE, known)
     for table in tables:
         for kind, write in (("md", comparison.markdown), ("csv", comparison.comma_separated), ("tex", comparison.latex)):
             replace_file(out / "tables" / f"{table.name}.{kind}", write(table).encode())
@@ -110,8 +142,10 @@ def report(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pa
     logs = {name: folds[0].folder / name / "run" / "log.jsonl" for name in systems if name in SYSTEMS}
     draw(out / "figures", scores, pairs, images, logs, EXAMPLES)
     replace_file(out / "results.md", results_page(tables, len(folds)).encode())
-    front = Front("Comparison", f"{', '.join(pairs)} on {len(images)} test cases, {cross_validation(len(folds))}.",
-                  {"Cases": ("Case", "Lesions", "Volume, ml", *(f"DSC, {name}" for name in pairs))}, tables[:1], tables[1:],
+    sources = [source for source in comparison.by_source(scores) if source]
+    of_sources = f" of {', '.join(sources)}" if sources else ""
+    front = Front("Comparison", f"{', '.join(pairs)} on {len(images)} test cases{of_sources}, {cross_validation(len(folds))}.",
+                  {"Cases": comparison_head(scores)}, tables[:1], tables[1:],
                   [(caption, out / "figures" / f"{name}.png") for name, caption in FIGURES.items()], _networks(folds, systems))
     write_report(out / "report", front, comparison_pages(pairs, images, rule, scores))
 

@@ -19,7 +19,7 @@ from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.splits import Split
 from synergynet_tf.errors import InputError, of_case, print_error
 from synergynet_tf.inference.predictor import Predictor
-from synergynet_tf.runtime import progress
+from synergynet_tf.runtime import costs, progress
 from synergynet_tf.storage.files import digest, replace_file
 from synergynet_tf.storage.sealed import is_intact, sealed
 from synergynet_tf.training import checkpoint
@@ -116,7 +116,7 @@ def _segment(system: str, fold: Fold, folder: pathlib.Path, console: Console) ->
     if fold.config.train.deterministic:     # as in the training, which may have been in an earlier process
         make_deterministic()
     predictor = Predictor(_network(system, fold), job.config, share=1.0)
-    with progress.bar("segmenting", len(cases), console=console) as advance, _failures(folder) as noted:
+    with progress.bar("segmenting", len(cases), console=console) as advance, _each_case(folder) as noted:
         for case, read in one_ahead([job.seen(case) for case in cases], functools.partial(read_case, predictor, job)):
             with noted(case):
                 segment_read(job, predictor, read())
@@ -124,8 +124,8 @@ def _segment(system: str, fold: Fold, folder: pathlib.Path, console: Console) ->
 
 
 @contextlib.contextmanager
-def _failures(folder: pathlib.Path) -> Iterator[Callable[["Case"], contextlib.AbstractContextManager]]:
-    """A context for each case, in which it may fail of whatever it is: it is named on stderr and the others go on.
+def _each_case(folder: pathlib.Path) -> Iterator[Callable[["Case"], contextlib.AbstractContextManager]]:
+    """A context for each case, whose cost is noted. It may fail of whatever it is: it is named on stderr and the others go on.
 
     Raises InputError at the end, if any has failed.
     """
@@ -134,7 +134,8 @@ def _failures(folder: pathlib.Path) -> Iterator[Callable[["Case"], contextlib.Ab
     @contextlib.contextmanager
     def noted(case: Case) -> Iterator[None]:
         try:
-            yield
+            with costs.measured(folder, case.name):
+                yield
         except Exception as error:
             print_error(str(of_case(case.name, error)))
             failed.append(case.name)
@@ -157,7 +158,7 @@ def _run_lpa(fold: Fold, folder: pathlib.Path, console: Console) -> None:
     by = {"model": digest(folder / "lpa.npz")}
     wanted = {case.name: by | {"inputs": identity.files_of(_unmarked(case), ("flair",))} for case in fold.split.test}
     pending = [case for case in fold.split.test if not is_intact(results / f"{case.name}_lpa.json", wanted[case.name])]
-    with progress.bar("segmenting", len(pending), console=console) as advance, _failures(results) as noted:
+    with progress.bar("segmenting", len(pending), console=console) as advance, _each_case(results) as noted:
         for case in pending:
             with noted(case):
                 files = _write_lpa(_unmarked(case), model, results)

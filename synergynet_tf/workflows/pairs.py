@@ -24,6 +24,7 @@ class Pair(NamedTuple):
     probability: pathlib.Path | None
     reference2: pathlib.Path | None = None      # another rater's mask, where the reference is made of both
     combine: str | None = None                  # how: union or intersection
+    source: str = ""                            # of the data that it is of, where that is said
 
     def absolute(self) -> "Pair":
         """The same files for a process that works in another folder."""
@@ -74,9 +75,9 @@ def pairs_of(cases: Iterable[Case], prediction: pathlib.Path, known: Iterable[st
         raise InputError(f"{prediction} has no prediction for {len(missing)} of {len(masks)} cases: {', '.join(missing)}; "
                          "write each as <case>_mask.nii.gz or <case>.nii.gz")
     expected = files if known is None else {key(name + end) for name in known for end in ("", *RESULTS)}
-    _log_names(f"{prediction}: {{}} belong to no case of the reference: {{}}",
+    log_names(f"{prediction}: {{}} belong to no case of the reference: {{}}",
          [path.name for name, paths in files.items() if name not in expected for path in paths], "file", "files")
-    return [Pair(name, case.patient, case.lesions, masks[name], maps[name], case.lesions2, case.combine)
+    return [Pair(name, case.patient, case.lesions, masks[name], maps[name], case.lesions2, case.combine, case.source)
             for name, case in sorted(references.items()) if case.lesions]
 
 
@@ -85,7 +86,7 @@ def _first(files: dict[str, list[pathlib.Path]], stems: Sequence[str]) -> pathli
     return next((only(files[key(name)], f"{name}, which is to be scored") for name in stems if key(name) in files), None)
 
 
-def _log_names(line: str, names: Iterable[str], singular: str, plural: str) -> None:
+def log_names(line: str, names: Iterable[str], singular: str, plural: str) -> None:
     """Log one line with the number of things and the first of their names; nothing where there are none."""
     names = [printable(name) for name in names]
     if names:
@@ -118,7 +119,7 @@ def _folder_references(folder: pathlib.Path) -> dict[str, pathlib.Path]:
         cases = {path.name: first_file(path, ("lesions",)) for path in inside if path.is_dir()}
         masks = [(case, mask) for case, mask in cases.items() if mask is not None]
         if masks:
-            _log_names(f"{folder}: {{}} without lesions.nii.gz: {{}}", (case for case in cases if not cases[case]), "folder",
+            log_names(f"{folder}: {{}} without lesions.nii.gz: {{}}", (case for case in cases if not cases[case]), "folder",
                        "folders")
     named: dict[str, pathlib.Path] = {}
     for case, mask in masks:
@@ -138,7 +139,7 @@ def _layout_references(folder: pathlib.Path, raters: str) -> dict[str, Case]:
     with_mask = {case.name: case for case in cases if case.lesions is not None}
     if not with_mask:
         raise InputError(f"{folder} holds {len(cases)} cases, but none has a reference mask: there is nothing to score")
-    _log_names(f"{folder}: {{}} without a reference mask, not scored: {{}}",
+    log_names(f"{folder}: {{}} without a reference mask, not scored: {{}}",
          (case.name for case in cases if case.name not in with_mask),
          "case", "cases")
     return with_mask

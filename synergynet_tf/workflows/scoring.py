@@ -1,4 +1,5 @@
 """Scoring masks against references: file by file, pair by pair, in several processes or on a cluster."""
+import dataclasses
 import functools
 import json
 import os
@@ -121,8 +122,9 @@ def _make_scorer(rule: LesionRule, threads: int) -> Callable[[Pair], CaseScores]
 
 
 def _score_pair(pair: Pair, rule: LesionRule | None) -> CaseScores:
-    return score_files(pair.reference, pair.prediction, pair.probability, rule=rule, case=pair.case, patient=pair.patient,
-                       reference2=pair.reference2, combine=pair.combine)
+    scores = score_files(pair.reference, pair.prediction, pair.probability, rule=rule, case=pair.case, patient=pair.patient,
+                         reference2=pair.reference2, combine=pair.combine)
+    return dataclasses.replace(scores, source=pair.source)
 
 
 def write_scores(scores: list[CaseScores], rule: LesionRule, out: pathlib.Path) -> None:

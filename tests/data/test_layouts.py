@@ -149,6 +149,13 @@ def test_a_manifest_takes_in_other_cohorts(two_cohorts):
     assert cases["patient01"].images == {"flair": two_cohorts / "phantoms" / "a.nii"}
 
 
+def test_a_source_is_that_of_the_row_or_else_the_case_s_own(two_cohorts):
+    manifest(two_cohorts / "phantoms", "patient,flair,source\nX,a.nii,made up\nY,a.nii,\n", "a.nii")
+    path = manifest(two_cohorts, "path,patient,flair,source\nhospital,H,,Ljubljana\nphantoms,,,\n,own,o.nii,here\n", "o.nii")
+    assert {case.name: case.source for case in layouts.discover(path)} == {
+        "H-patient01": "Ljubljana", "H-patient02": "Ljubljana", "X": "made up", "Y": "", "own": "here"}
+
+
 @pytest.mark.parametrize("rows, words", [
     ("path\nhospital\nhospital", "two cases are named patient01"),
     ("path\nnowhere", "nowhere: no such file or folder"),

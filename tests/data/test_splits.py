@@ -88,14 +88,15 @@ def test_a_saved_split_is_a_manifest_that_reads_back_as_it_is(tmp_path, weighted
             (tmp_path / "data" / f"P{patient}_T1" / f"{name}.nii.gz").touch()
     found = layouts.discover(tmp_path / "data")
     if weighted:
-        found[2] = replace(found[2], weight=2.5)
+        found[2] = replace(found[2], weight=2.5, source="a, b")
     split = splits.split_cases(found, PAPER, 3)
     splits.save(split, tmp_path / "manifest.csv")
     again = splits.split_cases(layouts.discover(tmp_path, "manifest"), PAPER, seed=99)
     for part in layouts.SPLITS:
         saved, read = getattr(split, part), getattr(again, part)
-        assert [(c.name, c.patient, c.session, c.images, c.lesions, c.weight) for c in saved] == \
-            [(c.name, c.patient, c.session, c.images, c.lesions, c.weight) for c in read]
+        assert [(c.name, c.patient, c.session, c.images, c.lesions, c.weight, c.source) for c in saved] == \
+            [(c.name, c.patient, c.session, c.images, c.lesions, c.weight, c.source) for c in read]
+    assert ("source" in (tmp_path / "manifest.csv").read_text()) == weighted
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,6 +1,5 @@
 """Small scans, and what `predict` leaves of them, for the tests of reports."""
 import pathlib
-from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -8,24 +7,13 @@ import numpy as np
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.inference.lesions import Evidence, lesion_table
 from synergynet_tf.storage.sealed import sealed
+from synergynet_tf.workflows.pairs import Pair
 
 AFFINE = np.array([[-1.0, 0, 0, 20], [0, 1, 0, -10], [0, 0, 2, -5], [0, 0, 0, 1]])      # stored from right to left, 2 mm high
 SHAPE = (24, 26, 14)
 # Boxes of voxels as stored, from and to: 18, 48 and 2 voxels, 36, 96 and 4 mm3, and one between that joins A and B.
 A, B, C, BRIDGE = ((4, 5, 2), (7, 8, 4)), ((12, 12, 6), (16, 16, 9)), ((20, 20, 3), (22, 21, 4)), ((6, 6, 3), (13, 13, 7))
 CHECKPOINT = {"run": "mine", "weights": "best", "sha256": "0" * 64}
-
-
-class Pair(NamedTuple):
-    """As `pairs.Pair`."""
-
-    case: str
-    patient: str
-    reference: pathlib.Path
-    prediction: pathlib.Path | None
-    probability: pathlib.Path | None = None
-    reference2: pathlib.Path | None = None
-    combine: str | None = None
 
 
 def flair(seed: int = 0) -> np.ndarray:
@@ -65,7 +53,7 @@ def comparison(folder: pathlib.Path) -> tuple[dict[str, list[Pair]], dict[str, p
         images[case] = write(folder / f"{case}_flair.nii.gz", flair(number))
         known = write(folder / f"{case}_lesions.nii.gz", reference)
         for system, found in (("unet", unet), ("synergynet", synergynet)):
-            pairs[system].append(Pair(case, case, known, write(folder / system / f"{case}_mask.nii.gz", found)))
+            pairs[system].append(Pair(case, case, known, write(folder / system / f"{case}_mask.nii.gz", found), None))
     return pairs, images
 
 

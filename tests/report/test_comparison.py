@@ -1,6 +1,8 @@
 """The tables of several systems: hand-computed numbers, read back from each of the three forms."""
 import csv
+import dataclasses
 import io
+import itertools
 import math
 
 import numpy as np
@@ -16,6 +18,7 @@ from synergynet_tf.report.comparison import (
     latex,
     markdown,
 )
+from synergynet_tf.runtime.costs import Cost
 
 NAN = math.nan
 
@@ -54,8 +57,13 @@ def test_the_paper_s_table(systems, tables):
     assert "18-connected" in tables["table"].note and "binary masks" in tables["table"].note
 
 
+def of_patients(scores, metric="dsc"):
+    """The mean of each of the four patients' two scans."""
+    return np.reshape([getattr(case, metric) for case in scores], (-1, 2)).mean(axis=1)
+
+
 def test_statistics_and_change(systems, tables):
-    values = np.array([case.dsc for case in systems["good"]])
+    values = of_patients(systems["good"])
     row, = (row for row in read(tables["statistics"]) if (row["Metric"], row["System"]) == ("DSC", "good"))
     found = [float(row[name]) for name in ("Mean", "SD", "Median", "Cases")]
     assert found == pytest.approx([values.mean(), values.std(ddof=1), np.median(values), 8])
@@ -67,7 +75,7 @@ def test_statistics_and_change(systems, tables):
 
 def test_tests_are_of_patients(systems, tables):
     row, = (row for row in read(tables["tests"]) if row["Metric"] == "DSC")
-    means = [np.reshape([case.dsc for case in systems[name]], (4, 2)).mean(axis=1) for name in ("unet", "good")]
+    means = [of_patients(systems[name]) for name in ("unet", "good")]
     assert row["Patients"] == "4"
     assert float(row["p"]) == float(row["p (Holm)"]) == pytest.approx(stats.wilcoxon(*means).pvalue)
     assert float(row["First - second"]) == pytest.approx(np.mean(means[0] - means[1]))
@@ -80,6 +88,67 @@ def test_strata_sizes_and_cohort(systems, tables):
     assert sizes == [(size, name) for size in ("3-10 mm3", "10-50 mm3", "50-250 mm3", "250 mm3 and more") for name in systems]
     volumes = np.array([(case.volume_reference_ml, case.volume_predicted_ml) for case in systems["good"]])
     assert float(read(tables["cohort"])[1]["Volume correlation"]) == pytest.approx(stats.pearsonr(*volumes.T).statistic)
+
+
+@pytest.fixture(scope="module")
+def of_two(systems) -> dict[str, list[CaseScores]]:
+    """The same, the first three patients of the source `far`, the last of `near`."""
+    return {name: [dataclasses.replace(case, source="near" if case.patient == "P3" else "far") for case in scores]
+            for name, scores in systems.items()}
+
+
+def test_each_source_has_the_rows_that_it_has_alone(systems, of_two):
+    tables = comparison_tables(of_two, LesionRule(), "unet")
+    for source, part in (("far", slice(0, 6)), ("near", slice(6, 8))):
+        alone = comparison_tables({name: scores[part] for name, scores in systems.items()}, LesionRule(), "unet")
+        for table, own in zip(tables, alone):
+            assert table.head == ("Source", *own.head)
+            rows = [row[1:] for row in table.rows if row[0] == source]
+            np.testing.assert_equal(rows, list(own.rows))
+    for table in tables:
+        assert [key for key, _ in itertools.groupby(row[0] for row in table.rows)] == ["far", "near", "all sources"]
+
+
+def test_all_sources_are_the_mean_of_the_sources_and_tested_within_them(of_two):
+    tables = {table.name: read(table) for table in comparison_tables(of_two, LesionRule(), "unet")}
+    means = {(row["Source"], row["System"]): float(row["DSC"]) for row in tables["table"]}
+    for name, scores in of_two.items():
+        far, near = of_patients(scores)[:3], of_patients(scores)[3:]
+        assert means["far", name] == pytest.approx(far.mean()) and means["near", name] == pytest.approx(near.mean())
+        assert means["all sources", name] == pytest.approx((far.mean() + near.mean()) / 2)
+    tests = {row["Source"]: row for row in tables["tests"] if row["Metric"] == "DSC"}
+    differences = of_patients(of_two["unet"]) - of_patients(of_two["good"])
+    assert [tests[source]["Patients"] for source in ("far", "near", "all sources")] == ["3", "1", "4"]
+    assert float(tests["far"]["p"]) == stats.wilcoxon(differences[:3]).pvalue == .25
+    assert float(tests["near"]["p"]) == 1       # of one patient
+    assert float(tests["all sources"]["p"]) == 2 / 2 ** 4       # all four differ to one side
+    intervals = {row["Source"]: row["95% low"] for row in tables["statistics"]
+                 if (row["Metric"], row["System"]) == ("DSC", "good")}
+    assert intervals["far"] and not intervals["near"] and not intervals["all sources"]
+
+
+def test_a_source_without_lesions_has_no_rates_and_no_part_in_those_of_all():
+    empty, full = np.zeros((2, 6, 6, 6), bool)
+    full[1:4, 1:4, 1:4] = True
+    scores = [dataclasses.replace(score_case(reference, full, spacing=(1, 1, 1), case=case, patient=case), source=source)
+              for case, source, reference in (("H1", "healthy", empty), ("H2", "healthy", empty), ("P1", "ill", full))]
+    table = {table.name: table for table in comparison_tables({"a": scores, "b": scores}, LesionRule(), "unet")}
+    rates = {row["Source"]: row["LTPR"] for row in read(table["table"])}
+    assert rates == {"healthy": "", "ill": "1.0", "all sources": "1.0"}
+    tests = {row["Source"]: (row["Patients"], row["p"]) for row in read(table["tests"]) if row["Metric"] == "LTPR"}
+    assert tests == {"healthy": ("0", ""), "ill": ("1", "1.0"), "all sources": ("1", "1.0")}
+    assert "| healthy | LTPR | a | b | 0 | - | - | - |" in markdown(table["tests"])
+
+
+def test_costs_stand_beside_the_scores_where_any_are_known(systems):
+    without = comparison_tables(systems, LesionRule(), "unet")[0]
+    assert without.head[-1] == "Sn"
+    costs = {"unet": {f"P{i}_0": Cost(seconds, memory) for i, (seconds, memory) in enumerate([(9, 2), (1, NAN), (2, 2.53)])}}
+    table = comparison_tables(systems, LesionRule(), "unet", costs)[0]
+    assert [row[:-2] for row in table.rows] == list(without.rows) and table.head[-2:] == ("Time, s", "Memory, GB")
+    assert table.rows[0][-2:] == (2, 2.53) and all(map(math.isnan, table.rows[1][-2:]))
+    assert markdown(table).splitlines()[4].endswith("| 2.0 | 2.5 |") and markdown(table).splitlines()[5].endswith("| - | - |")
+    assert latex(table).splitlines()[7].endswith(r"2.0 & 2.5 \\")
 
 
 def test_without_the_baseline_there_is_no_change(systems):

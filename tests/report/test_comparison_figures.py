@@ -1,4 +1,6 @@
 """Figures of several systems: what is drawn where, read from the figures themselves."""
+import dataclasses
+
 import matplotlib.figure
 import numpy as np
 import pytest
@@ -51,6 +53,29 @@ def test_a_trend_is_linear_in_the_logarithm(drawn, tmp_path):
     np.testing.assert_allclose(line.get_ydata(), np.polyval(slope, [logs[0], logs[-1]]))
 
 
+def test_each_source_has_a_panel_of_the_same_axes(drawn, tmp_path):
+    sources = ["$a", "b", "c", "d"]
+    systems = {name: [dataclasses.replace(case(side, kept), source=source) for source in sources for side in (2, 4)]
+               for name, kept in (("one", .5), ("two", 1))}
+    curve = np.array([1, .5]), np.array([.2, 1])
+    figures.dice_by_load(tmp_path / "a.png", systems)
+    figures.rate_by_size(tmp_path / "b.png", systems)
+    figures.precision_recall_curves(tmp_path / "c.png", {"a": {"one": curve}, "b": {}})
+    for figure, names, kept in zip(drawn, (sources, sources, ["a", "b"]), (6, 6, 2)):
+        assert len(figure.axes) == kept
+        assert [panel.get_title() for panel in figure.axes[:len(names)]] == names
+        assert [panel.axison for panel in figure.axes] == [True] * len(names) + [False] * (kept - len(names))
+    for panel in drawn[0].axes[:4]:
+        np.testing.assert_allclose(panel.collections[0].get_offsets(), [(.008, 2 / 3), (.064, 2 / 3)])
+        assert panel.get_xlim() == drawn[0].axes[0].get_xlim()
+
+
+def test_rows_of_figure_3_name_their_source(drawn, tmp_path):
+    picture = np.ones((4, 5)), np.zeros((4, 5), bool), {"net": np.zeros((4, 5), bool)}
+    figures.slices(tmp_path / "a.png", [figures.SliceRow("P1", *picture, "far"), figures.SliceRow("P2", *picture, "near")])
+    assert [[text.get_text() for text in panel.texts] for panel in drawn[0].axes[::3]] == [["far"], ["near"]]
+
+
 def test_colours_of_figure_3(drawn, tmp_path):
     reference, predicted = np.zeros((8, 10), bool), np.zeros((8, 10), bool)
     reference[2:4, 3] = True
@@ -70,7 +95,7 @@ def test_bars_curves_and_logs(drawn, tmp_path):
     figures.rate_by_size(tmp_path / "a.png", SYSTEMS)
     assert [label.get_text() for label in drawn[0].axes[0].get_xticklabels()] == ["3-10 mm3", "10-50 mm3", "50-250 mm3",
                                                                                  "250 mm3 and more"]
-    figures.precision_recall_curves(tmp_path / "b.png", {"one": (np.array([1, .5]), np.array([.2, 1]))})
+    figures.precision_recall_curves(tmp_path / "b.png", {"": {"one": (np.array([1, .5]), np.array([.2, 1]))}})
     np.testing.assert_allclose(drawn[1].axes[0].lines[0].get_xydata(), [(.2, 1), (1, .5)])
     log = [{"stage": 1, "epoch": 0, "loss": 2.0}, {"stage": 1, "epoch": 0, "loss": 1.5, "validation": {"loss": 1}},
            {"stage": 4, "epoch": 0, "loss": .5, "validation": {"loss": .5, "dsc": .7}}]
@@ -81,6 +106,6 @@ def test_bars_curves_and_logs(drawn, tmp_path):
 
 
 def test_nothing_to_draw_is_drawn_empty(tmp_path):
-    figures.precision_recall_curves(tmp_path / "b.png", {})
+    figures.precision_recall_curves(tmp_path / "b.png", {"": {}})
     figures.learning_curves(tmp_path / "c.png", {})
     assert (tmp_path / "b.png").exists() and (tmp_path / "c.png").exists()

@@ -9,7 +9,7 @@ from synergynet_tf.data.layouts import Case
 from synergynet_tf.metrics.lesion import LesionRule, match_lesions
 from synergynet_tf.report import pages
 from synergynet_tf.report.follow_up import follow_ups
-from synergynet_tf.report.pages import comparison_pages, comparison_rows, prediction_pages, system_colours
+from synergynet_tf.report.pages import comparison_head, comparison_pages, comparison_rows, prediction_pages, system_colours
 from synergynet_tf.report.prediction_tables import result_of
 from synergynet_tf.report.sheets import MOST_SCANS, patient_sheets
 from synergynet_tf.report.timeline import change_table, timeline_pages
@@ -46,6 +46,15 @@ def test_lesions_of_a_comparison(compared):
 def test_a_case_without_a_lesion(compared):
     assert [row.cells for row in compared[1].rows] == [("", 4.0, "", "false")]
     assert compared[1].summary == (0, 0.0, 1.0, 0.0)
+
+
+def test_a_case_of_several_sources_names_its_own(tmp_path):
+    pairs, images = comparison(tmp_path)
+    pairs = {name: [pair._replace(source=f"from {pair.case}") for pair in found] for name, found in pairs.items()}
+    scores = {name: score_pairs(found, workers=1) for name, found in pairs.items()}
+    page = list(comparison_pages(pairs, images, LesionRule(), scores))[1]
+    assert page.facts[0] == ("Source", "from P 2") and page.summary == ("from P 2", 0, 0.0, 1.0, 0.0)
+    assert comparison_head(scores) == ("Case", "Source", "Lesions", "Volume, ml", "DSC, unet", "DSC, synergynet")
 
 
 def test_the_least_of_many_false_lesions_are_left_out(monkeypatch):

@@ -4,8 +4,9 @@ import shutil
 import pytest
 
 from synergynet_tf.config import Config, command_line
+from synergynet_tf.data.layouts import Case
 from synergynet_tf.errors import InputError
-from synergynet_tf.workflows.comparing import make_folds
+from synergynet_tf.workflows.comparing import make_folds, require_sources
 from synergynet_tf.workflows.fold import share_epochs, system_config
 from tests.cohort import write_tiny_cohort
 
@@ -60,6 +61,18 @@ def test_one_scan_of_two_patients_is_never_on_both_sides_of_a_fold(tmp_path):
     with pytest.raises(InputError, match="case P._1 is in .* and case P._1 in .*, but their FLAIR scans are the same"):
         make_folds(config, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("sources, words", [
+    (["a", ""], "case P0_1 has the source 'a', but case P0_2 has none; give every test case a source, or none"),
+    (["", "b"], "case P0_2 has the source 'b', but case P0_1 has none"),
+    (["a", "b"], "patient P0: P0_1 has the source 'a', but P0_2 'b'; a patient is of one source"),
+    (["all sources"] * 2, "the source 'all sources', but the tables call all of them together so")])
+def test_sources_that_cannot_be_told_apart_are_refused(sources, words):
+    cases = [Case(f"P0_{number}", "P0", str(number), {}, None, "test", source=source)
+             for number, source in enumerate(sources, start=1)]
+    with pytest.raises(InputError, match=words):
+        require_sources(cases)
 
 
 def test_no_test_case_is_refused(tiny_cohort, tmp_path):

@@ -30,7 +30,8 @@ class Case:
     lesions2: Path | None = None    # another rater's mask of the same scan, where the reference is made of both
     combine: str | None = None      # how: union or intersection; none: not yet chosen (see `raters`)
     weight: float = 1.0         # how often a training draws it, relative to the others
-    date: str | None = None     # of the scan, like 2019-03-01 or 2019-03-01T10:30:00, where the source has it
+    date: str | None = None     # of the scan, like 2019-03-01 or 2019-03-01T10:30:00, where it is known
+    source: str = ""            # a name for where it comes from: a comparison has a block of scores for each; empty: not said
     doubtful: dict[str, tuple[Path, ...]] = field(default_factory=dict)     # what has several files, and so is none of the above
 
     def absolute(self) -> "Case":

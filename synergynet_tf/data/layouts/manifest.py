@@ -16,7 +16,7 @@ from synergynet_tf.storage.names import is_nifti
 
 log = logging.getLogger(__name__)
 
-WORDS = ("patient", "session", "split", "combine", "weight", "path", "date")    # columns that name no scans
+WORDS = ("patient", "session", "split", "combine", "weight", "path", "date", "source")    # columns that name no scans
 CHANNELS = ("flair", "t2", "t1", "pd", "t1gd")          # columns that do, whatever stands in them
 NOTHING = ("n/a", "na", "nan", "none", "-")             # cells of no file, as BIDS, pandas and people write them
 
@@ -31,6 +31,7 @@ class Part(NamedTuple):
     prefix: str                 # of its patients' names; may be empty
     split: str | None           # of all its cases; none: what each brings itself
     weight: float               # times its cases' own
+    source: str                 # of all its cases; empty: what each brings itself
 
     def taken(self, cases: Sequence["Case | Part"]) -> list[Case]:
         """The cases that `path` holds as those of this part.
@@ -44,7 +45,8 @@ class Part(NamedTuple):
             if isinstance(case, Part):
                 raise InputError(f"{self.row}: {self.path} is a manifest with a column path itself; name its paths here instead")
             taken.append(dataclasses.replace(case, name=front + case.name, patient=front + case.patient,
-                                             split=self.split or case.split, weight=self.weight * case.weight))
+                                             split=self.split or case.split, weight=self.weight * case.weight,
+                                             source=self.source or case.source))
         return taken
 
 
@@ -52,10 +54,11 @@ def find(path: Path) -> list[Case | Part] | None:
     """a CSV file (or a folder with manifest.csv) with columns patient, session, flair, t2, lesions, split.
 
     Any other column of NIfTI files is a channel, but lesions2 (another rater's mask), combine (union or intersection: how the
-    two become one), weight (how often a training draws the case, 1 if empty), date (when the scan was taken, 2019-03-01) and
-    path. A row with a path has no scans: it stands for all cases of that folder or manifest, and its patient, split and weight
-    are for all of them (`Part`). All but patient and flair, or path, may be absent or empty; paths are relative to the file's
-    folder. Columns without NIfTI files are ignored, in a line that names them.
+    two become one), weight (how often a training draws the case, 1 if empty), date (when the scan was taken, 2019-03-01),
+    source (any name; `experiment` scores each source by itself too) and path. A row with a path has no scans: it stands for all
+    cases of that folder or manifest, and its patient, split, weight and source are for all of them (`Part`). All but patient and
+    flair, or path, may be absent or empty; paths are relative to the file's folder. Columns without NIfTI files are ignored, in
+    a line that names them.
 
     Raises:
         InputError: the file cannot be read as such a table.
@@ -113,15 +116,16 @@ def _columns(path: Path, head: Sequence[str], lines: Sequence[Line]) -> dict[str
 
 
 def _case(path: Path, line: int, row: dict[str, str]) -> Case | Part:
-    patient, session, split, combine, weight, other, day = (row.pop(name, "") for name in WORDS)
+    patient, session, split, combine, weight, other, day, source = (row.pop(name, "") for name in WORDS)
     times, date = _weight(path, line, weight), _date(path, line, day)
     files = {name: path.parent / os.path.expanduser(cell) for name, cell in row.items() if cell and key(cell) not in NOTHING}
-    _check_encoding(path, line, (patient, session, other), files.values())
+    _check_encoding(path, line, (patient, session, other, source), files.values())
     if other:
         if files or session or date:
             raise InputError(f"{path}, line {line}: the path is {other!r}, but scans, a session or a date are named too; "
                              "give each a row of its own")
-        return Part(f"{path}, line {line}", path.parent / os.path.expanduser(other), patient, split or None, times)
+        return Part(f"{path}, line {line}", path.parent / os.path.expanduser(other), patient, split or None, times,
+                    source)
     if not patient:
         raise InputError(f"{path}, line {line}: the patient is empty; name one, so that splits keep patients whole")
     lesions, lesions2 = files.pop(LESIONS, None), files.pop(SECOND, None)
@@ -130,7 +134,7 @@ def _case(path: Path, line: int, row: dict[str, str]) -> Case | Part:
                          f"{lesions2 or 'none'}, but {' and '.join(COMBINATIONS)} combine two: "
                          "correct it, or leave combine empty")
     return Case(f"{patient}_{session}" if session else patient, patient, session, files, lesions, split or None, lesions2,
-                combine or None, times, date)
+                combine or None, times, date, source=source)
 
 
 def _date(path: Path, line: int, cell: str) -> str | None:
