@@ -19,6 +19,7 @@ from synergynet_tf.config import PhantomConfig
 from synergynet_tf.data import nifti
 from synergynet_tf.data.phantom import generate_cohort
 from synergynet_tf.metrics import lesion, surface, voxel
+from synergynet_tf.metrics.average_precision import average_precision
 from synergynet_tf.metrics.scores import score_case
 
 SPACING = (1.0, 1.0, 1.0)
@@ -111,7 +112,7 @@ def our_lesions(reference: np.ndarray, prediction: np.ndarray, _: np.ndarray) ->
 
 
 def our_precision(reference: np.ndarray, _: np.ndarray, probability: np.ndarray) -> Numbers:
-    return {"ap": voxel.average_precision(reference, probability)}
+    return {"ap": average_precision(reference, probability)}
 
 
 def medpy_voxels(reference: np.ndarray, prediction: np.ndarray, _: np.ndarray) -> Numbers:

@@ -8,7 +8,6 @@ from synergynet_tf.config import arguments
 from synergynet_tf.data.dicom.files import is_dicom
 from synergynet_tf.errors import InputError
 from synergynet_tf.runtime.entry import command
-from synergynet_tf.runtime.startup import import_tensorflow
 from synergynet_tf.storage.files import make_folder
 from synergynet_tf.workflows import networks
 from synergynet_tf.workflows.inputs import names_scan
@@ -32,7 +31,6 @@ def main(argv: list[str] | None = None) -> None:
     options.run = networks.resolve_runs(options.run)
     _check_arguments(options)
     make_folder(options.out, "--out")
-    import_tensorflow()
     from synergynet_tf.workflows.predicting import predict
 
     predict(options)

@@ -20,7 +20,6 @@ from synergynet_tf.training.optimizer import make_optimizer
 from synergynet_tf.training.stages import trainable_variables
 from synergynet_tf.training.steps import make_train_step
 from synergynet_tf.training.systems import system_of
-from synergynet_tf.workflows import predicting
 from tests.cohort import TINY
 from tests.trees import TREES, plant, write
 
@@ -66,8 +65,8 @@ def network(config):
 @pytest.fixture
 def run(network, config, tmp_path, monkeypatch):
     """A run folder that stands for the network."""
-    monkeypatch.setattr(checkpoint, "load_run", lambda run, which: (network.model, config))
-    monkeypatch.setattr(predicting, "Predictor", lambda *_, **__: network.predictor)
+    monkeypatch.setattr(checkpoint, "load", lambda path: types.SimpleNamespace(network=lambda: network.model, config=config))
+    monkeypatch.setattr(predictor, "Predictor", lambda *_, **__: network.predictor)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "best.npz").write_bytes(b"weights")
     return tmp_path / "run"

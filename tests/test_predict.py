@@ -5,6 +5,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import types
 
 import nibabel as nib
 import numpy as np
@@ -46,6 +47,11 @@ def write_scan(path, lesions=None, seed=0):
     return path
 
 
+def stored(network, config):
+    """A checkpoint of this network."""
+    return types.SimpleNamespace(network=lambda: network, config=config)
+
+
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """A run folder whose network is `network`; `run.config` may be exchanged."""
@@ -53,7 +59,7 @@ def run(tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "best.npz").write_bytes(b"weights")
     settings = {"config": Config()}
-    monkeypatch.setattr(checkpoint, "load_run", lambda run, which: (network, settings["config"]))
+    monkeypatch.setattr(checkpoint, "load", lambda path: stored(network, settings["config"]))
     monkeypatch.setattr(predictor, "_traced", traced)
     return folder, settings
 
@@ -121,7 +127,7 @@ def test_several_runs_a_mirror_and_a_least_volume(run, tmp_path, monkeypatch, ca
     (other / "best.npz").write_bytes(b"others")
     said = {run[0]: network, other: lambda image: network(image)._replace(global_logits=-9 * tf.ones_like(image))}
     settings = {run[0]: Config(), other: Config()}
-    monkeypatch.setattr(checkpoint, "load_run", lambda run, which: (said[run], settings[run]))
+    monkeypatch.setattr(checkpoint, "load", lambda path: stored(said[path.parent], settings[path.parent]))
     assert call(run, tmp_path / "one", scan) == 0
     assert call(run, tmp_path / "two", "--run", other, "--mirror", scan) == 0
     one, two = (nib.load(tmp_path / name / "a_probability.nii.gz").get_fdata() for name in ("one", "two"))
@@ -149,7 +155,7 @@ def test_no_input_is_refused(run, tmp_path, capsys):
 
 
 def test_an_output_folder_that_cannot_be_written_stops_before_the_network_is_loaded(run, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(checkpoint, "load_run", lambda run, which: pytest.fail("loaded"))
+    monkeypatch.setattr(checkpoint, "load", lambda path: pytest.fail("loaded"))
     (tmp_path / "file").write_text("")
     assert call(run, tmp_path / "file" / "out", write_scan(tmp_path / "a.nii.gz")) == 2
     assert "--out" in capsys.readouterr().err

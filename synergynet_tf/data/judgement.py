@@ -90,7 +90,7 @@ def background(array: np.ndarray) -> np.float32 | None:
     edges counted with each face, have it.
     """
     value = np.sort(array[np.ix_(*[(0, -1)] * 3)].ravel())[3]
-    faces = [array.take(end, axis) for axis in range(3) for end in (0, -1)]
+    faces = [np.moveaxis(array, axis, 0)[end] for axis in range(3) for end in (0, -1)]
     same = sum(np.count_nonzero(np.isnan(face) if np.isnan(value) else face == value) for face in faces)
     certain = value != 0 and not np.isinf(value) and 2 * same >= sum(face.size for face in faces)
     return value if certain else None

@@ -16,8 +16,8 @@ from synergynet_tf.errors import InputError
 from synergynet_tf.inference import coverage
 from synergynet_tf.inference.coverage import STRIDE, Windows
 from synergynet_tf.models.synergynet import CHUNK
+from synergynet_tf.runtime.memory import GB
 
-GB = 2 ** 30
 SMALLEST = 64               # voxels a side: in smaller windows the network sees too little about a lesion
 PROCESS = 0.9 * GB          # Python, TensorFlow, the traced graph
 SCAN = 150                  # bytes for a voxel of the scan: logits, weights, probability, masks, files; channels on top

@@ -17,7 +17,7 @@ from synergynet_tf.data.preprocess import LoadedCase
 from synergynet_tf.errors import InputError
 from synergynet_tf.inference import budget, merge
 from synergynet_tf.inference.budget import Coverage
-from synergynet_tf.inference.coverage import Windows
+from synergynet_tf.inference.coverage import STRIDE, Windows
 from synergynet_tf.inference.ensemble import require_agreement, sides
 from synergynet_tf.inference.lesions import LesionLimits, least_voxels, lesion_mask
 from synergynet_tf.inference.merge import Merged, VolumeDetections
@@ -131,6 +131,12 @@ class Predictor:
         members = ((model, config), *others)
         require_agreement([settings for _, settings in members])
         self._runs = [(_traced(side, settings), settings) for network, settings in members for side in sides(network, settings)]
+
+    def warm(self) -> None:
+        """Trace the networks and have TensorFlow rewrite their graphs now, which the first volume would wait for."""
+        image = np.zeros((*[2 * STRIDE] * 3, len(self.config.data.channels)), np.float32)
+        for run, _ in self._runs:
+            self._merged(run, image, budget.as_asked(self.config, image.shape[:3]))
 
     def predict_volume(self, image: np.ndarray, brain: np.ndarray | None = None, voxel_mm3: float = 1.0) -> Segmentation:
         """Segment one volume.

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from synergynet_tf.errors import InputError
+from synergynet_tf.metrics.average_precision import average_precision
 from synergynet_tf.metrics.extent import bounding_box
 from synergynet_tf.metrics.lesion import SIZE_CLASSES, LesionMatch, LesionRule, Lesions, match_lesions
 from synergynet_tf.metrics.surface import SurfaceDistances, surface_distances
 from synergynet_tf.metrics.voxel import (
     absolute_volume_difference,
     as_mask,
-    average_precision,
     check_same_shape,
     dice,
     mask_average_precision,

@@ -40,7 +40,7 @@ def segmentation_figure(path: Path, flair: np.ndarray, mask: np.ndarray, referen
     FigureCanvasAgg(figure)
     grid = {"width_ratios": widths, "wspace": 0.03, "left": 0.01, "right": 0.99, "bottom": 0.08, "top": 0.88}
     for axis, panel in enumerate(figure.subplots(1, 3, gridspec_kw=grid)):
-        plane = [np.take(volume, point[axis], axis).T if volume is not None else None for volume in (flair, mask, reference)]
+        plane = [None if volume is None else np.moveaxis(volume, axis, 0)[point[axis]].T for volume in (flair, mask, reference)]
         width, height = (spacing[i] for i in range(3) if i != axis)
         panel.imshow(plane[0], cmap="gray", vmin=low, vmax=max(high, low + 1e-6), origin="lower", aspect=height / width)
         for lesions, colour in ((plane[1], PREDICTED), (plane[2], REFERENCE)):

@@ -49,9 +49,9 @@ def _row(panels: Sequence, scan: nifti.Volume, outline: np.ndarray, brain: np.nd
     low, high = np.percentile(scan.array[brain], (0.5, 99.5))
     for panel, (axis, index) in zip(panels, (*axial, (0, middle[0]), (1, middle[1]))):
         across, up = (scan.spacing[i] for i in range(3) if i != axis)
-        panel.imshow(np.take(scan.array, index, axis).T, cmap="gray", origin="lower", vmin=min(low, 0), vmax=high,
+        panel.imshow(np.moveaxis(scan.array, axis, 0)[index].T, cmap="gray", origin="lower", vmin=min(low, 0), vmax=high,
                      aspect=up / across)
-        plane = np.take(outline, index, axis).T
+        plane = np.moveaxis(outline, axis, 0)[index].T
         if plane.any():
             panel.contour(plane, levels=[0.5], colors=[colour], linewidths=0.8)
         panel.set_axis_off()

@@ -117,10 +117,10 @@ def picture(scan: Scan) -> bytes:
 def _plane(grey: np.ndarray, layers: Sequence[tuple[np.ndarray, str]], axis: int, index: int,
            spacing: Sequence[float]) -> np.ndarray:
     """A slice in colour [height, width, 3], 0 to 1, in square pixels of the scan's smallest voxel side, up being up."""
-    colour = np.repeat(np.take(grey, index, axis)[..., None], 3, axis=-1)
+    colour = np.repeat(np.moveaxis(grey, axis, 0)[index][..., None], 3, axis=-1)
     for mask, name in layers:
         rgb = np.array([int(name[i:i + 2], 16) for i in (1, 3, 5)]) / 255
-        inside = np.take(mask, index, axis)
+        inside = np.moveaxis(mask, axis, 0)[index]
         colour[inside] = (1 - PICTURE_OPACITY) * colour[inside] + PICTURE_OPACITY * rgb
     sides = [spacing[other] / min(spacing) for other in range(3) if other != axis]
     if max(sides) > 1.01:

@@ -125,7 +125,7 @@ def share(make: Callable[[int], Callable[[Any], Any]], items: Sequence[Any], wor
             yield Outcome(item, error=InputError(f"{what} (attempt {attempt} of {ATTEMPTS})"), again=again)
         else:
             if item is not None:
-                yield Outcome(item, value, InputError(refused) if refused else None)
+                yield Outcome(item, value, refused)
         if waiting:
             item, attempt = waiting.popleft()
             running[worker.do.remote(item)] = worker, item, attempt
@@ -164,7 +164,7 @@ class _Worker:
             self._work = self._work or self._make(self._threads)
             return self._work(item), None
         except InputError as error:
-            return None, str(error)
+            return None, error
 
 
 def _starter(make: Callable[[int], Callable[[Any], Any]], workers: int) -> Callable[[], Any]:

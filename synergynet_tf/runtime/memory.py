@@ -4,6 +4,7 @@ import resource
 from collections.abc import Iterator
 from pathlib import Path
 
+GB = 2 ** 30
 PROC, GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
 

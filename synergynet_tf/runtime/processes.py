@@ -70,7 +70,7 @@ def pool(workers: int, doing: str, begin: Callable[[], None] | None = None) -> I
         many = f"one of {workers} {doing} processes" if workers > 1 else f"the {doing} process"
         raise Ended(f"{many} was ended from outside, for want of memory as a rule: use fewer --workers, or end other "
                     "programs") from None
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):      # what runs could take minutes
+    except BaseException:       # what runs could take minutes
         for child in active_children():
             child.kill()
         raise

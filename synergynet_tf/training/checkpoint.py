@@ -8,11 +8,10 @@ import json
 import pathlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
-from keras import Model  # by name: `keras` is a field below
 
 from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError
@@ -21,7 +20,9 @@ from synergynet_tf.storage.files import npz, replace_file
 from synergynet_tf.storage.readers import Stored, parse_json, read_npz, reading
 from synergynet_tf.training.run_files import weights_file
 from synergynet_tf.training.stages import PARTS
-from synergynet_tf.training.systems import system_of
+
+if TYPE_CHECKING:
+    from keras import Model  # by name: `keras` is a field below
 
 FORMAT = 1
 META = {"format": int, "keras": int, "config": dict, "progress": dict}
@@ -48,7 +49,7 @@ class Progress:
                 raise InputError(f"progress.{name} is {getattr(self, name)}, but it must be {low} to {high}")
 
 
-def named_weights(model: Model) -> dict[str, Any]:
+def named_weights(model: "Model") -> dict[str, Any]:
     """The network's variables by name, e.g. `encoder/012_kernel`; the same names in every process and Keras version."""
     named = {}
     for part in (part for part in PARTS if hasattr(model, part)):
@@ -59,7 +60,7 @@ def named_weights(model: Model) -> dict[str, Any]:
     return named
 
 
-def save(path: pathlib.Path, model: Model, config: Config, progress: Progress, optimizer: Any = None,
+def save(path: pathlib.Path, model: "Model", config: Config, progress: Progress, optimizer: Any = None,
          average: list[np.ndarray] | None = None) -> None:
     """Write a checkpoint, atomically.
 
@@ -92,7 +93,15 @@ class Checkpoint:
     progress: Progress
     arrays: dict[str, np.ndarray]
 
-    def restore_weights(self, model: Model, averaged: bool = False) -> None:
+    def network(self) -> "Model":
+        """The network with its weights, averaged where they are kept."""
+        from synergynet_tf.training.systems import system_of
+
+        model = system_of(self.config).build(self.config)
+        self.restore_weights(model, averaged=True)
+        return model
+
+    def restore_weights(self, model: "Model", averaged: bool = False) -> None:
         """Assign the weights to `model`; the averaged ones if asked for and present."""
         group = "average" if averaged and any(name.startswith("average/") for name in self.arrays) else "weights"
         values = {name: self._fitting(f"{group}/{name}", variable) for name, variable in named_weights(model).items()}
@@ -104,7 +113,7 @@ class Checkpoint:
         group = "average/" if any(name.startswith("average/") for name in self.arrays) else "weights/"
         return {name.removeprefix(group): value for name, value in self.arrays.items() if name.startswith(group)}
 
-    def begin(self, model: Model) -> list[str]:
+    def begin(self, model: "Model") -> list[str]:
         """Assign the weights, averaged where they are kept, of the parts that both networks have: for a training of its own.
 
         Returns the names of these parts.
@@ -139,7 +148,7 @@ class Checkpoint:
         for variable, value in zip(optimizer.variables, values):
             variable.assign(value)
 
-    def average(self, model: Model) -> list[np.ndarray] | None:
+    def average(self, model: "Model") -> list[np.ndarray] | None:
         """The averaged weights in the order of `named_weights`, if the run keeps them."""
         if not any(name.startswith("average/") for name in self.arrays):
             return None
@@ -201,7 +210,7 @@ def load(path: pathlib.Path) -> Checkpoint:
         return Checkpoint(path, meta["keras"], config, progress, arrays)
 
 
-def load_run(run: pathlib.Path, which: str = "best") -> tuple[Model, Config]:
+def load_run(run: pathlib.Path, which: str = "best") -> tuple["Model", Config]:
     """The trained network of a run folder, averaged weights where it keeps them, and its configuration.
 
     Args:
@@ -209,9 +218,7 @@ def load_run(run: pathlib.Path, which: str = "best") -> tuple[Model, Config]:
         which: "best" or "last", of a folder.
     """
     checkpoint = load(weights_file(pathlib.Path(run), which))
-    model = system_of(checkpoint.config).build(checkpoint.config)
-    checkpoint.restore_weights(model, averaged=True)
-    return model, checkpoint.config
+    return checkpoint.network(), checkpoint.config
 
 
 def _part(name: str) -> str:
@@ -219,4 +226,4 @@ def _part(name: str) -> str:
 
 
 def _keras() -> int:
-    return int(keras.__version__.split(".")[0])
+    return int(version("keras").split(".")[0])

@@ -26,8 +26,9 @@ from synergynet_tf.training import checkpoint
 from synergynet_tf.training.determinism import make_deterministic
 from synergynet_tf.training.systems import SYSTEMS
 from synergynet_tf.workflows.fitting import train_run
+from synergynet_tf.workflows.job import Job, read_case, unfinished
 from synergynet_tf.workflows.networks import identity as network_identity
-from synergynet_tf.workflows.segmenting import Job, one_ahead, read_case, segment_read, unfinished
+from synergynet_tf.workflows.segmenting import one_ahead, segment_read
 
 
 class Fold(NamedTuple):
@@ -117,7 +118,7 @@ def _segment(system: str, fold: Fold, folder: pathlib.Path, console: Console) ->
         make_deterministic()
     predictor = Predictor(_network(system, fold), job.config, share=1.0)
     with progress.bar("segmenting", len(cases), console=console) as advance, _each_case(folder) as noted:
-        for case, read in one_ahead([job.seen(case) for case in cases], functools.partial(read_case, predictor, job)):
+        for case, read in one_ahead([job.seen(case) for case in cases], functools.partial(read_case, job)):
             with noted(case):
                 segment_read(job, predictor, read())
             advance()

@@ -13,6 +13,9 @@ from synergynet_tf.training.run_files import weights_file
 
 if TYPE_CHECKING:
     from synergynet_tf.config import Config
+    from synergynet_tf.training.checkpoint import Checkpoint
+
+    Stored = tuple[Checkpoint, Config]
 
 SHIPPED_NAME = "shipped"
 SHIPPED = pathlib.Path(__file__).parents[1] / "weights/flair.npz"       # the network that comes with the package
@@ -95,16 +98,25 @@ def require_run(run: pathlib.Path, weights: str) -> None:
                          "made, or choose other --weights")
 
 
+def read_networks(runs: Sequence[pathlib.Path], weights: str, changes: Changes) -> "list[Stored]":
+    """Each run's checkpoint, of which no network is made yet, and its changed configuration. It takes no TensorFlow.
+
+    Raises:
+        InputError: as `checkpoint.load` and `Changes.applied`.
+    """
+    from synergynet_tf.training import checkpoint
+
+    read = (checkpoint.load(weights_file(run, weights)) for run in runs)
+    return [(stored, changes.applied(stored.config)) for stored in read]
+
+
 def load_networks(runs: Sequence[pathlib.Path], weights: str, changes: Changes) -> "list[tuple[Any, Config]]":
     """Each run's network and its changed configuration.
 
     Raises:
-        InputError: as `checkpoint.load_run` and `Changes.applied`.
+        InputError: as `read_networks`.
     """
-    from synergynet_tf.training.checkpoint import load_run
-
-    loaded = (load_run(run, weights) for run in runs)
-    return [(model, changes.applied(config)) for model, config in loaded]
+    return [(stored.network(), config) for stored, config in read_networks(runs, weights, changes)]
 
 
 def identity(run: pathlib.Path, weights: str) -> dict[str, str]:

@@ -1,28 +1,36 @@
-"""What `predict` does: find the cases, segment each, and write what belongs to all of them."""
+"""What `predict` does: find the cases, segment each, and write what belongs to all of them.
+
+Until the cases are known it takes no TensorFlow, so that a raw scan is being prepared while that begins.
+"""
 import functools
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from synergynet_tf.config import Config
 from synergynet_tf.data import quality_range
+from synergynet_tf.data.anatomy.template import template
 from synergynet_tf.data.dicom.files import is_dicom
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.layouts.sources import sources
 from synergynet_tf.data.raw import tools
-from synergynet_tf.errors import InputError, print_error
-from synergynet_tf.inference.budget import GB
-from synergynet_tf.inference.predictor import Predictor
+from synergynet_tf.errors import InputError, Unprepared, print_error
 from synergynet_tf.report.follow_up import courses, follow_ups
 from synergynet_tf.report.prediction_tables import TABLES, write_tables
+from synergynet_tf.runtime import processes
+from synergynet_tf.runtime.memory import GB
+from synergynet_tf.runtime.startup import import_tensorflow
 from synergynet_tf.storage.files import claim, make_folder
 from synergynet_tf.training.run_files import weights_file
 from synergynet_tf.workflows.bids_output import bids_names, write_bids
 from synergynet_tf.workflows.inputs import find_cases, names_result, split_cases
-from synergynet_tf.workflows.networks import Changes, joint_identity, load_networks
-from synergynet_tf.workflows.raw_inputs import segment_any
-from synergynet_tf.workflows.segmenting import Job, segment, segment_shared, unfinished
+from synergynet_tf.workflows.job import Job, ReadCase, read_case, unfinished
+from synergynet_tf.workflows.networks import Changes, joint_identity, read_networks
+from synergynet_tf.workflows.raw_inputs import FOLDER, Failed, Preparer, Ready, preparing_processes, segment_any
+
+if TYPE_CHECKING:
+    from synergynet_tf.workflows.networks import Stored
 
 OUTPUTS = ("_mask.nii.gz", "_probability.nii.gz", "_mask_native.nii.gz", "_lesions.json")       # of a case
 
@@ -36,7 +44,8 @@ def predict(options: Namespace) -> None:
     if options.dicom:
         tools.load("highdicom")     # which says that it is absent before the work, not after it
     changes = Changes.of(options)
-    (model, config), *others = load_networks(options.run, options.weights, changes)
+    stored = read_networks(options.run, options.weights, changes)
+    config = stored[0][1]
     cases, unusable, studies = _cases(options, config)
     memory = None if options.memory_budget is None else options.memory_budget * GB
     first, *further = (run.absolute() for run in options.run)
@@ -47,11 +56,14 @@ def predict(options: Namespace) -> None:
         bids_names(cases)       # which says what is wrong with them, before the work
         make_folder(options.bids, "--bids")
     _claim_outputs(unfinished(cases, job) if options.resume else cases, options)
-    predictor = None if options.workers else Predictor(model, config, memory, others, share=1.0)
     by_name, total, failed = {case.name: case for case in cases}, len(cases) + len(unusable), list[str]()
-    run = functools.partial(_segment, predictor=predictor, job=job, options=options)
-    outcomes = chain(unusable, segment_any(by_name, options.how, run, config.data.channels, options.out))
-    _say_failed(outcomes, failed, total)
+    with processes.pool(preparing_processes(), "preparing") as executor:
+        preparer = Preparer(executor, config.data.channels, options.out / FOLDER)
+        reader = _Reader(job, options.resume)
+        if cases and not options.workers:
+            reader.ahead(cases[0], options.how, preparer)
+        segment = _segmenter(stored, job, options, reader, warm=any(map(preparer.has_begun, cases)))
+        _say_failed(chain(unusable, segment_any(by_name, options.how, segment, preparer)), failed, total)
     done = [case for name, case in by_name.items() if name not in failed]
     _write_summaries(done, failed, options)
     if options.dicom:
@@ -63,6 +75,53 @@ def predict(options: Namespace) -> None:
         raise InputError(f"{len(failed)} of {total} inputs could not be segmented: {', '.join(failed)}{rest}")
 
 
+class _Reader:
+    """Gives cases in memory, or None of those that are finished."""
+
+    def __init__(self, job: Job, resume: bool):
+        self._job, self._resume = job, resume
+        self._read: dict[str, ReadCase] = {}
+
+    def ahead(self, case: Case, how: str, preparer: Preparer) -> None:
+        """Read a case now; if it is raw, begin to prepare it."""
+        if how == "raw":
+            preparer.begin(case)
+            return
+        try:
+            if read := self(case):
+                self._read[case.name] = read
+        except Unprepared:
+            if how == "auto":
+                preparer.begin(case)
+        except Exception:       # noqa: S110 - whatever it is: it is said when the case's turn comes
+            pass
+
+    def __call__(self, case: Case) -> ReadCase | None:
+        if self._resume and not unfinished([case], self._job):
+            return None
+        return self._read.pop(case.name, None) or read_case(self._job, self._job.seen(case))
+
+
+def _segmenter(stored: "Sequence[Stored]", job: Job, options: Namespace, reader: _Reader,
+               warm: bool) -> Callable[[Sequence[Case], Ready], Failed]:
+    """What segments cases, in this process or in several; `warm`: there is time to get the first call's work done."""
+    import_tensorflow()
+    from synergynet_tf.inference.predictor import Predictor
+    from synergynet_tf.workflows.segmenting import segment, segment_shared
+
+    if options.workers:
+        shared = functools.partial(segment_shared, job=job, resume=options.resume, workers=options.workers)
+        return lambda cases, ready: shared(cases, ready, address=options.cluster)
+    (model, config), *others = [(checkpoint.network(), config) for checkpoint, config in stored]
+    predictor = Predictor(model, config, job.memory, others, share=1.0)
+    if warm:
+        predictor.warm()
+        template()
+        if options.report:
+            import synergynet_tf.workflows.reporting  # noqa: F401 - it is asked for at the end, and takes a second
+    return lambda cases, ready: segment(cases, predictor, job, lambda case: reader(ready(case)))
+
+
 def _say_failed(outcomes: Iterable[tuple[str, InputError]], failed: list[str], total: int) -> None:
     """Name each case that fails, as it does; raises the error of the only one."""
     for name, error in outcomes:
@@ -70,12 +129,6 @@ def _say_failed(outcomes: Iterable[tuple[str, InputError]], failed: list[str], t
         if total == 1:
             raise error
         print_error(str(error))
-
-
-def _segment(cases: Sequence[Case], predictor: Predictor | None, job: Job,
-             options: Namespace) -> Iterator[tuple[str, InputError]]:
-    wanted = unfinished(cases, job) if options.resume else cases
-    return segment(wanted, predictor, job) if predictor else segment_shared(wanted, job, options.workers, options.cluster)
 
 
 def _write_summaries(done: Sequence[Case], failed: Sequence[str], options: Namespace) -> None:

@@ -11,7 +11,6 @@ from synergynet_tf.data.layouts.sources import sources
 from synergynet_tf.data.raw import cases, preparation, record
 from synergynet_tf.data.raw.record import Record
 from synergynet_tf.errors import InputError, of_case, print_error
-from synergynet_tf.report import preparation as pictures
 from synergynet_tf.runtime import progress
 from synergynet_tf.runtime.processes import cores
 from synergynet_tf.storage import locks
@@ -63,6 +62,8 @@ def draw_prepared(case: Case, out: pathlib.Path, known: Record) -> InputError | 
     drawn = folder / record.PICTURE
     if drawn.is_file() and drawn.stat().st_mtime_ns >= (folder / record.FILE).stat().st_mtime_ns:
         return None
+    from synergynet_tf.report import preparation as pictures
+
     try:
         pictures.preparation_picture(folder, known)
     except Exception as error:      # the picture alone is lost

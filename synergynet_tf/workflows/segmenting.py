@@ -1,21 +1,17 @@
 """What is done with each case that `predict` is given, by its own process or by a worker elsewhere."""
-import dataclasses
 import functools
 import pathlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import tensorflow as tf
 from rich.console import Console
 
-from synergynet_tf.config import Config
 from synergynet_tf.data import quality_range
-from synergynet_tf.data.identity import files_of
 from synergynet_tf.data.layouts import Case
-from synergynet_tf.data.preprocess import LoadedCase
 from synergynet_tf.errors import InputError, of_case, printable
 from synergynet_tf.inference import outputs
 from synergynet_tf.inference.budget import described
@@ -23,37 +19,8 @@ from synergynet_tf.inference.predictor import CasePrediction, Predictor
 from synergynet_tf.runtime import cluster, progress
 from synergynet_tf.runtime.processes import cores
 from synergynet_tf.runtime.startup import import_tensorflow
-from synergynet_tf.storage.sealed import is_intact
-from synergynet_tf.workflows.networks import Changes, load_networks
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """What segmenting any case takes, as values that can be sent to another process."""
-
-    run: pathlib.Path               # absolute, as `out`
-    weights: str                    # best or last
-    config: Config                  # the run's, with what the command line sets otherwise
-    checkpoint: dict[str, str]      # what identifies the network
-    out: pathlib.Path
-    picture: bool
-    memory: float | None = None     # bytes that a process may take; see `inference.budget`
-    others: tuple[pathlib.Path, ...] = ()       # further runs, averaged with it
-    changes: Changes = Changes()    # what the command line sets otherwise than each run
-    ranges: quality_range.Ranges | None = None      # of the image quality of the scans that the network was trained on
-    strict: bool = False            # refuse a scan outside them
-
-    def seen(self, case: Case) -> Case:
-        """The case without its reference, which is only drawn."""
-        return case if self.picture else dataclasses.replace(case, lesions=None, lesions2=None)
-
-
-class ReadCase(NamedTuple):
-    """A case in memory, and the digests of its files."""
-
-    loaded: LoadedCase
-    inputs: dict[str, str]      # digests by channel, and of the reference where it is drawn; taken before they were read
-    quality: list[quality_range.Judged]
+from synergynet_tf.workflows.job import Job, ReadCase, read_case, unfinished
+from synergynet_tf.workflows.networks import load_networks
 
 
 def one_ahead(cases: Sequence[Case], load: Callable[[Case], Any]) -> Iterator[tuple[Case, Callable[[], Any]]]:
@@ -71,19 +38,6 @@ def one_ahead(cases: Sequence[Case], load: Callable[[Case], Any]) -> Iterator[tu
                 upcoming = pool.submit(load, cases[i + 1])
             yield case, current.result
             del current     # its scan is not needed while the one after the next is loaded
-
-
-def read_case(predictor: Predictor, job: Job, case: Case) -> ReadCase:
-    """Read a case, and judge its image quality, which adds to its notes.
-
-    Raises:
-        InputError: as `Predictor.load`; or the job is strict, and the scan outside its ranges.
-    """
-    inputs = files_of(case, predictor.config.data.channels)
-    loaded, quality = quality_range.judged_case(predictor.load(case), job.ranges)
-    if job.strict:
-        quality_range.require_usual(loaded.grid.path, quality)
-    return ReadCase(loaded, inputs, quality)
 
 
 def segment_read(job: Job, predictor: Predictor, read: ReadCase) -> str:
@@ -114,32 +68,7 @@ def make_worker(job: Job, threads: int) -> Callable[[Case], str]:
     import_tensorflow()
     (model, _), *others = load_networks((job.run, *job.others), job.weights, job.changes)
     predictor = Predictor(model, job.config, job.memory, others, min(threads / cores(), 1.0))
-    return lambda case: segment_read(job, predictor, read_case(predictor, job, case))
-
-
-def unfinished(cases: Sequence[Case], job: Job) -> list[Case]:
-    """The cases of which not all files are there as they were written, or which are of another scan, network or setting."""
-    return [case for case in cases if not _is_finished(case, job)]
-
-
-def _is_finished(case: Case, job: Job) -> bool:
-    kinds = ("_mask.nii.gz", "_probability.nii.gz", *([".png"] if job.picture else []))
-    try:
-        wanted = _made_by(case, job) | {"inputs": files_of(job.seen(case), job.config.data.channels)}
-    except InputError:      # of a scan that cannot be read, which is said when it is tried
-        return False
-    return is_intact(job.out / f"{case.name}_lesions.json", wanted, [case.name + kind for kind in kinds])
-
-
-def _made_by(case: Case, job: Job) -> dict[str, Any]:
-    """What of a case's JSON file (`outputs.report`) says how it was made. A budget may choose another coverage for each case."""
-    config = job.config
-    coverage = {"coverage": config.infer.coverage} if job.memory is None else {}
-    images = {channel: str(case.images[channel].absolute()) for channel in config.data.channels}
-    return {"checkpoint": job.checkpoint, "images": images, **coverage, "gamma": config.fusion.gamma,
-            "threshold": config.infer.threshold, "mirror": config.infer.mirror, "min_lesion": config.infer.min_lesion,
-            "min_peak": config.infer.min_peak, "connectivity": config.lesions.connectivity,
-            **({"split_confluent": True} if config.infer.split_confluent else {})}
+    return lambda case: segment_read(job, predictor, read_case(job, case))
 
 
 def _draw(prediction: CasePrediction, folder: pathlib.Path, summary: dict[str, Any]) -> pathlib.Path:
@@ -151,24 +80,42 @@ def _draw(prediction: CasePrediction, folder: pathlib.Path, summary: dict[str, A
     return path
 
 
-def segment(cases: Sequence[Case], predictor: Predictor, job: Job) -> Iterator[tuple[str, InputError]]:
-    """Segment the cases one after the other and write what belongs to each; yields the name and the error of those that fail."""
+def segment(cases: Sequence[Case], predictor: Predictor, job: Job,
+            read: Callable[[Case], ReadCase | None]) -> Iterator[tuple[str, InputError]]:
+    """Segment the cases one after the other and write what belongs to each; yields the name and the error of those that fail.
+
+    `read` gives a case in memory, or None where nothing is to be done.
+    """
     console = Console()
     with progress.bar("segmenting", len(cases), console=console) as advance:
-        for case, read in one_ahead([job.seen(case) for case in cases], functools.partial(read_case, predictor, job)):
-            start = time.monotonic()
+        for case, finish in one_ahead(cases, read):
             try:
-                line, *notes = segment_read(job, predictor, read()).split("\n")
+                scan = finish()
+                start = time.monotonic()
+                line, *notes = segment_read(job, predictor, scan).split("\n") if scan else ("",)
             except Exception as error:      # whatever it is: the others are still to be segmented
                 yield case.name, of_case(case.name, error)
             else:
-                _print_line(console, "\n".join([f"{line}  ({time.monotonic() - start:.1f} s)", *notes]))
+                if scan:
+                    _print_line(console, "\n".join([f"{line}  ({time.monotonic() - start:.1f} s)", *notes]))
             advance()
 
 
-def segment_shared(cases: Sequence[Case], job: Job, workers: int, address: str | None) -> Iterator[tuple[str, InputError]]:
-    """As `segment`, by several processes, on the machines of a Ray cluster where there is one; lines come as cases are done."""
-    console, cases = Console(), [job.seen(case).absolute() for case in cases]
+def segment_shared(cases: Sequence[Case], ready: Callable[[Case], Case], job: Job, resume: bool, workers: int,
+                   address: str | None) -> Iterator[tuple[str, InputError]]:
+    """As `segment`, by several processes, on the machines of a Ray cluster where there is one; lines come as cases are done.
+
+    `ready` gives a case as it is to be segmented; with `resume` the finished ones are left out.
+    """
+    console, prepared = Console(), list[Case]()
+    for case in cases:
+        try:
+            prepared.append(ready(case))
+        except InputError as error:
+            yield case.name, of_case(case.name, error)
+    cases = [job.seen(case).absolute() for case in (unfinished(prepared, job) if resume else prepared)]
+    if not cases:
+        return
     with cluster.connected(workers, address), progress.bar("segmenting", len(cases), console=console) as advance:
         for outcome in cluster.share(functools.partial(make_worker, job), cases, workers):
             if outcome.again:

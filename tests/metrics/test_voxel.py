@@ -9,7 +9,8 @@ from hypothesis.extra import numpy as hnp
 from sklearn.metrics import average_precision_score, f1_score, recall_score
 
 from synergynet_tf.errors import InputError
-from synergynet_tf.metrics.voxel import as_mask, average_precision, dice, mask_average_precision, sensitivity
+from synergynet_tf.metrics.average_precision import average_precision
+from synergynet_tf.metrics.voxel import as_mask, dice, mask_average_precision, sensitivity
 
 SHAPE = (3, 4, 5)
 masks = hnp.arrays(bool, SHAPE)

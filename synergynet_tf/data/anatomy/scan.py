@@ -96,7 +96,7 @@ def _surface(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
     """The centres, in mm, of the voxels of a mask that have a face in common with what is not of it: float64 [N, 3]."""
     inner = mask.copy()
     for axis in range(3):
-        first, last = (np.take(mask, [end], axis) for end in (0, -1))
-        inner &= np.concatenate([first, np.take(mask, range(mask.shape[axis] - 1), axis)], axis)
-        inner &= np.concatenate([np.take(mask, range(1, mask.shape[axis]), axis), last], axis)
+        here, around = (np.moveaxis(array, axis, 0) for array in (inner, mask))
+        here[1:] &= around[:-1]
+        here[:-1] &= around[1:]
     return np.argwhere(mask & ~inner) @ affine[:3, :3].T + affine[:3, 3]

@@ -47,7 +47,7 @@ def _check_ends(flair: Volume, brain: np.ndarray, box: Box, findings: Findings) 
     for axis, names in enumerate(ENDS):
         pixel = np.prod([mm for other, mm in enumerate(flair.spacing) if other != axis]) / 100
         for end, name in zip((0, -1), names):
-            area = np.count_nonzero(np.take(brain, end, axis)) * pixel
+            area = np.count_nonzero(np.moveaxis(brain, axis, 0)[end]) * pixel
             edge = box[axis] == 0 if end == 0 else box[axis + 3] == flair.array.shape[axis]
             if area > FLAT_CM2:
                 where = "at the volume's face" if edge else "within the volume"

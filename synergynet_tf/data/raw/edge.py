@@ -10,6 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from synergynet_tf.data.phantom import atlas
+from synergynet_tf.data.raw import tools
 from synergynet_tf.data.raw.grid import MNI, Grid, resample, shrunk
 
 SIDE_MM = 2             # of the voxels that do for this
@@ -56,8 +57,8 @@ def _template() -> tuple[np.ndarray, Grid]:
 
 
 def _depth(mask: np.ndarray, sides: np.ndarray) -> np.ndarray:
-    """Distance in mm to where a mask ends; the field of view is no end."""
-    return ndimage.distance_transform_edt(mask, sampling=sides)
+    """Distance in mm to where a mask ends, 0 or less outside it; the field of view is no end."""
+    return tools.distances(~mask, sides)
 
 
 def _grown(mask: np.ndarray, reach_mm: float, sides: np.ndarray) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Grids, and arrays taken from one to another through a matrix of mm to mm."""
+import functools
 import gzip
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +12,7 @@ from scipy import ndimage
 from synergynet_tf.data import nifti
 from synergynet_tf.data.nifti import Volume
 from synergynet_tf.data.phantom import atlas
+from synergynet_tf.runtime.processes import cores
 from synergynet_tf.storage.files import replace_file
 
 
@@ -52,10 +55,12 @@ def resample(array: np.ndarray, source: Grid, target: Grid, to_source: np.ndarra
     box = _reached(array, step, target.shape) if order == 1 else (slice(None),) * 3     # a spline reaches further
     corner, part = np.array([side.start or 0 for side in box]), total[box]
     places = matrix @ np.argwhere(within).T if within is not None else None
+    read = functools.partial(ndimage.map_coordinates, coefficients, output=np.float32, order=order, prefilter=False)
     for place in np.ndindex(*counts):
         offset = matrix @ ((np.array(place) + 0.5) / counts - 0.5) + step[:3, 3]
         if places is not None:
-            total[within] += ndimage.map_coordinates(coefficients, places + offset[:, None], np.float32, order, prefilter=False)
+            with ThreadPoolExecutor(cores()) as threads:
+                total[within] += np.concatenate([*threads.map(read, np.array_split(places + offset[:, None], cores(), axis=1))])
         elif part.size:
             part += ndimage.affine_transform(coefficients, matrix, offset + matrix @ corner, part.shape, np.float32, order,
                                              prefilter=False)

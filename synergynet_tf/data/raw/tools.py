@@ -49,6 +49,19 @@ def use_threads(count: int) -> None:
         return      # the step that needs it will say so
 
 
+def distances(mask: np.ndarray, sides: np.ndarray) -> np.ndarray:
+    """From each voxel to the nearest of a mask, float32 [X, Y, Z], mm (Maurer et al., IEEE Trans. PAMI 25, 2003).
+
+    It takes ITK's threads, and a third of SciPy's time. 0 or less in the mask; very large where the mask is empty.
+
+    Args:
+        mask: bool [X, Y, Z].
+        sides: of a voxel, mm.
+    """
+    image = to_image(mask, np.diag([*sides, 1.0]))
+    return to_array(load("SimpleITK").SignedMaurerDistanceMap(image, False, False, True))
+
+
 def to_image(array: np.ndarray, affine: np.ndarray) -> "sitk.Image":
     """An image of an array [X, Y, Z] whose voxel indices `affine` (float64 [4, 4]) takes to mm, RAS+."""
     sitk = load("SimpleITK")
