@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
                         help="what the scans are; without it, one with its skull on, or on slices of more than 3 mm, is taken "
                              "for raw and brought to the network's space first, in DIR/prepared (extra [prepare])")
     parser.add_argument("--strict", action="store_true",
-                        help="refuse scans whose noise, contrast, sharpness, slice thickness, field of view or motion is worse "
+                        help="refuse scans whose noise, detail, contrast, sharpness, slices, field of view or motion is worse "
                              "than in the scans that the network was trained on (default: segment them, with a note)")
     parser.add_argument("--split", choices=("train", "validation", "test"),
                         help="instead of INPUT: the (first) run's own cases of this split")

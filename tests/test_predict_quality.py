@@ -53,6 +53,16 @@ def test_strict_refuses_it_in_a_line_and_segments_the_others(run, tmp_path, caps
     assert "noise: 20" in line and "at most 2.2" in line and "leave out --strict" in line
 
 
+def test_strict_refuses_a_finished_result_too(run, tmp_path, capsys):        # noqa: F811
+    good, bad, out = write_scan(tmp_path / "good.nii.gz"), noisy(tmp_path / "bad.nii.gz"), tmp_path / "out"
+    learnt(run[0], good)
+    assert call(run, out, good, bad) == 0 == call(run, out, good, bad, "--resume")
+    capsys.readouterr()
+    assert call(run, out, good, bad, "--resume", "--strict") == 2
+    shown = capsys.readouterr()
+    assert "bad.nii.gz: noise: 20" in shown.err and "lesion" not in shown.out and list(rows(out)) == ["good"]
+
+
 def test_a_run_without_ranges_flags_nothing_and_cannot_be_strict(run, tmp_path, capsys):        # noqa: F811
     bad, out = noisy(tmp_path / "bad.nii.gz"), tmp_path / "out"
     assert call(run, out, bad) == 0

@@ -1,4 +1,4 @@
-"""The image quality of a FLAIR scan, in six numbers: noise, contrast, sharpness, slice thickness, field of view, motion.
+"""The image quality of a FLAIR scan: noise, fine detail, contrast, sharpness, slice thickness, field of view, motion.
 
 All are of what the network sees: the voxels of the brain, skull stripped, near 1 mm. Of a scan that `prepare --raw` made, slice
 thickness and field of view are those of the raw scan too, which the preparation keeps. What is worse is on one side of each
@@ -43,6 +43,7 @@ class Measure(NamedTuple):
 
 MEASURES = {
     "noise": Measure("%", "high", "standard deviation, of the brain's median", "denoise it, or take another scan"),
+    "fine_detail": Measure("%", "low", "of the brain's median", "take a scan that was not smoothed, without motion"),
     "contrast": Measure("%", "low", "grey over white matter", "see that it is a FLAIR, or take another scan"),
     "sharpness": Measure("mm", "high", "full width at half maximum of the smoothness",
                          "take a scan that was not smoothed"),
@@ -61,7 +62,10 @@ class Ghost(NamedTuple):
 
 
 def measure(flair: Volume, brain: np.ndarray, box: Box) -> Quality:
-    """All six of a scan.
+    """All of a scan.
+
+    Noise and fine detail are one number: what a voxel has that its neighbours have not. Much of it is noise; a scan with next
+    to none was blurred or smoothed.
 
     Args:
         flair: as `preprocess.read_scan` gives it, its background 0.
@@ -79,7 +83,8 @@ def measure(flair: Volume, brain: np.ndarray, box: Box) -> Quality:
     else:
         thickness = max(np.linalg.norm(np.asarray(known.source_grid["affine"])[:3, :3], axis=0).max(), max(spacing))
         cut = max(prepared, cut_face(nifti.read_mask(flair.path.parent / record.OWN_BRAIN).array))
-    found = {"noise": noise(values, brain), "contrast": contrast(values, brain, spacing),
+    finest = noise(values, brain)
+    found = {"noise": finest, "fine_detail": finest, "contrast": contrast(values, brain, spacing),
              "sharpness": smoothness(values, brain, spacing), "slice_thickness": float(thickness), "field_of_view": 100 * cut,
              "motion": motion(values, brain, spacing)}
     return {name: None if value is None or not math.isfinite(value) else float(f"{value:.4g}") for name, value in found.items()}

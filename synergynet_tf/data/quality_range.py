@@ -75,7 +75,13 @@ def judge(quality: Quality, ranges: Ranges | None) -> list[Judged]:
 def _judged(name: str, value: float | None, known: tuple[float, float] | None) -> Judged:
     if value is None or known is None:
         return Judged(name, value, known, False)
-    return Judged(name, value, known, value > known[1] if MEASURES[name].worse == "high" else value < known[0])
+    shown, (low, high) = _as_shown(value), map(_as_shown, known)
+    return Judged(name, value, known, shown > high if MEASURES[name].worse == "high" else shown < low)
+
+
+def _as_shown(value: float) -> float:
+    """To three digits: what reads the same as an end of the range is not beyond it."""
+    return float(f"{value:.3g}")
 
 
 def judged_case(loaded: LoadedCase, ranges: Ranges | None) -> tuple[LoadedCase, list[Judged]]:

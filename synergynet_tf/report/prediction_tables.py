@@ -29,8 +29,9 @@ LESION: Any = {"label": int, "voxels": int, "volume_mm3": float, "inside_mm": tu
                "local_alone": bool}     # a row's least: places were not written by earlier versions
 CASE = {"case": str, "images": dict[str, str], "files": dict[str, str], "connectivity": Literal[6, 18, 26], "count": int,
         "volume_ml": float, "threshold": float, "gamma": float, "coverage": str, "notes": list[str], "lesions": list[LESION]}
-QUALITY = {"noise": "noise_percent", "contrast": "contrast_percent", "sharpness": "sharpness_mm", "slice_thickness": "slice_mm",
-           "field_of_view": "cut_percent", "motion": "ghost_ratio"}      # columns by measure
+QUALITY = {"noise": "noise_percent", "fine_detail": "fine_detail_percent", "contrast": "contrast_percent",
+           "sharpness": "sharpness_mm", "slice_thickness": "slice_mm", "field_of_view": "cut_percent",
+           "motion": "ghost_ratio"}      # columns by measure
 IN_REGIONS = [f"{kind}_{region}" for region in REGIONS for kind in ("lesions", "ml")]
 CHANGES = [kind for kind in KINDS if kind != "stable"]
 CASE_COLUMNS = ("case", "lesions", "lesions_split", "volume_ml", *BY_SIZE, *IN_REGIONS, "regions_met", "regions", "brain_ml",

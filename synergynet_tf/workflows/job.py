@@ -10,7 +10,7 @@ from synergynet_tf.data.identity import files_of
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.preprocess import LoadedCase
 from synergynet_tf.errors import InputError
-from synergynet_tf.storage.sealed import is_intact
+from synergynet_tf.storage.sealed import is_intact, read_sealed
 from synergynet_tf.workflows.networks import Changes
 
 
@@ -68,7 +68,13 @@ def _is_finished(case: Case, job: Job) -> bool:
         wanted = _made_by(case, job) | {"inputs": files_of(job.seen(case), job.config.data.channels)}
     except InputError:      # of a scan that cannot be read, which is said when it is tried
         return False
-    return is_intact(job.out / f"{case.name}_lesions.json", wanted, [case.name + kind for kind in kinds])
+    record = job.out / f"{case.name}_lesions.json"
+    return is_intact(record, wanted, [case.name + kind for kind in kinds]) and not (job.strict and _is_flagged(record))
+
+
+def _is_flagged(record: pathlib.Path) -> bool:
+    """Whether the scan of a result lies outside the ranges, of which it is refused when it is tried again."""
+    return any(row.flagged for row in quality_range.from_stored(read_sealed(record, "result", "", {})))
 
 
 def _made_by(case: Case, job: Job) -> dict[str, Any]:

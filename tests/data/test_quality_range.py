@@ -6,7 +6,8 @@ from synergynet_tf.data import quality_range
 from synergynet_tf.data.image_quality import MEASURES
 from synergynet_tf.errors import InputError
 
-USUAL = {"noise": 4.0, "contrast": 12.0, "sharpness": 3.0, "slice_thickness": 3.0, "field_of_view": 5.0, "motion": 4.0}
+USUAL = {"noise": 4.0, "fine_detail": 4.0, "contrast": 12.0, "sharpness": 3.0, "slice_thickness": 3.0,
+         "field_of_view": 5.0, "motion": 4.0}
 RANGES = {name: (0.5 * value, 2 * value) for name, value in USUAL.items()}
 
 
@@ -25,7 +26,7 @@ def test_a_range_is_of_all_scans_but_the_odd_one_and_a_margin_wider():
 def test_a_measure_that_no_scan_has_is_not_known():
     ranges = quality_range.learn([USUAL | {"contrast": None}] * 3)
     assert set(ranges) == set(MEASURES) - {"contrast"}
-    row = quality_range.judge(USUAL, ranges)[1]
+    row = quality_range.judge(USUAL, ranges)[2]
     assert (row.measure, row.range, row.flagged, row.usual) == ("contrast", None, False, "not known")
 
 
@@ -34,6 +35,12 @@ def test_what_is_worse_is_flagged_by_its_name_and_what_is_better_is_not(name):
     worse, better = (10, 0.1) if MEASURES[name].worse == "high" else (0.1, 10)
     assert flags(USUAL | {name: worse * USUAL[name]}) == [name]
     assert flags(USUAL | {name: better * USUAL[name]}) == [] == flags(USUAL | {name: None})
+
+
+def test_what_reads_the_same_as_an_end_of_the_range_is_not_beyond_it():
+    ranges = RANGES | {"slice_thickness": (1.0, 7.997)}
+    assert flags(USUAL | {"slice_thickness": 8.0}, ranges) == []
+    assert flags(USUAL | {"slice_thickness": 8.1}, ranges) == ["slice_thickness"]
 
 
 def test_without_ranges_nothing_is_flagged():
@@ -46,8 +53,8 @@ def test_what_is_stored_of_a_case_comes_back_and_is_shown():
     about = {"quality": quality_range.as_stored(judged)}
     assert quality_range.from_stored(about) == judged
     rows = quality_range.table(about)
-    assert rows[0] == ("noise", "20 %", "at most 8 %", "outside") and rows[1] == ("contrast", "12 %", "at least 6 %", "")
-    assert rows[5][1] == "not measured"
+    assert rows[0] == ("noise", "20 %", "at most 8 %", "outside") and rows[2] == ("contrast", "12 %", "at least 6 %", "")
+    assert rows[6][1] == "not measured"
     assert quality_range.table({}) == [] == quality_range.from_stored({})      # of an earlier version
 
 

@@ -17,6 +17,7 @@ from synergynet_tf.config import Config
 from synergynet_tf.errors import InputError
 from synergynet_tf.runtime import cluster
 from tests.cohort import TINY
+from tests.data.raw import head
 
 pytest.importorskip("ray")
 
@@ -127,6 +128,16 @@ def test_shared_cases_are_segmented_as_by_one_process(run, alone, tiny_cohort, t
         ours, theirs = (json.loads(file.read_text()) for file in (path, tmp_path / "out" / path.name))
         assert {**ours, "files": 0, "digest": 0} == {**theirs, "files": 0, "digest": 0}
     assert not list((tmp_path / "out").glob("bad*"))
+
+
+@pytest.mark.slow
+def test_a_raw_scan_is_prepared_before_it_is_shared(run, tmp_path, capsys):
+    pytest.importorskip("SimpleITK")
+    grid = head.slices()
+    raw = head.save(tmp_path / "head.nii.gz", head.view("flair", grid), grid)
+    assert predict.main(["--run", str(run), "--out", str(tmp_path / "out"), "--workers", "1", str(raw)]) == 0
+    assert "head: a raw scan, prepared in" in capsys.readouterr().out
+    assert nib.load(tmp_path / "out" / "head_mask_native.nii.gz").shape == nib.load(raw).shape
 
 
 @pytest.mark.slow
