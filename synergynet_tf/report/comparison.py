@@ -101,7 +101,10 @@ def _of_each_source(make: Callable[[Systems], Table], systems: Systems) -> Table
         return table
     tables = {source: make(of_source) for source, of_source in sources.items()} | {ALL: table}
     rows = [(source, *row) for source, of_source in tables.items() for row in of_source.rows]
-    return table._replace(head=("Source", *table.head), rows=rows, note=f"{table.note} {OVER_SOURCES[table.name]}")
+    cases = next(iter(systems.values()))
+    patients = (f"{source} {len({case.patient for case in cases if case.source == source})}" for source in sources)
+    note = f"{table.note} {OVER_SOURCES[table.name]} Patients: {', '.join(patients)}."
+    return table._replace(head=("Source", *table.head), rows=rows, note=note)
 
 
 def paper_table(systems: Systems, rule: LesionRule, costs: Costs) -> Table:

@@ -17,7 +17,7 @@ from synergynet_tf.report.png import save_png
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#f0e442")     # Okabe and Ito
 FOUND, FALSE, MISSED = (0.16, 0.72, 0.55), (1.0, 0.55, 0.0), (0.85, 0.25, 0.95)     # lesion voxels, by what became of them
 DOTS_PER_INCH = 120
-MOST_BESIDE = 3         # panels in a row
+MOST_BESIDE = 2         # panels in a row
 
 
 class SliceRow(NamedTuple):
@@ -40,7 +40,7 @@ def dice_by_load(path: Path, systems: Systems) -> None:
     for panel, of_source in zip(panels, sources.values()):
         _dots_and_trends(panel, of_source)
         panel.set(xscale="log", xlabel="lesion volume of the scan, ml", ylabel="DSC", ylim=(-0.02, 1.02))
-    panels[0].legend(fontsize=8)
+    _legend(figure, panels)
     save_png(figure, path, DOTS_PER_INCH)
 
 
@@ -76,8 +76,8 @@ def slices(path: Path, rows: Sequence[SliceRow]) -> None:
     keys = [Line2D([], [], marker="s", linestyle="", color=colour, label=label)
             for colour, label in ((FOUND, "found"), (FALSE, "false"), (MISSED, "missed"))]
     figure.legend(handles=keys, loc="lower center", ncols=3, frameon=False, labelcolor="white")
-    left = 0.03 if any(row.source for row in rows) else 0.01
-    figure.subplots_adjust(left=left, right=0.99, top=0.95, bottom=0.06, wspace=0.03, hspace=0.12)
+    left, share = 0.03 if any(row.source for row in rows) else 0.01, min(1.0, 3.1 / len(rows))     # of many rows: a thinner rim
+    figure.subplots_adjust(left=left, right=0.99, top=1 - 0.05 * share, bottom=0.06 * share, wspace=0.03, hspace=0.12)
     save_png(figure, path, DOTS_PER_INCH)
 
 
@@ -88,8 +88,8 @@ def precision_recall_curves(path: Path, curves: Mapping[str, Mapping[str, tuple[
         for (name, (precision, recall)), colour in zip(of_source.items(), _colours(of_source)):
             panel.plot(recall, precision, color=colour, label=name)
         panel.set(xlabel="recall (sensitivity)", ylabel="precision (PPV)", xlim=(0, 1), ylim=(0, 1.02))
-    if panels[0].lines:
-        panels[0].legend(fontsize=8)
+    if any(curves.values()):
+        _legend(figure, panels)
     save_png(figure, path, DOTS_PER_INCH)
 
 
@@ -100,7 +100,7 @@ def rate_by_size(path: Path, systems: Systems) -> None:
     for panel, of_source in zip(panels, sources.values()):
         _bars(panel, of_source)
         panel.set(ylabel="LTPR", ylim=(0, 1.02), xlabel="lesion size")
-    panels[0].legend(fontsize=8)
+    _legend(figure, panels)
     save_png(figure, path, DOTS_PER_INCH)
 
 
@@ -169,4 +169,14 @@ def _panels(size: tuple[float, float], sources: Iterable[str]) -> tuple[Figure, 
             panel.set_axis_off()
         elif len(names) > 1:
             panel.set_title(printable(name), parse_math=False)
+            panel.tick_params(which="both", labelbottom=True, labelleft=True)       # also above a place without a panel
     return figure, panels
+
+
+def _legend(figure: Figure, panels: Sequence[Any]) -> None:
+    """Name the colours: within the one panel, or below several."""
+    if len(panels) == 1:
+        panels[0].legend(fontsize=8)
+    else:
+        shown = {label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels())}
+        figure.legend(shown.values(), shown, loc="outside lower center", ncols=len(shown), fontsize=8)

@@ -107,6 +107,7 @@ def test_each_source_has_the_rows_that_it_has_alone(systems, of_two):
             np.testing.assert_equal(rows, list(own.rows))
     for table in tables:
         assert [key for key, _ in itertools.groupby(row[0] for row in table.rows)] == ["far", "near", "all sources"]
+        assert table.note.endswith("Patients: far 3, near 1.")
 
 
 def test_all_sources_are_the_mean_of_the_sources_and_tested_within_them(of_two):

@@ -60,8 +60,8 @@ def test_each_source_has_a_panel_of_the_same_axes(drawn, tmp_path):
     curve = np.array([1, .5]), np.array([.2, 1])
     figures.dice_by_load(tmp_path / "a.png", systems)
     figures.rate_by_size(tmp_path / "b.png", systems)
-    figures.precision_recall_curves(tmp_path / "c.png", {"a": {"one": curve}, "b": {}})
-    for figure, names, kept in zip(drawn, (sources, sources, ["a", "b"]), (6, 6, 2)):
+    figures.precision_recall_curves(tmp_path / "c.png", {"a": {"one": curve}, "b": {}, "c": {}})
+    for figure, names, kept in zip(drawn, (sources, sources, ["a", "b", "c"]), (4, 4, 4)):
         assert len(figure.axes) == kept
         assert [panel.get_title() for panel in figure.axes[:len(names)]] == names
         assert [panel.axison for panel in figure.axes] == [True] * len(names) + [False] * (kept - len(names))
