@@ -21,7 +21,7 @@ TRANSFORMS = {
     "gamma": Strength(0.2, 5.0, neutral=1.0), "contrast": Strength(0.1, 5.0, neutral=1.0),
     "brightness": Strength(-5.0, 5.0, neutral=0.0), "bias_field": Strength(0.0, 2.0, neutral=0.0),
     "noise": Strength(0.0, 5.0, neutral=0.0), "blur": Strength(0.0, 4.0, neutral=0.0),
-    "thick_slices": Strength(1.0, 10.0, neutral=1.0), "modality_dropout": None, "paste": None,
+    "thick_slices": Strength(1.0, 10.0, neutral=1.0), "modality_dropout": None, "paste": None, "fade": Strength(0.0, 2.0, neutral=1.0),
 }
 MOST_PASTED = 8     # lesions
 
@@ -59,6 +59,8 @@ class AugmentConfig(Settings):
     paste: float = 0.0                                      # small lesions of other cases, set into free tissue
     paste_range: tuple[int, int] = (1, 4)                   # how many
     paste_border: tuple[float, float] = (1.0, 3.0)          # voxels over which a lesion's edge blends in; 1 is a hard edge
+    fade: float = 0.0                           # lesions less bright, as far as they differ from the tissue about them
+    fade_range: tuple[float, float] = (0.4, 1.0)            # factor on that difference; 1 leaves it
 
     GROUP, LIMITS = "augment", dict.fromkeys(TRANSFORMS, (0, 1)) | {"elastic_spacing": (4, 128)}
 

@@ -16,6 +16,8 @@ from synergynet_tf.config.augment import AugmentConfig
 from synergynet_tf.data.draws import Draws
 
 LEVELS = 2 ** 16    # different values of the noise
+SEAM, ABOUT = 0.7, 3.0      # voxels, sigma: of a faded lesion's edge, and of what lies about it
+FLUID = -0.5        # z-score
 
 
 class Statistics(NamedTuple):
@@ -34,6 +36,22 @@ def alter(image: tf.Tensor, draws: Draws, config: AugmentConfig) -> tf.Tensor:
         if getattr(config, name):
             image = tf.ensure_shape(change(image, inside, draws, config), image.shape)
     return image
+
+
+def fade(image: tf.Tensor, inside: tf.Tensor, lesions: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    """Each channel's difference, in `lesions` (bool [X, Y, Z]), from the tissue about them times `factor`.
+
+    A confluent load that is hardly brighter than grey matter is rare in small cohorts. The change ends softly at the lesions'
+    edges, so that no seam shows. What is darker than `FLUID` is no tissue.
+    """
+    def faded() -> tf.Tensor:
+        mask = tf.cast(lesions, tf.float32)[..., None]
+        soft, near = (blur(mask, tf.constant(sigma), sigma) for sigma in (SEAM, ABOUT))
+        weight = tf.where(inside & (image > FLUID), near * tf.cast(soft < 0.05, tf.float32), 0.0)
+        level = tf.reduce_sum(weight * image, [0, 1, 2]) / tf.maximum(tf.reduce_sum(weight, [0, 1, 2]), 1e-6)
+        return image + soft * (factor - 1) * (image - level)
+
+    return _at_once((factor != 1) & tf.reduce_any(lesions), faded, image, inside)
 
 
 def gamma(image: tf.Tensor, inside: tf.Tensor, exponent: tf.Tensor) -> tf.Tensor:

@@ -52,6 +52,8 @@ def augment_patch(block: warp.Block, angle: tf.Tensor, draws: Draws, donors: Don
         control = warp.control_points(draws["elastic_seed"], draws["elastic"], draws["flip"], size, config.elastic_spacing)
     pose = warp.Pose(angle, draws["scale"], draws["flip"])
     image, labels = warp.warp(block, pose, control, config.elastic_spacing, size)
+    if config.fade:
+        image = intensity.fade(image, image != 0, labels > 0, draws["fade"])
     return intensity.alter(image, draws, config), labels
 
 

@@ -7,7 +7,7 @@ from scipy import ndimage, stats
 from synergynet_tf.config.augment import AugmentConfig, strengths
 from synergynet_tf.data import draws, intensity
 
-SPATIAL = ("scale", "elastic")
+SPATIAL = ("scale", "elastic", "fade")       # these are no part of `alter`
 NAMES = [name for name in strengths() if name not in SPATIAL]
 EVERYTHING = AugmentConfig(**dict.fromkeys((*NAMES, "modality_dropout"), 1.0))
 STRONG = {"gamma": 1.5, "contrast": 0.7, "brightness": 0.4, "bias_field": 0.4, "noise": 0.2, "blur": 1.0, "thick_slices": 3.5}
@@ -114,6 +114,24 @@ def test_thick_slices_are_means_between_which_is_interpolated(image, axis):
     np.testing.assert_allclose(got, expected, atol=1e-5)
     constant = intensity.thick_slices(tf.ones([20, 9, 11, 1]), tf.constant(2.7), tf.constant(axis)).numpy()
     np.testing.assert_allclose(constant, 1, atol=1e-5)
+
+
+def test_a_faded_lesion_keeps_a_share_of_its_contrast_and_the_rest_of_the_patch_stays():
+    rng = np.random.default_rng(5)
+    lesions = np.zeros((40, 40, 40), bool)
+    lesions[12:26, 12:26, 12:26] = True
+    image = np.where(lesions, 2.0, 0.25) + rng.normal(0, 0.05, lesions.shape)
+    image[:8], image[:, :, 36:] = 0, -2      # not measured; fluid
+    image = image.astype(np.float32)[..., None]
+    found = intensity.fade(tf.constant(image), tf.constant(image != 0), tf.constant(lesions), 0.4).numpy()
+    core, near = ndimage.binary_erosion(lesions, iterations=3), ndimage.binary_dilation(lesions, iterations=4)
+    assert found[core].mean() == pytest.approx(0.25 + 0.4 * 1.75, abs=0.03)
+    np.testing.assert_allclose(found[~near], image[~near], atol=1e-5)
+    assert not found[image == 0].any()
+    same = intensity.fade(tf.constant(image), tf.constant(image != 0), tf.constant(lesions), 1.0).numpy()
+    none = intensity.fade(tf.constant(image), tf.constant(image != 0), tf.zeros(lesions.shape, tf.bool), 0.4).numpy()
+    np.testing.assert_array_equal(same, image)
+    np.testing.assert_array_equal(none, image)
 
 
 def test_a_dropped_channel_is_zero_and_the_other_untouched(image):

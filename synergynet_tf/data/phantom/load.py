@@ -17,7 +17,7 @@ def draw_wide_burden(brain: float, variety: Variety, rng: np.random.Generator) -
     if rng.random() < variety.healthy:
         return Burden(0, 0.0, 10.0)
     size = brain / _NATIVE
-    total = np.exp(rng.uniform(np.log(300), np.log(50000)))
+    total = rng.uniform(np.cbrt(300), np.cbrt(60000)) ** 3      # half of them above 11 ml
     count = np.exp(2.9 + 0.43 * np.log(total / 300) + rng.normal(0, 0.6))
     median = np.exp(rng.uniform(np.log(8), np.log(40)))
     median = max(min(median, total / (2.2 * count)), 7)

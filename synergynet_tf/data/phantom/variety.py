@@ -17,7 +17,7 @@ class Variety:
 
     brain: Range = (0.95e6, 1.95e6)         # mm3: native sizes to the template's
     # Tissue, on FLAIR
-    grey: Range = (0.95, 1.5)               # cortex
+    grey: Range = (0.95, 1.4)               # cortex
     fluid: Range = (0.04, 0.5)              # CSF
     mood: Range = (0.01, 0.09)              # spread of grey matter from place to place
     texture: Range = (0.004, 0.03)          # spread of white matter, fine and coarse
@@ -25,7 +25,7 @@ class Variety:
     # Lesions
     healthy: float = 0.06                   # share without any lesion
     contrast: Range = (0.1, 0.9)            # of a lesion, added to white matter
-    mean_contrast: Range = (0.2, 0.65)      # a scan's lesions, about which its lesions' own contrasts lie
+    mean_contrast: Range = (0.25, 0.65)     # a scan's lesions, about which its lesions' own contrasts lie
     above_noise: float = 1.5                # times the noise that a lesion's contrast is at least
     edge: Range = (0.3, 1.1)                # voxels, sigma of a lesion's soft edge
     generous: Range = (0.0, 0.35)           # how far the mask goes beyond what is bright, as a share of the edge
@@ -35,11 +35,11 @@ class Variety:
     real_shapes: Range = (0.3, 1.0)         # share of lesions of real shapes, where there are any
     # Bright, and no lesion
     choroid: Range = (0.7, 1.7)             # level of the choroid plexus
-    rim: Range = (0.05, 0.6)                # added at the ventricles' walls
-    rim_width: Range = (0.8, 3.2)           # mm over which the rim falls off
-    cap: Range = (0.1, 0.65)                # added at the horns' tips
-    cap_width: Range = (2.5, 7.0)           # mm
-    dirty: Range = (0.0, 0.14)              # added to white matter in a wide band about the ventricles
+    rim: Range = (0.05, 0.4)                # added at the ventricles' walls
+    rim_width: Range = (0.8, 1.8)           # mm over which the rim falls off
+    cap: Range = (0.05, 0.4)                # added at the horns' tips
+    cap_width: Range = (2.0, 4.5)           # mm
+    dirty: Range = (0.0, 0.1)               # added to white matter in a wide band about the ventricles
     septum: Range = (1.0, 1.75)             # level of septum and fornix
     optic: Range = (1.0, 1.7)               # level of optic chiasm and tract, and of the pituitary stalk
     tract: Range = (0.0, 0.3)               # added along the corticospinal tract
