@@ -31,6 +31,7 @@ tables (Markdown, CSV, LaTeX) and figures.
 The systems: unet, mask_rcnn, synergynet; ensemble (of the trained unet and mask_rcnn, fused after the fact); lpa (a lesion
 prediction algorithm in the spirit of LST's: logistic regression on FLAIR and place). Other tools' results join by --predictions.
 Stopped, it goes on where it was when the same command is given again. Without --data.path, phantom patients are made.
+Where the manifest has a column source, each source is scored by itself too, and all of them together (docs/comparison.md).
 """
 
 
@@ -112,7 +113,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="cross-validation by patient of as many folds; every patient is tested once (default: one split)")
     parser.add_argument("--predictions", nargs="+", default=[], metavar="NAME=FOLDER",
                         help="another tool's results of the test cases: <case>.nii.gz or <case>_mask.nii.gz, "
-                             "<case>_probability.nii.gz")
+                             "<case>_probability.nii.gz; and times.csv (columns case,seconds,peak_gb), if it is known")
     parser.add_argument("--budget", choices=("paper", "equal"), default="paper",
                         help="paper: each stage has its own count of train.epochs, so that the U-Net has the last one; "
                              "equal: every system has all of SynergyNet's epochs (default: %(default)s)")

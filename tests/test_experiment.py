@@ -105,8 +105,9 @@ def test_tables_figures_and_scores_of_every_system(out):
     names = ["unet", "mask_rcnn", "ensemble", "lpa", "tool"]
     rows = read(out / "tables" / "table.csv")
     assert [row["System"] for row in rows] == names
-    assert all(0 < float(row["Time, s"]) < 60 and .1 < float(row["Memory, GB"]) < 20 for row in rows[:-1])
-    assert rows[-1]["Time, s"] == rows[-1]["Memory, GB"] == ""      # of another tool, which says nothing of it
+    assert all(0 < float(row["Time, s"]) < 60 and .1 < float(row["Memory, GB"]) < 20 for row in rows[1:-1])
+    for row in (rows[0], rows[-1]):     # its one case was stopped before its time was noted; of another tool, which says nothing
+        assert row["Time, s"] == row["Memory, GB"] == ""
     assert [rows[-1][name] for name in ("DSC", "LTPR", "LFPR", "Sn")] == ["1.0", "1.0", "0.0", "1.0"]
     assert float(rows[-2]["DSC"]) > .8       # the phantoms' lesions are bright: regression on brightness must find them
     stems = {path.stem for path in (out / "tables").iterdir()}

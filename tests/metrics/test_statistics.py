@@ -136,6 +136,14 @@ def test_one_source_is_tested_as_scipy_does_it_and_the_sum_of_several_agrees_wit
         group, method="exact" if n <= 25 else "asymptotic").pvalue)       # a source without a difference tells nothing
 
 
+@pytest.mark.parametrize("n", [1, 3, 5])
+def test_of_many_patients_of_whom_few_differ_the_few_decide_what_p_is_possible(n):
+    group = np.concatenate([np.zeros(20), np.arange(1, n + 1) / 10])
+    assert signed_rank([group]) == pytest.approx(2 / 2 ** n)
+    compared, = compare({"a": group, "b": np.zeros(len(group))}, [str(i) for i in range(len(group))])
+    assert compared.p == pytest.approx(2 / 2 ** n) and compared.patients == 20 + n
+
+
 @given(st.lists(st.lists(st.sampled_from([-2., -1., -.5, 0., .5, 1., 3.]), min_size=1, max_size=7), min_size=2, max_size=4))
 @settings(deadline=None, max_examples=50)
 def test_neither_order_nor_sign_nor_a_source_s_scale_changes_a_p_value(lists):
