@@ -302,6 +302,8 @@ def test_a_mix_of_sources_has_a_block_for_each_and_keeps_its_split_and_weights(t
     assert "times.csv: 1 row is of no test case: X" in caplog.text
     assert {row["case"]: row["source"] for row in read(out / "scores/tool/scores.csv") if row["row"] == "case"} == {
         "c-P0_1": "near", "c-P1_1": "near", "d-P0_1": "far"}
+    stored = json.loads((out / "scores/lpa/scores.json").read_text())["cases"]
+    assert [case["source"] for case in stored] == ["near", "near", "far"]
     index = (out / "report/index.html").read_text(encoding="utf-8")
     assert "lpa, tool on 3 test cases of far, near, one split." in index and "all sources" in index
     (tmp_path / "mix.csv").write_text((tmp_path / "mix.csv").read_text().replace(",far", ",near"))
