@@ -21,7 +21,8 @@ TRANSFORMS = {
     "gamma": Strength(0.2, 5.0, neutral=1.0), "contrast": Strength(0.1, 5.0, neutral=1.0),
     "brightness": Strength(-5.0, 5.0, neutral=0.0), "bias_field": Strength(0.0, 2.0, neutral=0.0),
     "noise": Strength(0.0, 5.0, neutral=0.0), "blur": Strength(0.0, 4.0, neutral=0.0),
-    "thick_slices": Strength(1.0, 10.0, neutral=1.0), "modality_dropout": None, "paste": None, "fade": Strength(0.0, 2.0, neutral=1.0),
+    "thick_slices": Strength(1.0, 10.0, neutral=1.0), "modality_dropout": None, "paste": None,
+    "fade": Strength(0.0, 2.0, neutral=1.0),
 }
 MOST_PASTED = 8     # lesions
 

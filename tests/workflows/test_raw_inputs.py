@@ -1,12 +1,16 @@
 """`predict` takes raw scans among prepared ones: each is seen for what it is, and prepared before it is segmented."""
 import csv
+import dataclasses
 import json
 import shutil
+from concurrent.futures.process import BrokenProcessPool
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from synergynet_tf.data.layouts import Case
+from synergynet_tf.errors import InputError
 from synergynet_tf.workflows import raw_inputs
 from tests.data.raw import head
 from tests.test_predict import call, run, write_scan  # noqa: F401 - run is a fixture
@@ -73,3 +77,24 @@ def test_a_raw_scan_that_cannot_be_prepared_is_named_and_the_others_are_segmente
     assert "was not written by this program" in shown and "with --out" in shown and "1 of 2 inputs" in shown
     assert (place / "flair.nii.gz").read_bytes() == b"of another hand"
     assert (tmp_path / "out" / "other_mask.nii.gz").is_file() and not (tmp_path / "out" / "head_mask.nii.gz").exists()
+
+
+class Ended:
+    """Processes that were ended from outside."""
+
+    def submit(self, call):
+        raise BrokenProcessPool
+
+
+def test_what_a_process_was_ended_at_is_done_here(raw, folder, tmp_path, capsys):
+    shutil.copytree(folder / "prepared", tmp_path / "prepared")        # finished steps are taken from there
+    preparer = raw_inputs.Preparer(Ended(), ["flair"], tmp_path / "prepared")
+    good, absent = (Case(name, name, "", {"flair": file, "t1": file}, None, None) for name, file in
+                    (("head", raw), ("absent", tmp_path / "absent.nii.gz")))
+    for case in (good, absent):
+        preparer.begin(case)
+    with pytest.raises(InputError, match=r"absent\.nii\.gz"):
+        preparer.result(absent)
+    made = preparer.result(dataclasses.replace(good, images={"flair": raw}))
+    assert made.images == {"flair": tmp_path / "prepared" / "head" / "flair.nii.gz"} and made.name == "head"
+    assert list(preparer.finish()) == [] and "head: a raw scan, prepared in" in capsys.readouterr().out
