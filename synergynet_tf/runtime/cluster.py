@@ -159,7 +159,7 @@ class _Worker:
         """Answers when the process is there."""
         return None, None
 
-    def do(self, item: Any) -> tuple[Any, str | None]:
+    def do(self, item: Any) -> tuple[Any, InputError | None]:
         try:
             self._work = self._work or self._make(self._threads)
             return self._work(item), None
