@@ -71,6 +71,24 @@ def test_settings_of_predictions_may_be_others(run, tmp_path):
     assert (infer.threshold, infer.min_lesion, infer.min_peak) == (0.4, 5.0, 0.8)
 
 
+def test_of_several_runs_it_is_the_mean_of_their_weights_and_the_last_one_s_settings(run, tmp_path, capsys):
+    other, wider, out = tmp_path / "other", tmp_path / "wider", tmp_path / "mean.npz"
+    for folder, settings in ((other, {"infer": {"threshold": 0.3}}), (wider, {"unet": {"widths": [4, 4, 8, 16]}})):
+        folder.mkdir()
+        write_tiny_run(folder, **settings)
+        (folder / "data.json").write_bytes((run / "data.json").read_bytes())
+    assert weights.main(["--run", str(run), "--run", str(other), "--out", str(out)]) == 0
+    first, second, mean = (checkpoint.load(path) for path in (run / "best.npz", other / "best.npz", out))
+    assert mean.config.infer.threshold == 0.3
+    for name, value in mean.final_weights().items():
+        both = first.final_weights()[name], second.final_weights()[name]
+        np.testing.assert_allclose(value, np.mean(both, axis=0), rtol=2 ** -10, atol=1e-6)
+    capsys.readouterr()
+    assert weights.main(["--run", str(wider), "--run", str(run), "--out", str(tmp_path / "no.npz")]) == 2
+    shown = capsys.readouterr().err
+    assert "wider/best.npz: " in shown and "is of another shape than in" in shown and not (tmp_path / "no.npz").exists()
+
+
 def test_wrong_arguments_are_named(run, tmp_path, capsys):
     (tmp_path / "mine.npz").write_bytes(b"mine")
     for arguments, said in (
