@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from synergynet_tf.errors import InputError, reason
+from synergynet_tf.runtime.memory import GB
 from synergynet_tf.runtime.processes import give_back, peak_memory, restart_peak
 from synergynet_tf.storage.files import replace_file
 
 FILE = "times.csv"
-GB = 2 ** 30
 
 
 class Cost(NamedTuple):
