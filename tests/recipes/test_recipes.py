@@ -19,6 +19,7 @@ LEFT_OUT = {
     ("devices.md", ""): "several GPUs, or a SLURM job; tests/runtime/test_replicas.py has devices and processes",
     ("phantoms.md", "python -m synergynet_tf.phantoms"): "220 patients of full size; tests/data/phantom makes a few",
     ("phantoms.md", "PYTHONPATH=. python docs/make_phantom_figure.py"): "draws a picture from the public scans",
+    ("comparison.md", "python -m synergynet_tf.experiment"): "other tools' masks; README's block compares its own systems",
     ("quality.md", "python -m benchmarks.quality learn"): "the public scans; a training does the same, which README's blocks run",
     ("raw.md", "pip install"): "scans of full size with T2 and masks; README's block prepares one, tests/data/raw others",
     ("reliability.md", "python -m tests.reliability.fuzz"): "an hour; tests/reliability tries fewer files",

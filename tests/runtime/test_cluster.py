@@ -135,7 +135,8 @@ def test_a_raw_scan_is_prepared_before_it_is_shared(run, tmp_path, capsys):
     pytest.importorskip("SimpleITK")
     grid = head.slices()
     raw = head.save(tmp_path / "head.nii.gz", head.view("flair", grid), grid)
-    assert predict.main(["--run", str(run), "--out", str(tmp_path / "out"), "--workers", "1", str(raw)]) == 0
+    assert predict.main(["--run", str(run), "--out", str(tmp_path / "out"), "--workers", "1", "--coverage", "centre",
+                         str(raw)]) == 0
     assert "head: a raw scan, prepared in" in capsys.readouterr().out
     assert nib.load(tmp_path / "out" / "head_mask_native.nii.gz").shape == nib.load(raw).shape
 
