@@ -182,8 +182,9 @@ def strip(paths: Sequence[pathlib.Path], trained_on: Iterable[str], changed: Cal
     """
     *_, whole = checkpoints = [load(path) for path in paths]
     each = [checkpoint.final_weights() for checkpoint in checkpoints]
-    for path, weights in zip(paths, each):
-        if other := [name for name in {**weights, **each[-1]} if np.shape(weights.get(name)) != np.shape(each[-1].get(name))]:
+    shapes = [{name: value.shape for name, value in weights.items()} for weights in each]
+    for path, found in zip(paths, shapes):
+        if other := [name for name in {**found, **shapes[-1]} if found.get(name) != shapes[-1].get(name)]:
             raise InputError(f"{path}: {other[0]} is of another shape than in {paths[-1]}, or in one of them alone: name runs of "
                              "one network, each begun with the one before")
     means = {name: np.mean([weights[name] for weights in each], axis=0, dtype=np.float64) for name in each[-1]}
