@@ -55,16 +55,18 @@ def predict(options: Namespace) -> None:
     if options.bids:
         bids_names(cases)       # which says what is wrong with them, before the work
         make_folder(options.bids, "--bids")
-    _claim_outputs(unfinished(cases, job) if options.resume else cases, options)
-    by_name, total, failed = {case.name: case for case in cases}, len(cases) + len(unusable), list[str]()
+    wanted = unfinished(cases, job) if options.resume else cases
+    _claim_outputs(wanted, options)
+    by_name, total, failed = {case.name: case for case in wanted}, len(cases) + len(unusable), list[str]()
     with processes.pool(preparing_processes(), "preparing") as executor:
         preparer = Preparer(executor, config.data.channels, options.out / FOLDER)
-        reader = _Reader(job, options.resume)
-        if cases and not options.workers:
-            reader.ahead(cases[0], options.how, preparer)
-        segment = _segmenter(stored, job, options, reader, warm=any(map(preparer.has_begun, cases)))
-        _say_failed(chain(unusable, segment_any(by_name, options.how, segment, preparer)), failed, total)
-    done = [case for name, case in by_name.items() if name not in failed]
+        reader = _Reader(job)
+        if wanted and not options.workers:
+            reader.ahead(wanted[0], options.how, preparer)
+        segment = _segmenter(stored, job, options, reader, warm=any(map(preparer.has_begun, wanted)))
+        pending = (lambda case: bool(unfinished([case], job))) if options.resume else (lambda case: True)
+        _say_failed(chain(unusable, segment_any(by_name, options.how, segment, preparer, pending)), failed, total)
+    done = [by_name.get(case.name, case) for case in cases if case.name not in failed]
     _write_summaries(done, failed, options)
     if options.dicom:
         from synergynet_tf.workflows.dicom_output import write_objects
@@ -76,10 +78,10 @@ def predict(options: Namespace) -> None:
 
 
 class _Reader:
-    """Gives cases in memory, or None of those that are finished."""
+    """Gives cases in memory, of which one may have been read ahead."""
 
-    def __init__(self, job: Job, resume: bool):
-        self._job, self._resume = job, resume
+    def __init__(self, job: Job):
+        self._job = job
         self._read: dict[str, ReadCase] = {}
 
     def ahead(self, case: Case, how: str, preparer: Preparer) -> None:
@@ -88,17 +90,14 @@ class _Reader:
             preparer.begin(case)
             return
         try:
-            if read := self(case):
-                self._read[case.name] = read
+            self._read[case.name] = self(case)
         except Unprepared:
             if how == "auto":
                 preparer.begin(case)
         except Exception:       # noqa: S110 - whatever it is: it is said when the case's turn comes
             pass
 
-    def __call__(self, case: Case) -> ReadCase | None:
-        if self._resume and not unfinished([case], self._job):
-            return None
+    def __call__(self, case: Case) -> ReadCase:
         return self._read.pop(case.name, None) or read_case(self._job, self._job.seen(case))
 
 
@@ -110,8 +109,7 @@ def _segmenter(stored: "Sequence[Stored]", job: Job, options: Namespace, reader:
     from synergynet_tf.workflows.segmenting import segment, segment_shared
 
     if options.workers:
-        shared = functools.partial(segment_shared, job=job, resume=options.resume, workers=options.workers)
-        return lambda cases, ready: shared(cases, ready, address=options.cluster)
+        return functools.partial(segment_shared, job=job, workers=options.workers, address=options.cluster)
     (model, config), *others = [(checkpoint.network(), config) for checkpoint, config in stored]
     predictor = Predictor(model, config, job.memory, others, share=1.0)
     if warm:
@@ -119,7 +117,12 @@ def _segmenter(stored: "Sequence[Stored]", job: Job, options: Namespace, reader:
         template()
         if options.report:
             import synergynet_tf.workflows.reporting  # noqa: F401 - it is asked for at the end, and takes a second
-    return lambda cases, ready: segment(cases, predictor, job, lambda case: reader(ready(case)))
+
+    def read(case: Case, ready: Ready) -> ReadCase | None:
+        made = ready(case)
+        return None if made is None else reader(made)
+
+    return lambda cases, ready: segment(cases, predictor, job, functools.partial(read, ready=ready))
 
 
 def _say_failed(outcomes: Iterable[tuple[str, InputError]], failed: list[str], total: int) -> None:

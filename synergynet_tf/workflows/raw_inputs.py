@@ -18,7 +18,7 @@ from synergynet_tf.runtime.processes import cores
 from synergynet_tf.workflows.raw_scans import draw_prepared
 
 Failed = Iterator[tuple[str, InputError]]       # the names of cases, and why they failed
-Ready = Callable[[Case], Case]                  # gives a case as it is to be segmented
+Ready = Callable[[Case], Case | None]           # gives a case as it is to be segmented; None: nothing is to be done
 FOLDER = "prepared"         # of the results' folder: a folder a case, as of `prepare --raw`
 
 
@@ -42,7 +42,9 @@ class Preparer:
         self._pictures: dict[str, _Task] = {}
 
     def begin(self, case: Case) -> None:
-        """Prepare a case as soon as a process is free."""
+        """Prepare a case as soon as a process is free; once, however often it is asked for."""
+        if self.has_begun(case):
+            return
         given = dataclasses.replace(case, images={name: case.images[name] for name in case.images if name in self._channels})
         self._begun[case.name] = _Task(self._executor, functools.partial(_prepared, given, self._folder))
 
@@ -97,7 +99,7 @@ def _prepared(case: Case, folder: pathlib.Path) -> Record | InputError:
 
 
 def segment_any(cases: dict[str, Case], how: str, segment: Callable[[Sequence[Case], Ready], Failed],
-                preparer: Preparer) -> Failed:
+                preparer: Preparer, pending: Callable[[Case], bool]) -> Failed:
     """Segment cases of which some may be raw: those are refused at first, then prepared, and segmented after the others.
 
     Args:
@@ -105,21 +107,20 @@ def segment_any(cases: dict[str, Case], how: str, segment: Callable[[Sequence[Ca
         how: prepared: none is raw, and raw scans are refused; raw: all are; auto: it is seen of each.
         segment: segments cases, each as a function makes it ready, and yields those that fail.
         preparer: which may have begun with some.
+        pending: whether a case, as prepared, is still to be segmented.
     """
-    raw = [case for case in cases.values() if how == "raw" or preparer.has_begun(case)]
-    for name, error in segment([case for case in cases.values() if case not in raw], lambda case: case):
+    for case in cases.values() if how == "raw" else ():
+        preparer.begin(case)
+    for name, error in segment([case for case in cases.values() if not preparer.has_begun(case)], lambda case: case):
         if how == "auto" and isinstance(error, Unprepared):
-            raw.append(cases[name])
+            preparer.begin(cases[name])
         else:
             yield name, error
-    for case in raw:
-        if not preparer.has_begun(case):
-            preparer.begin(case)
 
-    def prepared(case: Case) -> Case:
-        cases[case.name] = preparer.result(case)
-        return cases[case.name]
+    def prepared(case: Case) -> Case | None:
+        cases[case.name] = made = preparer.result(case)
+        return made if pending(made) else None
 
-    if raw:
+    if raw := [case for case in cases.values() if preparer.has_begun(case)]:
         yield from segment(raw, prepared)
         yield from preparer.finish()

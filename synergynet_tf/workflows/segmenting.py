@@ -19,7 +19,7 @@ from synergynet_tf.inference.predictor import CasePrediction, Predictor
 from synergynet_tf.runtime import cluster, progress
 from synergynet_tf.runtime.processes import cores
 from synergynet_tf.runtime.startup import import_tensorflow
-from synergynet_tf.workflows.job import Job, ReadCase, read_case, unfinished
+from synergynet_tf.workflows.job import Job, ReadCase, read_case
 from synergynet_tf.workflows.networks import load_networks
 
 
@@ -101,19 +101,19 @@ def segment(cases: Sequence[Case], predictor: Predictor, job: Job,
             advance()
 
 
-def segment_shared(cases: Sequence[Case], ready: Callable[[Case], Case], job: Job, resume: bool, workers: int,
+def segment_shared(cases: Sequence[Case], ready: Callable[[Case], Case | None], job: Job, workers: int,
                    address: str | None) -> Iterator[tuple[str, InputError]]:
     """As `segment`, by several processes, on the machines of a Ray cluster where there is one; lines come as cases are done.
 
-    `ready` gives a case as it is to be segmented; with `resume` the finished ones are left out.
+    `ready` gives a case as it is to be segmented, or None where nothing is to be done.
     """
-    console, prepared = Console(), list[Case]()
+    console, made = Console(), list[Case | None]()
     for case in cases:
         try:
-            prepared.append(ready(case))
+            made.append(ready(case))
         except InputError as error:
             yield case.name, of_case(case.name, error)
-    cases = [job.seen(case).absolute() for case in (unfinished(prepared, job) if resume else prepared)]
+    cases = [job.seen(case).absolute() for case in made if case]
     if not cases:
         return
     with cluster.connected(workers, address), progress.bar("segmenting", len(cases), console=console) as advance:

@@ -110,7 +110,7 @@ def without_scalp(ranked: np.ndarray, spacing: tuple[float, float, float]) -> np
     head = _largest(ranked > 0)
     if head.all():
         return ranked
-    depth = ndimage.distance_transform_edt(~_largest(~head), sampling=spacing)
+    depth = tools.distances(_largest(~head), np.array(spacing))
     return np.where(head & (depth > SCALP_MM), ranked, np.float32(0))
 
 
@@ -189,8 +189,7 @@ def _brain_middle() -> np.ndarray:
 def _template() -> "tuple[sitk.Image, sitk.Image]":
     """The T1 template, and where it is compared: the brain and its rim."""
     t1, grid = shrunk(np.where(template_brain(), atlas.template_map("t1"), np.uint8(0)), MNI, FINE_MM)
-    outside = shrunk(template_brain(), MNI, FINE_MM)[0] < 0.5
-    near = ndimage.distance_transform_edt(outside, sampling=FINE_MM) <= RIM_MM
+    near = tools.distances(shrunk(template_brain(), MNI, FINE_MM)[0] >= 0.5, np.full(3, FINE_MM)) <= RIM_MM
     return tools.to_image(t1, grid.affine), tools.to_image(near, grid.affine)
 
 
