@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from synergynet_tf.data.judgement import judge_brain
 from synergynet_tf.data.phantom.anatomy import Anatomy, deform
 from synergynet_tf.data.phantom.atlas import AFFINE, GRID, Atlas, anatomy_files, label_atlas, template_atlas
 from synergynet_tf.data.phantom.imaging import NarrowScanner
@@ -13,6 +14,8 @@ from synergynet_tf.data.phantom.shapes import read_shapes
 from synergynet_tf.data.phantom.tissue import Brain
 from synergynet_tf.data.phantom.variety import WIDE
 from synergynet_tf.data.phantom.wide import WideScanner, wide_patient
+from synergynet_tf.errors import Unprepared
+from synergynet_tf.metrics.extent import bounding_box
 
 
 class Session(NamedTuple):
@@ -25,7 +28,7 @@ class Session(NamedTuple):
 
 
 def _generator(seed: int, patient: int, session: int, part: int = 0) -> np.random.Generator:
-    """Random numbers of a patient (session 0) or of one of its time points (1, 2, ...); part 1 is what the scanner does."""
+    """Random numbers of a patient (session 0) or of one of its time points (1, 2, ...); parts from 1 on are what scanners do."""
     return np.random.default_rng(np.random.SeedSequence([seed, patient, session, part]))
 
 
@@ -66,6 +69,21 @@ def _anatomy(brain: Anatomy | Brain) -> Anatomy:
     return brain.anatomy if isinstance(brain, Brain) else brain
 
 
+def _wide_scanner(brain: Brain, lesions: np.ndarray, seed: int, index: int) -> WideScanner:
+    """The first scanner drawn whose scan a training takes: dura that its stripping leaves may read as a skull."""
+    part = 0
+    while True:
+        part += 1
+        scanner = WideScanner(brain, WIDE, _generator(seed, index, 0, part))
+        flair = scanner.scan(lesions, _generator(seed, index, 1))[0]
+        flair = flair[bounding_box(flair != 0)]
+        try:
+            judge_brain(flair, flair != 0, (1.0, 1.0, 1.0))
+            return scanner
+        except Unprepared:
+            continue
+
+
 def make_patient(seed: int, index: int, sessions: int, anatomy: str | Path | None = None, variety: str = "narrow",
                  shapes: str | Path | None = None) -> list[Session]:
     """Make a patient's time points; what is made depends on all but `sessions` alone, more sessions only add to it.
@@ -82,8 +100,10 @@ def make_patient(seed: int, index: int, sessions: int, anatomy: str | Path | Non
         InputError: the anatomy or the shapes cannot be used.
     """
     brain, history = _patient(seed, index, anatomy, variety, shapes)
-    drawn = _generator(seed, index, 0, part=1)
-    scanner = WideScanner(brain, WIDE, drawn) if isinstance(brain, Brain) else NarrowScanner(brain, drawn)
+    if isinstance(brain, Brain):
+        scanner: WideScanner | NarrowScanner = _wide_scanner(brain, history.mask(), seed, index)
+    else:
+        scanner = NarrowScanner(brain, _generator(seed, index, 0, part=1))
     result = []
     for session in range(1, sessions + 1):
         rng = _generator(seed, index, session)

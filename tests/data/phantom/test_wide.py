@@ -1,4 +1,5 @@
 """Wide phantoms as a whole: what must hold of every scan, and that what is bright and no lesion is never marked as one."""
+import dataclasses
 import hashlib
 
 import numpy as np
@@ -6,9 +7,12 @@ import pytest
 from scipy import ndimage
 
 from synergynet_tf.config import PhantomConfig
+from synergynet_tf.data.judgement import judge_brain
 from synergynet_tf.data.phantom import GRID, lesion_map, make_patient, mimics, patient
 from synergynet_tf.data.phantom.variety import WIDE, draw, draw_log
-from synergynet_tf.errors import InputError
+from synergynet_tf.data.phantom.wide import WideScanner
+from synergynet_tf.errors import InputError, Unprepared
+from synergynet_tf.metrics.extent import bounding_box
 
 SEED, INDEX = 3, 2
 
@@ -103,3 +107,19 @@ def test_real_shapes_are_for_wide_phantoms():
     with pytest.raises(InputError, match="phantoms.shapes is 'a.npz', but phantoms.variety is narrow"):
         PhantomConfig(shapes="a.npz")
     assert PhantomConfig(shapes="a.npz", variety="wide").shapes == "a.npz"
+
+
+def test_what_is_left_of_a_skull_never_makes_a_scan_that_training_refuses(monkeypatch):
+    bright = dataclasses.replace(WIDE, dura=(1.7, 2.2), margin=(2.5, 3.0), uneven=(0.2, 0.4), fluid=(0.04, 0.1), thick=0.0)
+    monkeypatch.setattr(patient, "WIDE", bright)
+    seed, index = 5, 3
+    brain, history = patient._patient(seed, index, None, "wide", None)
+    scanner = WideScanner(brain, bright, patient._generator(seed, index, 0, 1))
+    with pytest.raises(Unprepared, match="a dark layer lies between bright ones"):
+        judge(scanner.scan(history.mask(), patient._generator(seed, index, 1))[0])
+    judge(make_patient(seed, index, 1, None, "wide")[0].flair)
+
+
+def judge(flair):
+    flair = flair[bounding_box(flair != 0)]
+    judge_brain(flair, flair != 0, (1, 1, 1))
