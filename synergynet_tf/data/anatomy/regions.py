@@ -23,7 +23,8 @@ INFRATENTORIAL, PERIVENTRICULAR, JUXTACORTICAL, DEEP = REGIONS = ("infratentoria
 PERIVENTRICULAR_MM = 3.0
 JUXTACORTICAL_MM = 3.0
 CORTEX_MM = 2.5         # thick, on average (Fischl and Dale, PNAS 97 (2000), 11050-11055)
-TOO_FAR_MM = 2.5        # by which phantoms' cortex is nearer than found: what lies beside a lesion is not taken for grey matter
+TOO_FAR_MM = 2.0        # by which phantoms' cortex is nearer than found: what lies beside a lesion is not taken for grey matter
+WALL_MM = 0.25          # by which their ventricles' walls are: lesions brighten the fluid beside them
 MIDLINE_MM = 1.0        # |x| of a lesion's middle that lies on neither side
 FAR_MM = 60.0           # distances are not looked for beyond
 COUNTED = (PERIVENTRICULAR, JUXTACORTICAL, INFRATENTORIAL)      # regions of the criteria that a scan of the brain shows
@@ -57,7 +58,7 @@ def measure(points: np.ndarray, anatomy: Anatomy, scale: float = 1.0) -> Distanc
     ventricle, surface, grey = (_nearest(points, of) * scale for of in (anatomy.ventricles, anatomy.surface, anatomy.cortex))
     cortex = (grey + np.maximum(surface - CORTEX_MM, 0)) / 2 - TOO_FAR_MM       # two estimates, and neither is sure
     mni = points @ anatomy.to_mni[:3, :3].T + anatomy.to_mni[:3, 3]
-    return Distances(ventricle, np.maximum(cortex, 0), infratentorial(mni), mni)
+    return Distances(np.maximum(ventricle - WALL_MM, 0), np.maximum(cortex, 0), infratentorial(mni), mni)
 
 
 def place_of(voxels: Distances) -> Place:

@@ -5,10 +5,11 @@ from typing import NamedTuple
 import cc3d
 import numpy as np
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from synergynet_tf.data.anatomy.cortex import find_cortex
 from synergynet_tf.data.anatomy.fit import fit_template
-from synergynet_tf.data.anatomy.template import template
+from synergynet_tf.data.anatomy.template import HORN_MM, template
 from synergynet_tf.data.phantom.atlas import AFFINE
 from synergynet_tf.data.preprocess import LoadedCase
 
@@ -26,7 +27,7 @@ class Anatomy(NamedTuple):
     """Where things lie in a scan. Points are voxels' centres in mm of the scan's world."""
 
     to_mni: np.ndarray      # float64 [4, 4], from the scan's mm to MNI mm
-    ventricles: np.ndarray  # float64 [V, 3], the surface of the lateral ventricles, from within
+    ventricles: np.ndarray  # float64 [V, 3], the surface of the lateral ventricles, from within, and the template's unseen horns
     surface: np.ndarray     # float64 [S, 3], the surface of what is not brain tissue: outside the brain, and fluid in its sulci
     cortex: np.ndarray      # float64 [C, 3], the surface of the cortex, from within
     ventricle_ml: float     # volume of the lateral ventricles
@@ -70,7 +71,9 @@ def find_anatomy(flair: np.ndarray, brain: np.ndarray, lesions: np.ndarray, affi
     cortex = find_cortex(flair, brain & ~dark & ~ndimage.binary_dilation(lesions), grey)
     outside = np.pad((dark & ~ventricles) | ~brain, 1, constant_values=True)
     shift = affine @ np.array([[1, 0, 0, -1], [0, 1, 0, -1], [0, 0, 1, -1], [0, 0, 0, 1]])
-    return Anatomy(to_mni, _surface(ventricles, affine), _surface(outside, shift), _surface(cortex, affine),
+    walls = _surface(ventricles, affine)
+    walls = np.concatenate([walls, _unseen(known.horns @ to_scan[:3, :3].T + to_scan[:3, 3], walls)])
+    return Anatomy(to_mni, walls, _surface(outside, shift), _surface(cortex, affine),
                    float(ventricles.sum() * abs(np.linalg.det(affine[:3, :3])) / 1000))
 
 
@@ -90,6 +93,11 @@ def _ventricles(flair: np.ndarray, brain: np.ndarray, zone: np.ndarray) -> tuple
     kept[0] = False
     found = kept[parts]
     return (found if found.any() else brain & (zone <= 0)), dark
+
+
+def _unseen(horns: np.ndarray, walls: np.ndarray) -> np.ndarray:
+    """Of points of the template's horns those with no ventricle near: a thin horn, or one that lesions hide, is not dark."""
+    return horns[cKDTree(walls).query(horns)[0] > HORN_MM]
 
 
 def _surface(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:

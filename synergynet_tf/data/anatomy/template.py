@@ -18,6 +18,7 @@ STEP = 2                # mm, of the map of where ventricles may lie
 BLUR_MM = 2.0           # of the shares of tissue: an affine map brings gyri no nearer to their place
 REACH_MM = 12.0         # about the template's ventricles: 99 % of wide ones lie in it, and 2 % of the cortex
 HORN_MM = 6.0           # about the horns
+TUBE_MM = 2.0           # half a horn's width
 HORNS = (((30, -44, 4), (36, -38, -4), (38, -30, -12), (38, -22, -16), (33, -14, -19), (31, -8, -24)),      # temporal, |x|, y, z
          ((27, -58, 10), (26, -70, 6), (25, -84, 3)))                                                        # occipital
 THIRD = ((-5, -32, -80), (5, 8, 6))     # a box about the third ventricle, and below it: no lateral one
@@ -34,6 +35,7 @@ class Template(NamedTuple):
     zone: np.ndarray        # float32, 0 in the ventricles, to 1 where they may reach, above 1 beyond
     grey: np.ndarray        # float32, share of grey matter in all tissue, smoothed; 0 where there is no cortex
     affine: np.ndarray      # float64 [4, 4], from the voxels of the maps to MNI mm
+    horns: np.ndarray       # float64 [H, 3], MNI mm, what lies in the tubes of the horns
 
 
 @functools.lru_cache(maxsize=1)
@@ -50,11 +52,11 @@ def template() -> Template:
     places = np.argwhere(zone < 4)      # horns reach no further
     mm = places @ affine[:3, :3].T + affine[:3, 3]
     near = tuple(places.T)
-    for horn in HORNS:
-        zone[near] = np.minimum(zone[near], from_line(np.abs(mm) * [1, 0, 0] + mm * [0, 1, 1], horn) / HORN_MM)
+    from_horns = np.min([from_line(np.abs(mm) * [1, 0, 0] + mm * [0, 1, 1], horn) for horn in HORNS], axis=0)
+    zone[near] = np.minimum(zone[near], from_horns / HORN_MM)
     low, high = THIRD
     zone[tuple(places[((mm > low) & (mm < high)).all(axis=1)].T)] = 9
-    return Template(brain.brain > 0, zone.astype(np.float32), _grey(brain), affine)
+    return Template(brain.brain > 0, zone.astype(np.float32), _grey(brain), affine, mm[from_horns <= TUBE_MM])
 
 
 def _grey(brain: atlas.Atlas) -> np.ndarray:

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from synergynet_tf.data.anatomy.places import Frame, place_rows
+from synergynet_tf.data.anatomy.regions import WALL_MM
 from synergynet_tf.data.anatomy.scan import Anatomy, find_anatomy
 from synergynet_tf.inference.lesions import Evidence, lesion_table
 from synergynet_tf.metrics.lesion import lesion_voxels
@@ -36,7 +37,7 @@ def test_each_lesion_has_its_own_place():
     assert [(row["region"], row["side"]) for row in rows] == [("juxtacortical", "right"), ("deep", "right"),
                                                               ("periventricular", "left")]
     deep = rows[1]
-    assert deep["ventricle_mm"] == pytest.approx(0.8 * (31 - 4), abs=0.02) and deep["parts"] is None
+    assert deep["ventricle_mm"] == pytest.approx(0.8 * (31 - 4) - WALL_MM, abs=0.02) and deep["parts"] is None
     assert (deep["own_mm"], deep["mni_mm"]) == ([1.6, 0.0, 24.0], [2.0, 0.0, 30.0])
     assert about["regions_met"]["names"] == ["periventricular", "juxtacortical"] and about["regions_met"]["count"] == 2
     assert "no diagnosis" in about["regions_met"]["definition"]

@@ -7,6 +7,7 @@ from synergynet_tf.data.anatomy.regions import (
     JUXTACORTICAL_MM,
     PERIVENTRICULAR_MM,
     TOO_FAR_MM,
+    WALL_MM,
     Distances,
     measure,
     place_of,
@@ -45,7 +46,7 @@ def test_distances_are_those_of_the_scans_own_space():
     to_mni = np.diag([1.25, 1.25, 1.25, 1.0])
     anatomy = Anatomy(to_mni, np.array([[0.0, 0, 20]]), np.array([[50.0, 0, 20]]), np.array([[48.0, 0, 20]]), 20.0)
     found = measure(np.array([[10.0, 0, 20], [44, 0, 20], [49, 0, 20]]), anatomy, scale=0.8)
-    assert found.ventricle_mm == pytest.approx([8.0, 35.2, 39.2])
+    assert found.ventricle_mm == pytest.approx(np.array([8.0, 35.2, 39.2]) - WALL_MM)
     grey, surface = np.array([30.4, 3.2, 0.8]), np.array([32, 4.8, 0.8])
     expected = np.maximum((grey + np.maximum(surface - CORTEX_MM, 0)) / 2 - TOO_FAR_MM, 0)
     assert found.cortex_mm == pytest.approx(expected)
