@@ -65,6 +65,11 @@ def measured(folder: Path, case: str) -> Iterator[None]:
     restarted, start = restart_peak(), time.monotonic()
     yield
     cost = Cost(round(time.monotonic() - start, 3), round(peak_memory() / GB, 3) if restarted else math.nan)
+    note(folder, case, cost)
+
+
+def note(folder: Path, case: str, cost: Cost) -> None:
+    """Note a case's cost in a folder of masks, beside what is known of the others."""
     replace_file(folder / FILE, _table(read(folder) | {case: cost}))
 
 
