@@ -20,9 +20,10 @@ class LossConfig(Settings):
     alpha6: float = 5.0                         # global dice, after fusion
     focal_beta: float = 2.0                     # exponent of the focal loss; 0 is cross-entropy
     focal_normaliser: Literal["positives", "none"] = "positives"    # what divides the RPN's focal loss
+    empty_patch: float = 0.0                    # voxels; so many marked in a patch without lesions: half the global loss
 
     GROUP = "loss"
-    LIMITS = {**{f"alpha{i}": (0, LARGEST) for i in range(1, 7)}, "focal_beta": (0, 100)}
+    LIMITS = {**{f"alpha{i}": (0, LARGEST) for i in range(1, 7)}, "focal_beta": (0, 100), "empty_patch": (0, LARGEST)}
 
 
 @dataclass(frozen=True)

@@ -4,19 +4,22 @@ import tensorflow as tf
 EPSILON = 1e-6      # voxels: nothing beside any real lesion
 
 
-def dice_loss(logits: tf.Tensor, target: tf.Tensor, valid: tf.Tensor | None = None, count: tf.Tensor | None = None) -> tf.Tensor:
+def dice_loss(logits: tf.Tensor, target: tf.Tensor, valid: tf.Tensor | None = None, count: tf.Tensor | None = None,
+              empty: float = 0.0) -> tf.Tensor:
     """Mean over the valid rows of 1 - 2 sum(a t) / (sum a^2 + sum t^2), a the sigmoid of the logits (eq. 2).
 
     It is L_MASK over RoI crops, and L_U-Net over whole volumes after fusion.
 
     1e-6 is added above and below the fraction line: a row without a lesion in which nothing is predicted has loss 0, and one in
-    which something is predicted has loss 1 and next to no gradient.
+    which something is predicted has loss 1 and next to no gradient. The paper's volumes all have lesions, but patches need not:
+    for such rows `empty` is added instead, and their loss is p / (p + empty), p = sum a^2.
 
     Args:
         logits: float [M, ...]; a row is a RoI crop or a volume, all other axes are its voxels.
         target: bool or number of the same shape, 0 to 1.
         valid: bool [M]; none: all. Rows that are not valid count nothing.
         count: see `mean_over_valid`.
+        empty: voxels. A row without lesions in which so many are predicted has loss 1/2; 0: it has no gradient.
 
     Returns:
         Float32 scalar in [0, 1]; 0 with a zero gradient where no row is valid.
@@ -26,7 +29,8 @@ def dice_loss(logits: tf.Tensor, target: tf.Tensor, valid: tf.Tensor | None = No
     probability = tf.sigmoid(logits)
     overlap, total = probability * target, tf.square(probability) + tf.square(target)
     axes = list(range(1, logits.shape.rank))
-    fraction = (2.0 * tf.reduce_sum(overlap, axes) + EPSILON) / (tf.reduce_sum(total, axes) + EPSILON)
+    added = tf.where(tf.reduce_any(target > 0, axes), EPSILON, max(empty, EPSILON))
+    fraction = (2.0 * tf.reduce_sum(overlap, axes) + added) / (tf.reduce_sum(total, axes) + added)
     return mean_over_valid(1.0 - fraction, rows, count)
 
 

@@ -54,7 +54,7 @@ def _mask(forward: Forward, count: tf.Tensor) -> tf.Tensor:
 
 
 def _volume(forward: Forward, count: tf.Tensor) -> tf.Tensor:
-    return segmentation.dice_loss(forward.volume_logits, forward.lesions, count=count)
+    return segmentation.dice_loss(forward.volume_logits, forward.lesions, count=count, empty=forward.config.loss.empty_patch)
 
 
 TERMS = {

@@ -72,6 +72,19 @@ def test_a_patch_without_lesion_does_not_move_the_network():
     assert 0.99 < loss <= 1 and np.sum(np.abs(tape.gradient(loss, logits))) < 1e-5
 
 
+def test_a_patch_without_lesion_moves_the_network_if_it_is_to():
+    logits = tf.constant(logit([[0.5] * 40, [0.5] * 40, [1e-9] * 40]), tf.float32)
+    target = tf.constant([[0.0] * 40, [1.0] + [0.0] * 39, [0.0] * 40])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        loss = dice_loss(logits, target, empty=10.0)        # 40 voxels of 0.5: 10 voxels
+    with_lesion = 1 - 2 * 0.5 / (10 + 1)                    # as without it
+    np.testing.assert_allclose(loss, (0.5 + with_lesion + 0) / 3, atol=1e-6)
+    gradient = tape.gradient(loss, logits).numpy()
+    np.testing.assert_allclose(gradient[0], 10 / 20 ** 2 * 2 * 0.5 * 0.25 / 3, rtol=1e-5)     # p' s / (p + s)^2, p' = 2 a a'
+    assert np.abs(gradient[2]).max() < 1e-12
+
+
 def test_mean_over_valid():
     assert mean_over_valid(tf.constant([1.0, 100.0, 5.0]), tf.constant([True, False, True])) == 3
     assert mean_over_valid(tf.constant([1.0]), tf.constant([False])) == 0
