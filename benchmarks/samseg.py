@@ -88,4 +88,4 @@ def _write(path: pathlib.Path, case: Case, target: pathlib.Path,
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
