@@ -9,7 +9,6 @@ What it leaves, masks, probabilities and times.csv, is what `experiment --predic
 scan. Stopped, the same command goes on: a case whose mask is there is not done again.
 """
 import argparse
-import gzip
 import os
 import pathlib
 import shutil
@@ -17,17 +16,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 
 import nibabel as nib
 import numpy as np
 
-from synergynet_tf.data import layouts
+from synergynet_tf.data import layouts, nifti
 from synergynet_tf.data.layouts import Case
+from synergynet_tf.data.nifti import Volume
 from synergynet_tf.errors import InputError
 from synergynet_tf.runtime import costs, progress
 from synergynet_tf.runtime.entry import command
-from synergynet_tf.storage.files import replace_file
+from synergynet_tf.runtime.memory import GB
+from synergynet_tf.storage.files import make_folder
 
 LESION = 99     # its label of a lesion
 OPTIONS = ("--lesion", "--lesion-mask-pattern", "1", "--pallidum-separate", "--save-posteriors", "Lesions")
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     if shutil.which(given.tool) is None:
         raise InputError(f"--tool is {given.tool}, but that is no command; --help tells how to install SAMSEG")
     cases = [case for case in layouts.discover(given.data) if given.split in (None, case.split)]
-    given.out.mkdir(parents=True, exist_ok=True)
+    make_folder(given.out, "--out")
     with progress.bar("scans", len(cases)) as advance:
         for case in cases:
             if not (given.out / f"{case.name}.nii.gz").exists():
@@ -60,31 +60,32 @@ def segment(case: Case, tool: pathlib.Path, out: pathlib.Path, threads: int) -> 
     Raises:
         InputError: the tool failed; its log is named.
     """
-    log = out / f"{case.name}.log"
+    log, scan, start = out / f"{case.name}.log", nifti.read(case.images["flair"]), time.monotonic()
     with tempfile.TemporaryDirectory() as work, log.open("wb") as written:
-        start = time.monotonic()
-        process = subprocess.Popen([tool, "-i", case.images["flair"], "-o", work, "--threads", str(threads), *OPTIONS],
+        process = subprocess.Popen([tool, "-i", scan.path, "-o", work, "--threads", str(threads), *OPTIONS],
                                    stdout=written, stderr=subprocess.STDOUT)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             raise InputError(f"{case.name}: {tool} ended with status {process.returncode}; its last words are in {log}")
-        folder = pathlib.Path(work)
-        _write(folder / "posteriors" / "Lesions.mgz", case, out / f"{case.name}_probability.nii.gz", lambda values: values)
-        _write(folder / "seg.mgz", case, out / f"{case.name}.nii.gz", lambda labels: labels == LESION)
+        labels, probability = (_values(pathlib.Path(work) / name, scan) for name in ("seg.mgz", "posteriors/Lesions.mgz"))
+    nifti.write_like(out / f"{case.name}_probability.nii.gz", probability, scan, np.float32)
     scale = 1 if sys.platform == "darwin" else 1024
-    costs.note(out, case.name, costs.Cost(round(time.monotonic() - start, 1), round(usage.ru_maxrss * scale / 2 ** 30, 3)))
+    costs.note(out, case.name, costs.Cost(round(time.monotonic() - start, 1), round(usage.ru_maxrss * scale / GB, 3)))
+    nifti.write_like(out / f"{case.name}.nii.gz", labels == LESION, scan, np.uint8)     # last: it says that the case is done
 
 
-def _write(path: pathlib.Path, case: Case, target: pathlib.Path,
-           of: Callable[[np.ndarray], np.ndarray]) -> None:
-    """Write a volume of the tool's on the scan's own grid, which is the grid that it has."""
-    scan, volume = nib.load(case.images["flair"]), nib.load(path)
-    if volume.shape != scan.shape or not np.allclose(volume.affine, scan.affine, atol=1e-3):
-        raise InputError(f"{case.name}: {path.name} has the grid {volume.shape}, but the scan has {scan.shape}")
-    values = of(np.asarray(volume.dataobj))
-    image = nib.Nifti1Image(values.astype(np.float32 if values.dtype.kind == "f" else np.uint8), scan.affine)
-    replace_file(target, gzip.compress(image.to_bytes(), 6))
+def _values(path: pathlib.Path, scan: Volume) -> np.ndarray:
+    """A volume of the tool's, [X, Y, Z] on the scan's grid.
+
+    Raises:
+        InputError: it has another grid.
+    """
+    found, plain = nib.load(path), path.with_suffix(".nii")
+    nib.Nifti1Image(np.asarray(found.dataobj), found.affine).to_filename(plain)
+    volume = nifti.read(plain)
+    nifti.check_same_grid(scan, volume)
+    return volume.array
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ from synergynet_tf.data.phantom.wide import WideScanner, wide_patient
 from synergynet_tf.errors import Unprepared
 from synergynet_tf.metrics.extent import bounding_box
 
+Scan = tuple[np.ndarray, np.ndarray, np.ndarray]    # FLAIR, T2 and the mask, [x, y, z] of the brain's box
+
 
 class Session(NamedTuple):
     """One time point. Volumes are [182, 218, 182], LAS, 1 mm, exactly 0 outside the brain."""
@@ -69,19 +71,28 @@ def _anatomy(brain: Anatomy | Brain) -> Anatomy:
     return brain.anatomy if isinstance(brain, Brain) else brain
 
 
-def _wide_scanner(brain: Brain, lesions: np.ndarray, seed: int, index: int) -> WideScanner:
-    """The first scanner drawn whose scan a training takes: dura that its stripping leaves may read as a skull."""
+def _first_scan(brain: Anatomy | Brain, lesions: np.ndarray, seed: int, index: int) -> tuple[NarrowScanner | WideScanner, Scan]:
+    """A scanner, and its scan of the first time point's lesions.
+
+    Of a wide phantom it is the first drawn whose scan a training takes: dura that its stripping leaves may read as a skull.
+    """
     part = 0
     while True:
         part += 1
-        scanner = WideScanner(brain, WIDE, _generator(seed, index, 0, part))
-        flair = scanner.scan(lesions, _generator(seed, index, 1))[0]
-        flair = flair[bounding_box(flair != 0)]
-        try:
-            judge_brain(flair, flair != 0, (1.0, 1.0, 1.0))
-            return scanner
-        except Unprepared:
-            continue
+        drawn = _generator(seed, index, 0, part)
+        scanner = WideScanner(brain, WIDE, drawn) if isinstance(brain, Brain) else NarrowScanner(brain, drawn)
+        scan = scanner.scan(lesions, _generator(seed, index, 1))
+        if not isinstance(brain, Brain) or _is_stripped(scan[0]):
+            return scanner, scan
+
+
+def _is_stripped(flair: np.ndarray) -> bool:
+    flair = flair[bounding_box(flair != 0)]
+    try:
+        judge_brain(flair, flair != 0, (1.0, 1.0, 1.0))
+    except Unprepared:
+        return False
+    return True
 
 
 def make_patient(seed: int, index: int, sessions: int, anatomy: str | Path | None = None, variety: str = "narrow",
@@ -100,16 +111,13 @@ def make_patient(seed: int, index: int, sessions: int, anatomy: str | Path | Non
         InputError: the anatomy or the shapes cannot be used.
     """
     brain, history = _patient(seed, index, anatomy, variety, shapes)
-    if isinstance(brain, Brain):
-        scanner: WideScanner | NarrowScanner = _wide_scanner(brain, history.mask(), seed, index)
-    else:
-        scanner = NarrowScanner(brain, _generator(seed, index, 0, part=1))
+    scanner, (flair, t2, lesions) = _first_scan(brain, history.mask(), seed, index)
     result = []
     for session in range(1, sessions + 1):
-        rng = _generator(seed, index, session)
         if session > 1:
+            rng = _generator(seed, index, session)
             history.advance(rng)
-        flair, t2, lesions = scanner.scan(history.mask(), rng)
+            flair, t2, lesions = scanner.scan(history.mask(), rng)
         in_box = functools.partial(_on_grid, anatomy=_anatomy(brain))
         result.append(Session(in_box(flair, dtype=np.float32), in_box(t2, dtype=np.float32), in_box(lesions, dtype=np.uint8),
                               AFFINE.copy()))
