@@ -12,12 +12,12 @@ from tests.conftest import ROOT
 
 pytestmark = pytest.mark.skipif(not pathlib.Path("/proc/self/status").exists(), reason="looks for processes in /proc")
 
-POOL = """import sys, time
+POOL = """import os, sys, time
 from synergynet_tf.runtime.entry import command
 from synergynet_tf.runtime.processes import pool
 
 def wait(seconds):
-    print("working", flush=True)
+    os.write(1, b"working\\n")     # at once: two processes' prints may mix, where PYTHONUNBUFFERED is set
     time.sleep(seconds)
 
 @command
