@@ -113,7 +113,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="cross-validation by patient of as many folds; every patient is tested once (default: one split)")
     parser.add_argument("--predictions", nargs="+", default=[], metavar="NAME=FOLDER",
                         help="another tool's results of the test cases: <case>.nii.gz or <case>_mask.nii.gz, "
-                             "<case>_probability.nii.gz; and times.csv (columns case,seconds,peak_gb), if it is known")
+                             "<case>_probability.nii.gz; of a source all its cases or none; and times.csv (columns "
+                             "case,seconds,peak_gb), if it is known")
     parser.add_argument("--budget", choices=("paper", "equal"), default="paper",
                         help="paper: each stage has its own count of train.epochs, so that the U-Net has the last one; "
                              "equal: every system has all of SynergyNet's epochs (default: %(default)s)")

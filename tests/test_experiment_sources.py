@@ -38,6 +38,10 @@ def test_a_mix_of_sources_has_a_block_for_each_and_keeps_its_split_and_weights(t
     assert [case["source"] for case in stored] == ["near", "near", "far"]
     index = (out / "report/index.html").read_text(encoding="utf-8")
     assert "lpa, tool on 3 test cases of far, near, one split." in index and "all sources" in index
+    (tmp_path / "tool/d-P0_1.nii.gz").unlink()
+    assert experiment.main(given) == 0      # a tool that was run on one source alone
+    assert [(row["Source"], row["System"]) for row in read(out / "tables/table.csv")] == [
+        ("far", "lpa"), ("near", "lpa"), ("near", "tool"), ("all sources", "lpa")]
     (tmp_path / "mix.csv").write_text((tmp_path / "mix.csv").read_text().replace(",far", ",near"))
     again, = make_folds(Config.from_dict({"data": {"path": given[1], "cache": str(tmp_path / "cache")}}), out)
     assert {case.source for case in again.split.test} == {"near"}       # another name for a source is no change of the data

@@ -73,9 +73,9 @@ class Table(NamedTuple):
 
 
 def by_source(systems: Systems) -> dict[str, Systems]:
-    """The systems' scores of each source, in the order of the sources' names."""
+    """The systems' scores of each source, in the order of the sources' names; of a source those that have scores in it."""
     sources = sorted({case.source for case in next(iter(systems.values()))})
-    return {source: {name: [case for case in scores if case.source == source] for name, scores in systems.items()}
+    return {source: {name: own for name, scores in systems.items() if (own := [case for case in scores if case.source == source])}
             for source in sources}
 
 
@@ -83,7 +83,8 @@ def comparison_tables(systems: Systems, rule: LesionRule, baseline: str, costs: 
     """All the tables; where the cases are of several sources, each table has the rows of each source and of all of them.
 
     Args:
-        systems: at least one; every system scored on the same cases, in one order.
+        systems: at least one; every system scored on the same cases, in one order. All but the first may lack sources, each with
+            all its cases: they have rows where they have scores, and none of all sources.
         rule: by which they were scored.
         baseline: the system that the relative change is to; without it there is no such table.
         costs: what is known of the time and the memory that each system took.
@@ -96,12 +97,12 @@ def comparison_tables(systems: Systems, rule: LesionRule, baseline: str, costs: 
 
 
 def _of_each_source(make: Callable[[Systems], Table], systems: Systems) -> Table:
-    table, sources = make(systems), by_source(systems)
+    sources, cases = by_source(systems), next(iter(systems.values()))
+    table = make({name: scores for name, scores in systems.items() if len(scores) == len(cases)})
     if len(sources) == 1:
         return table
     tables = {source: make(of_source) for source, of_source in sources.items()} | {ALL: table}
     rows = [(source, *row) for source, of_source in tables.items() for row in of_source.rows]
-    cases = next(iter(systems.values()))
     patients = (f"{source} {len({case.patient for case in cases if case.source == source})}" for source in sources)
     note = f"{table.note} {OVER_SOURCES[table.name]} Patients: {', '.join(patients)}."
     return table._replace(head=("Source", *table.head), rows=rows, note=note)

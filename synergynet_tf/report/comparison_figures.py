@@ -35,42 +35,45 @@ def dice_by_load(path: Path, systems: Systems) -> None:
 
     Each source has a panel. Cases without a lesion have no place on the axis and are left out.
     """
-    sources = by_source(systems)
+    sources, colours = by_source(systems), _colours(systems)
     figure, panels = _panels((8, 5), sources)
     for panel, of_source in zip(panels, sources.values()):
-        _dots_and_trends(panel, of_source)
+        _dots_and_trends(panel, of_source, colours)
         panel.set(xscale="log", xlabel="lesion volume of the scan, ml", ylabel="DSC", ylim=(-0.02, 1.02))
     _legend(figure, panels)
     save_png(figure, path, DOTS_PER_INCH)
 
 
-def _dots_and_trends(panel: Any, systems: Systems) -> None:
-    for (name, scores), colour in zip(systems.items(), _colours(systems)):
+def _dots_and_trends(panel: Any, systems: Systems, colours: Mapping[str, str]) -> None:
+    for name, scores in systems.items():
         loaded = [case for case in scores if case.volume_reference_ml > 0]
         volume, dsc = (np.array([getattr(case, field) for case in loaded]) for field in ("volume_reference_ml", "dsc"))
-        panel.scatter(volume, dsc, s=14, color=colour, alpha=0.6, linewidths=0, label=name)
+        panel.scatter(volume, dsc, s=14, color=colours[name], alpha=0.6, linewidths=0, label=name)
         if len(np.unique(volume)) > 1:
             ends = np.array([volume.min(), volume.max()])
-            panel.plot(ends, np.polyval(np.polyfit(np.log(volume), dsc, 1), np.log(ends)), color=colour, linewidth=2)
+            panel.plot(ends, np.polyval(np.polyfit(np.log(volume), dsc, 1), np.log(ends)), color=colours[name], linewidth=2)
 
 
 def slices(path: Path, rows: Sequence[SliceRow]) -> None:
-    """The paper's figure 3: the same slices by every system; found voxels green, false ones orange, missed ones purple."""
-    names = list(rows[0].predictions)
+    """The paper's figure 3: the same slices by every system; found voxels green, false ones orange, missed ones purple.
+
+    The place of a system that has nothing of a scan stays empty.
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row.predictions))
     figure = Figure(figsize=(2.3 * (len(names) + 2), 2.75 * len(rows) + 0.5), facecolor="black")
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(rows), len(names) + 2, squeeze=False)
     for row, line in zip(rows, panels):
         grey = _grey(row.flair)
-        pictures = [("FLAIR", grey), ("reference", _painted(grey, ((row.reference, FOUND),)))]
+        pictures = [(line[0], f"{row.case}, FLAIR", grey), (line[1], "reference", _painted(grey, ((row.reference, FOUND),)))]
         for name, mask in row.predictions.items():
             parts = ((row.reference & mask, FOUND), (mask & ~row.reference, FALSE), (row.reference & ~mask, MISSED))
-            pictures.append((name, _painted(grey, parts)))
-        for panel, (title, picture) in zip(line, pictures):
-            panel.imshow(picture.transpose(1, 0, 2), origin="lower", interpolation="nearest")
+            pictures.append((line[2 + names.index(name)], name, _painted(grey, parts)))
+        for panel in line:
             panel.set_axis_off()
-            panel.set_title(printable(title if title != "FLAIR" else f"{row.case}, FLAIR"), color="white", fontsize=8,
-                            parse_math=False)
+        for panel, title, picture in pictures:
+            panel.imshow(picture.transpose(1, 0, 2), origin="lower", interpolation="nearest")
+            panel.set_title(printable(title), color="white", fontsize=8, parse_math=False)
         line[0].text(-0.02, 0.5, printable(row.source), transform=line[0].transAxes, rotation=90, ha="right", va="center",
                      color="white", fontsize=8, parse_math=False)
     keys = [Line2D([], [], marker="s", linestyle="", color=colour, label=label)
@@ -84,9 +87,10 @@ def slices(path: Path, rows: Sequence[SliceRow]) -> None:
 def precision_recall_curves(path: Path, curves: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]) -> None:
     """Precision over recall of each system's probability maps, by source, the voxels of all its scans pooled."""
     figure, panels = _panels((6, 5), curves)
+    colours = _colours(name for of_source in curves.values() for name in of_source)
     for panel, of_source in zip(panels, curves.values()):
-        for (name, (precision, recall)), colour in zip(of_source.items(), _colours(of_source)):
-            panel.plot(recall, precision, color=colour, label=name)
+        for name, (precision, recall) in of_source.items():
+            panel.plot(recall, precision, color=colours[name], label=name)
         panel.set(xlabel="recall (sensitivity)", ylabel="precision (PPV)", xlim=(0, 1), ylim=(0, 1.02))
     if any(curves.values()):
         _legend(figure, panels)
@@ -95,21 +99,21 @@ def precision_recall_curves(path: Path, curves: Mapping[str, Mapping[str, tuple[
 
 def rate_by_size(path: Path, systems: Systems) -> None:
     """LTPR by the lesions' size: a bar a system and class, the mean of the cases that have such lesions; a panel a source."""
-    sources = by_source(systems)
+    sources, colours = by_source(systems), _colours(systems)
     figure, panels = _panels((8, 4.5), sources)
     for panel, of_source in zip(panels, sources.values()):
-        _bars(panel, of_source)
+        _bars(panel, of_source, colours)
         panel.set(ylabel="LTPR", ylim=(0, 1.02), xlabel="lesion size")
     _legend(figure, panels)
     save_png(figure, path, DOTS_PER_INCH)
 
 
-def _bars(panel: Any, systems: Systems) -> None:
+def _bars(panel: Any, systems: Systems, colours: Mapping[str, str]) -> None:
     width = 0.8 / len(systems)
-    for number, ((name, scores), colour) in enumerate(zip(systems.items(), _colours(systems))):
+    for number, (name, scores) in enumerate(systems.items()):
         summary = summarise_sizes(scores)
         places = np.arange(len(summary)) + (number - (len(systems) - 1) / 2) * width
-        panel.bar(places, [size["ltpr"].mean for size in summary.values()], width, color=colour, label=name)
+        panel.bar(places, [size["ltpr"].mean for size in summary.values()], width, color=colours[name], label=name)
         panel.set_xticks(range(len(summary)), summary)
 
 
@@ -118,10 +122,11 @@ def learning_curves(path: Path, logs: Mapping[str, Sequence[dict[str, Any]]]) ->
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     loss, dsc = figure.subplots(1, 2)
-    for (name, entries), colour in zip(logs.items(), _colours(logs)):
+    colours = _colours(logs)
+    for name, entries in logs.items():
         ends = [entry for entry in entries if "validation" in entry]
-        _curve(loss, ends, name, colour, lambda entry: entry["loss"])
-        _curve(dsc, ends, name, colour, lambda entry: entry["validation"].get("dsc"))
+        _curve(loss, ends, name, colours[name], lambda entry: entry["loss"])
+        _curve(dsc, ends, name, colours[name], lambda entry: entry["validation"].get("dsc"))
     loss.set(title="training loss (each stage has its own terms)", xlabel="epoch", yscale="log")
     dsc.set(title="DSC of the validation scans", xlabel="epoch", ylim=(0, 1))
     for panel in (loss, dsc):
@@ -137,8 +142,9 @@ def _curve(panel: Any, ends: Sequence[dict[str, Any]], name: str, colour: str,
         panel.plot(*zip(*points), color=colour, marker=".", label=name)
 
 
-def _colours(names: Mapping[str, Any]) -> list[str]:
-    return [COLOURS[i % len(COLOURS)] for i in range(len(names))]
+def _colours(names: Iterable[str]) -> dict[str, str]:
+    """A colour for each name, the same in all panels of a figure."""
+    return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(dict.fromkeys(names))}
 
 
 def _grey(flair: np.ndarray) -> np.ndarray:

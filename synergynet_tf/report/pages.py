@@ -1,4 +1,5 @@
 """The pages of a report of an experiment, and of one of segmented scans."""
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,18 +33,19 @@ def comparison_pages(pairs: Mapping[str, Sequence], images: Mapping[str, Path], 
     """A page for each case of an experiment: every reference lesion and who found it, then every system's false lesions.
 
     Args:
-        pairs: the files of each system's results (`pairs.Pair`), the cases in one order.
+        pairs: the files of each system's results (`pairs.Pair`); the first's and `MAIN`'s are of all cases.
         images: the FLAIR file of each case.
         rule: by which lesions were scored.
         scores: each system's scores, in the order of the pairs.
     """
     colours = system_colours(list(pairs))
     main = next(name for name, colour in colours.items() if colour == PREDICTED[0])
-    for index, pairs_of_case in enumerate(zip(*pairs.values())):
-        pair, case_scores = pairs_of_case[0], {name: own[index] for name, own in scores.items()}
+    by_case = {name: {pair.case: (pair, score) for pair, score in zip(own, scores[name])} for name, own in pairs.items()}
+    for pair in next(iter(pairs.values())):
+        files, case_scores = ({name: own[pair.case][i] for name, own in by_case.items() if pair.case in own} for i in (0, 1))
         flair = preprocess.read_scan(images[pair.case])
         reference = nifti.read_reference(pair.reference, pair.reference2, pair.combine)
-        masks = {name: nifti.read_prediction(own.prediction, own.probability).array for name, own in zip(pairs, pairs_of_case)}
+        masks = {name: nifti.read_prediction(own.prediction, own.probability).array for name, own in files.items()}
         matches = {name: match_lesions(reference.array, mask, reference.spacing, rule) for name, mask in masks.items()}
         rows, omitted = comparison_rows(matches, main, reference.affine)
         layers = [Layer("reference", reference.array, REFERENCE),
@@ -53,11 +55,11 @@ def comparison_pages(pairs: Mapping[str, Sequence], images: Mapping[str, Path], 
         facts = [*origin, ("Reference", f"{any_score.n_reference} lesions, {any_score.volume_reference_ml:.2f} ml"),
                  *((f"DSC, {name}", f"{score.dsc:.3f}") for name, score in case_scores.items())]
         left_out = f" {omitted} more false lesions, the smallest, are not listed." if omitted else ""
-        yield Page(pair.case, pair.case, facts, [Scan(pair.case, "FLAIR", flair, layers)], ("Lesion", "mm³", *pairs), rows,
+        yield Page(pair.case, pair.case, facts, [Scan(pair.case, "FLAIR", flair, layers)], ("Lesion", "mm³", *files), rows,
                    f"{str(rule).capitalize()}.{left_out}", (FOUND, MISSED, FALSE), "Cases",
                    (*(source for _, source in origin), any_score.n_reference, any_score.volume_reference_ml,
-                    *(score.dsc for score in case_scores.values())),
-                   views=[main, *(name for name in pairs if name != main)])
+                    *(case_scores[name].dsc if name in case_scores else math.nan for name in pairs)),
+                   views=[main, *(name for name in files if name != main)])
 
 
 def comparison_head(scores: Mapping[str, Sequence[CaseScores]]) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ def draw(folder: Path, scores: Systems, pairs: Mapping[str, Sequence], images: M
     Args:
         folder: where the figures are written.
         scores: each system's scores.
-        pairs: the files that they were made from (`pairs.Pair`), in the same order.
+        pairs: the files that they were made from (`pairs.Pair`), in the same order; the first system's are of all cases.
         images: the FLAIR file of each case.
         logs: the training log of each trained system.
         examples: places, 0 to 1, in the order of lesion volume, of the cases of each source whose slices are shown.
@@ -35,8 +35,9 @@ def draw(folder: Path, scores: Systems, pairs: Mapping[str, Sequence], images: M
     comparison_figures.dice_by_load(folder / "dice_by_load.png", scores)
     comparison_figures.slices(folder / "slices.png", _slice_rows(scores, pairs, images, examples))
     cases = {source: {case.case for case in next(iter(own.values()))} for source, own in comparison.by_source(scores).items()}
-    curves = {source: {name: _curve([pair for pair in of_system if pair.case in own]) for name, of_system in pairs.items()
-                       if all(pair.probability for pair in of_system)} for source, own in cases.items()}
+    curves = {source: {name: _curve(found) for name, of_system in pairs.items()
+                       if (found := [pair for pair in of_system if pair.case in own]) and all(pair.probability for pair in found)}
+              for source, own in cases.items()}
     comparison_figures.precision_recall_curves(folder / "precision_recall.png", curves)
     comparison_figures.rate_by_size(folder / "rate_by_size.png", scores)
     comparison_figures.learning_curves(folder / "learning.png", {name: read_log(path) for name, path in logs.items()})
@@ -77,8 +78,8 @@ def _slice_row(index: int, pairs: Mapping[str, Sequence], images: Mapping[str, P
     flair = preprocess.read_scan(images[pair.case]).array
     counts = reference.sum(axis=(0, 1)) if reference.any() else (flair != 0).sum(axis=(0, 1))
     z = int(np.argmax(counts))
-    masks = {name: nifti.read_prediction(of_system[index].prediction, of_system[index].probability)
-             for name, of_system in pairs.items()}
+    masks = {name: nifti.read_prediction(own.prediction, own.probability)
+             for name, of_system in pairs.items() for own in of_system if own.case == pair.case}
     inside = np.nonzero(flair.any(axis=2))
     box = tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in inside)
     cut = {name: mask.array[..., z][box] for name, mask in masks.items()}

@@ -23,7 +23,7 @@ from synergynet_tf.storage.readers import read_json
 from synergynet_tf.training.systems import SYSTEMS
 from synergynet_tf.workflows.fold import Fold
 from synergynet_tf.workflows.networks import identity as network_identity
-from synergynet_tf.workflows.pairs import Pair, find_pairs, log_names, pairs_of
+from synergynet_tf.workflows.pairs import Pair, find_pairs, log_names, pairs_of_sources
 from synergynet_tf.workflows.scoring import score_pairs, write_scores
 
 BASELINE = "unet"
@@ -80,11 +80,13 @@ def require_sources(cases: Sequence[Case]) -> None:
 def check_external(external: dict[str, pathlib.Path], cases: Sequence[Case]) -> None:
     """See that other tools' results of the test cases are there and can be scored: now, and not after the training.
 
+    A tool may lack a source, all its cases. What it lacks is logged.
+
     Raises:
-        InputError: one is missing, cannot be read, or is on another grid than its reference; or as `costs.read`.
+        InputError: another one is missing, cannot be read, or is on another grid than its reference; or as `costs.read`.
     """
     for folder in external.values():
-        for pair in pairs_of(cases, folder):
+        for pair in pairs_of_sources(cases, folder):
             reference = nifti.read_reference(pair.reference, pair.reference2, pair.combine)
             nifti.check_same_grid(reference, nifti.read_prediction(pair.prediction, pair.probability))
         others = costs.read(folder).keys() - {case.name for case in cases}
@@ -109,14 +111,16 @@ def _has_begun(out: pathlib.Path) -> bool:
 
 
 def find_results(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pathlib.Path]) -> dict[str, list[Pair]]:
-    """The files that score each system, the test cases of all folds in one order.
+    """The files that score each system, the test cases of all folds in one order; of another tool those of its sources.
 
     Raises:
         InputError: one is missing.
     """
-    return {name: [pair for fold, folder in zip(folds, results)
-                   for pair in find_pairs(fold.folder / "manifest.csv", folder, "test")]
-            for name, results in _folders(folds, systems, external).items()}
+    own = {name: [pair for fold, folder in zip(folds, results)
+                  for pair in find_pairs(fold.folder / "manifest.csv", folder, "test")]
+           for name, results in _folders(folds, systems, {}).items()}
+    return own | {name: [pair for fold in folds for pair in pairs_of_sources(fold.split.test, folder)]
+                  for name, folder in external.items()}
 
 
 def _folders(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pathlib.Path]) -> dict[str, list[pathlib.Path]]:

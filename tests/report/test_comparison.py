@@ -128,6 +128,19 @@ def test_all_sources_are_the_mean_of_the_sources_and_tested_within_them(of_two):
     assert intervals["far"] and not intervals["near"] and not intervals["all sources"]
 
 
+def test_a_system_that_lacks_a_source_has_the_rows_of_the_others_and_none_of_all(of_two):
+    partial = of_two | {"tool": [case for case in of_two["good"] if case.source == "near"]}
+    whole = {table.name: table for table in comparison_tables(of_two, LesionRule(), "unet")}
+    for table in comparison_tables(partial, LesionRule(), "unet"):
+        for source in ("far", "all sources"):
+            rows, expected = ([row for row in each.rows if row[0] == source] for each in (table, whole[table.name]))
+            np.testing.assert_equal(rows, expected)
+        of_near = {name: [case for case in scores if case.source == "near"] for name, scores in partial.items()}
+        alone = next(each for each in comparison_tables(of_near, LesionRule(), "unet") if each.name == table.name)
+        np.testing.assert_equal([row[1:] for row in table.rows if row[0] == "near"], list(alone.rows))
+        assert any("tool" in row for row in alone.rows)
+
+
 def test_a_source_without_lesions_has_no_rates_and_no_part_in_those_of_all():
     empty, full = np.zeros((2, 6, 6, 6), bool)
     full[1:4, 1:4, 1:4] = True

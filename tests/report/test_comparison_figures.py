@@ -1,6 +1,7 @@
 """Figures of several systems: what is drawn where, read from the figures themselves."""
 import dataclasses
 
+import matplotlib.colors
 import matplotlib.figure
 import numpy as np
 import pytest
@@ -68,6 +69,31 @@ def test_each_source_has_a_panel_of_the_same_axes(drawn, tmp_path):
     for panel in drawn[0].axes[:4]:
         np.testing.assert_allclose(panel.collections[0].get_offsets(), [(.008, 2 / 3), (.064, 2 / 3)])
         assert panel.get_xlim() == drawn[0].axes[0].get_xlim()
+
+
+def test_a_system_has_its_colour_in_each_panel_and_its_place_in_each_row_also_beside_one_that_lacks_a_source(drawn, tmp_path):
+    scores = {name: [dataclasses.replace(case(side, kept), source=source) for source in sources for side in (2, 4)]
+              for name, kept, sources in (("one", .5, "ab"), ("far", .7, "b"), ("two", 1, "ab"))}
+    curve, picture = (np.array([1, .5]), np.array([.2, 1])), np.zeros((4, 5), bool)
+    figures.dice_by_load(tmp_path / "a.png", scores)
+    figures.rate_by_size(tmp_path / "b.png", scores)
+    figures.precision_recall_curves(tmp_path / "c.png", {"a": {"one": curve, "two": curve}, "b": dict.fromkeys(scores, curve)})
+    for figure in drawn:
+        shown = [dict(zip(*reversed(panel.get_legend_handles_labels()))) for panel in figure.axes]
+        assert [set(labels) for labels in shown] == [{"one", "two"}, {"one", "far", "two"}]
+        colours = [{name: matplotlib.colors.to_hex(colour_of(handle)) for name, handle in labels.items()} for labels in shown]
+        assert colours[0].items() <= colours[1].items() and len(set(colours[1].values())) == 3
+    rows = [figures.SliceRow("P", np.ones((4, 5)), picture, dict.fromkeys(names, picture)) for names in (["one", "two"], scores)]
+    figures.slices(tmp_path / "d.png", rows)
+    titles = [[panel.get_title() for panel in drawn[-1].axes[start:start + 5]] for start in (0, 5)]
+    assert titles == [["P, FLAIR", "reference", "one", "two", ""], ["P, FLAIR", "reference", "one", "two", "far"]]
+
+
+def colour_of(handle):
+    """Of a line, of dots, or of bars."""
+    if hasattr(handle, "patches"):
+        return handle.patches[0].get_facecolor()
+    return handle.get_color() if hasattr(handle, "get_color") else handle.get_facecolor()[0, :3]
 
 
 def test_rows_of_figure_3_name_their_source(drawn, tmp_path):

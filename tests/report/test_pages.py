@@ -1,5 +1,6 @@
 """What stands on a report's pages."""
 import dataclasses
+import math
 
 import nibabel as nib
 import numpy as np
@@ -55,6 +56,17 @@ def test_a_case_of_several_sources_names_its_own(tmp_path):
     page = list(comparison_pages(pairs, images, LesionRule(), scores))[1]
     assert page.facts[0] == ("Source", "from P 2") and page.summary == ("from P 2", 0, 0.0, 1.0, 0.0)
     assert comparison_head(scores) == ("Case", "Source", "Lesions", "Volume, ml", "DSC, unet", "DSC, synergynet")
+
+
+def test_a_system_without_the_case_has_no_column_on_its_page_and_no_score_in_the_list(tmp_path):
+    pairs, images = comparison(tmp_path)
+    pairs = {"unet": pairs["unet"], "tool": pairs["unet"][1:], "synergynet": pairs["synergynet"]}
+    scores = {name: score_pairs(found, workers=1) for name, found in pairs.items()}
+    without, whole = comparison_pages(pairs, images, LesionRule(), scores)
+    assert without.head == ("Lesion", "mm³", "unet", "synergynet") and whole.head[2:] == ("unet", "tool", "synergynet")
+    assert without.views == ["synergynet", "unet"] and whole.views == ["synergynet", "unet", "tool"]
+    assert [math.isnan(cell) for cell in without.summary[2:]] == [False, True, False]
+    assert whole.summary[2:] == tuple(scores[name][-1].dsc for name in pairs)
 
 
 def test_the_least_of_many_false_lesions_are_left_out(monkeypatch):

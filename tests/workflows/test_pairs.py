@@ -3,8 +3,9 @@ import pathlib
 
 import pytest
 
+from synergynet_tf.data.layouts import Case
 from synergynet_tf.errors import InputError
-from synergynet_tf.workflows.pairs import find_pairs
+from synergynet_tf.workflows.pairs import find_pairs, pairs_of_sources
 
 
 @pytest.fixture
@@ -35,6 +36,18 @@ def test_manifest_names_and_split(folders):
 def test_our_masks_go_before_plain_ones(folders):
     (folders[1] / "a.nii.gz").touch()
     assert find_pairs(*folders)[0].prediction.name == "a_mask.nii.gz"
+
+
+def test_a_tool_has_all_cases_of_a_source_or_none(folders, caplog):
+    cases = [Case(name, name, "", {}, folders[0] / f"{name}.nii.gz", "test", source=source)
+             for name, source in (("a", "near"), ("b", "near"), ("c", "far"), ("d", "far"))]
+    assert [(pair.case, pair.source) for pair in pairs_of_sources(cases, folders[1])] == [("a", "near"), ("b", "near")]
+    assert f"{folders[1]} has no prediction for 1 source, and is left out there: far" in caplog.text
+    (folders[1] / "c_probability.nii.gz").touch()
+    with pytest.raises(InputError, match="has no prediction for 1 of 4 cases: d;"):
+        pairs_of_sources(cases, folders[1])
+    with pytest.raises(InputError, match="has no prediction for 4 of 4 cases: a, b, c, d;"):
+        pairs_of_sources(cases, folders[0].parent)
 
 
 @pytest.mark.parametrize("rows, head, split, parts", [
