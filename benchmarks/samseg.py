@@ -12,21 +12,19 @@ import argparse
 import os
 import pathlib
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 
 import nibabel as nib
 import numpy as np
 
+from benchmarks import other_tools
 from synergynet_tf.data import layouts, nifti
 from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.nifti import Volume
 from synergynet_tf.errors import InputError
 from synergynet_tf.runtime import costs, progress
 from synergynet_tf.runtime.entry import command
-from synergynet_tf.runtime.memory import GB
 from synergynet_tf.storage.files import make_folder
 
 LESION = 99     # its label of a lesion
@@ -60,18 +58,12 @@ def segment(case: Case, tool: pathlib.Path, out: pathlib.Path, threads: int) -> 
     Raises:
         InputError: the tool failed; its log is named.
     """
-    log, scan, start = out / f"{case.name}.log", nifti.read(case.images["flair"]), time.monotonic()
-    with tempfile.TemporaryDirectory() as work, log.open("wb") as written:
-        process = subprocess.Popen([tool, "-i", scan.path, "-o", work, "--threads", str(threads), *OPTIONS],
-                                   stdout=written, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise InputError(f"{case.name}: {tool} ended with status {process.returncode}; its last words are in {log}")
+    scan = nifti.read(case.images["flair"])
+    with tempfile.TemporaryDirectory() as work:
+        cost = other_tools.run([tool, "-i", scan.path, "-o", work, "--threads", str(threads), *OPTIONS], out / f"{case.name}.log")
         labels, probability = (_values(pathlib.Path(work) / name, scan) for name in ("seg.mgz", "posteriors/Lesions.mgz"))
     nifti.write_like(out / f"{case.name}_probability.nii.gz", probability, scan, np.float32)
-    scale = 1 if sys.platform == "darwin" else 1024
-    costs.note(out, case.name, costs.Cost(round(time.monotonic() - start, 1), round(usage.ru_maxrss * scale / GB, 3)))
+    costs.note(out, case.name, cost)
     nifti.write_like(out / f"{case.name}.nii.gz", labels == LESION, scan, np.uint8)     # last: it says that the case is done
 
 
