@@ -27,7 +27,7 @@ from synergynet_tf.data.nifti import Volume
 from synergynet_tf.errors import InputError
 from synergynet_tf.runtime import costs, progress
 from synergynet_tf.runtime.entry import command
-from synergynet_tf.storage.files import make_folder
+from synergynet_tf.storage.files import make_folder, replace_file
 
 DATASET, PLANS, CONFIGURATION = "Dataset001_MS", "nnUNetPlansSmall", "3d_fullres"
 SIDE = pathlib.Path(__file__).with_name("nnunet_side.py")
@@ -53,9 +53,12 @@ def main(argv: list[str] | None = None) -> None:
     make_folder(given.out, "--out")
     work = (given.out / "nnunet").absolute()
     folders = {f"nnUNet_{name}": str(work / name) for name in ("raw", "preprocessed", "results")}
-    if not (work / "trained").exists():
+    if not (work / "planned.json").exists():
         export([case for case in cases if case.split == "train"], work / "raw" / DATASET)
-        train(tool, work, folders, given.gpu_memory, given.minutes)
+        plan(tool, work, folders, given.gpu_memory)
+    if not (work / "trained.json").exists():
+        cost = other_tools.run([tool / "python", SIDE, PLANS, str(given.minutes)], work / "train.log", folders)
+        replace_file(work / "trained.json", json.dumps(cost._asdict()).encode())
     with progress.bar("scans", len(tests)) as advance:
         for case in tests:
             if not (given.out / f"{case.name}.nii.gz").exists():
@@ -77,14 +80,13 @@ def export(cases: list[Case], folder: pathlib.Path) -> None:
     (folder / "dataset.json").write_text(json.dumps(about))
 
 
-def train(tool: pathlib.Path, work: pathlib.Path, folders: dict[str, str], memory: str, minutes: float) -> None:
-    """Plan, preprocess and train; what it took is in the file `trained`."""
+def plan(tool: pathlib.Path, work: pathlib.Path, folders: dict[str, str], memory: str) -> None:
+    """Plan for a GPU of so much memory, GB, and preprocess."""
     cores = str(len(os.sched_getaffinity(0)))
-    planned = other_tools.run([tool / "nnUNetv2_plan_and_preprocess", "-d", "1", "-c", CONFIGURATION, "-np", cores,
-                               "-npfp", cores, "-gpu_memory_target", memory, "-overwrite_plans_name", PLANS],
-                              work / "plan.log", folders)
-    trained = other_tools.run([tool / "python", SIDE, PLANS, str(minutes)], work / "train.log", folders)
-    (work / "trained").write_text(json.dumps({"plan": planned._asdict(), "train": trained._asdict()}) + "\n")
+    cost = other_tools.run([tool / "nnUNetv2_plan_and_preprocess", "-d", "1", "-c", CONFIGURATION, "-np", cores,
+                            "-npfp", cores, "-gpu_memory_target", memory, "-overwrite_plans_name", PLANS],
+                           work / "plan.log", folders)
+    replace_file(work / "planned.json", json.dumps(cost._asdict()).encode())
 
 
 def segment(case: Case, tool: pathlib.Path, out: pathlib.Path, folders: dict[str, str]) -> None:
