@@ -40,9 +40,10 @@ def comparison_pages(pairs: Mapping[str, Sequence], images: Mapping[str, Path], 
     """
     colours = system_colours(list(pairs))
     main = next(name for name, colour in colours.items() if colour == PREDICTED[0])
-    by_case = {name: {pair.case: (pair, score) for pair, score in zip(own, scores[name])} for name, own in pairs.items()}
+    by_case = {name: {pair.case: pair for pair in own} for name, own in pairs.items()}
     for pair in next(iter(pairs.values())):
-        files, case_scores = ({name: own[pair.case][i] for name, own in by_case.items() if pair.case in own} for i in (0, 1))
+        files = {name: own[pair.case] for name, own in by_case.items() if pair.case in own}
+        case_scores = {name: next(score for score in scores[name] if score.case == pair.case) for name in files}
         flair = preprocess.read_scan(images[pair.case])
         reference = nifti.read_reference(pair.reference, pair.reference2, pair.combine)
         masks = {name: nifti.read_prediction(own.prediction, own.probability).array for name, own in files.items()}
