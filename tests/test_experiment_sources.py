@@ -42,6 +42,8 @@ def test_a_mix_of_sources_has_a_block_for_each_and_keeps_its_split_and_weights(t
     assert experiment.main(given) == 0      # a tool that was run on one source alone
     assert [(row["Source"], row["System"]) for row in read(out / "tables/table.csv")] == [
         ("far", "lpa"), ("near", "lpa"), ("near", "tool"), ("all sources", "lpa")]
+    assert caplog.text.count("tool has no prediction for 1 source, and is left out there: far") == 1
+    assert "files belong to no case" not in caplog.text
     (tmp_path / "mix.csv").write_text((tmp_path / "mix.csv").read_text().replace(",far", ",near"))
     again, = make_folds(Config.from_dict({"data": {"path": given[1], "cache": str(tmp_path / "cache")}}), out)
     assert {case.source for case in again.split.test} == {"near"}       # another name for a source is no change of the data

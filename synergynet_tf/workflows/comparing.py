@@ -86,7 +86,10 @@ def check_external(external: dict[str, pathlib.Path], cases: Sequence[Case]) -> 
         InputError: another one is missing, cannot be read, or is on another grid than its reference; or as `costs.read`.
     """
     for folder in external.values():
-        for pair in pairs_of_sources(cases, folder):
+        pairs = pairs_of_sources(cases, folder)
+        log_names(f"{folder} has no prediction for {{}}, and is left out there: {{}}",
+                  sorted({case.source for case in cases} - {pair.source for pair in pairs}), "source", "sources")
+        for pair in pairs:
             reference = nifti.read_reference(pair.reference, pair.reference2, pair.combine)
             nifti.check_same_grid(reference, nifti.read_prediction(pair.prediction, pair.probability))
         others = costs.read(folder).keys() - {case.name for case in cases}
@@ -119,8 +122,12 @@ def find_results(folds: Sequence[Fold], systems: Sequence[str], external: dict[s
     own = {name: [pair for fold, folder in zip(folds, results)
                   for pair in find_pairs(fold.folder / "manifest.csv", folder, "test")]
            for name, results in _folders(folds, systems, {}).items()}
-    return own | {name: [pair for fold in folds for pair in pairs_of_sources(fold.split.test, folder)]
+    return own | {name: [pair for fold in folds for pair in pairs_of_sources(fold.split.test, folder, _names(fold.split))]
                   for name, folder in external.items()}
+
+
+def _names(split: Split) -> list[str]:
+    return [case.name for part in (split.train, split.validation, split.test) for case in part]
 
 
 def _folders(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pathlib.Path]) -> dict[str, list[pathlib.Path]]:

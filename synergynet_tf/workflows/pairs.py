@@ -81,7 +81,7 @@ def pairs_of(cases: Iterable[Case], prediction: pathlib.Path, known: Iterable[st
             for name, case in sorted(references.items()) if case.lesions]
 
 
-def pairs_of_sources(cases: Sequence[Case], prediction: pathlib.Path) -> list[Pair]:
+def pairs_of_sources(cases: Sequence[Case], prediction: pathlib.Path, known: Iterable[str] | None = None) -> list[Pair]:
     """Another tool's files of these cases, as `pairs_of`: of each source those of all its cases, or none.
 
     Raises:
@@ -89,10 +89,7 @@ def pairs_of_sources(cases: Sequence[Case], prediction: pathlib.Path) -> list[Pa
     """
     files = scans(prediction)
     begun = {case.source for case in cases if any(key(case.name + end) in files for end in ("", *RESULTS))}
-    left_out = sorted({case.source for case in cases} - begun)
-    if begun:
-        log_names(f"{prediction} has no prediction for {{}}, and is left out there: {{}}", left_out, "source", "sources")
-    return pairs_of([case for case in cases if case.source in begun or not begun], prediction)
+    return pairs_of([case for case in cases if case.source in begun or not begun], prediction, known)
 
 
 def _first(files: dict[str, list[pathlib.Path]], stems: Sequence[str]) -> pathlib.Path | None:
