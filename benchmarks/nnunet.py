@@ -23,9 +23,8 @@ from benchmarks import other_tools
 from synergynet_tf.config import arguments
 from synergynet_tf.data import layouts, nifti
 from synergynet_tf.data.layouts import Case
-from synergynet_tf.data.nifti import Volume
 from synergynet_tf.errors import InputError
-from synergynet_tf.runtime import costs, progress
+from synergynet_tf.runtime import progress
 from synergynet_tf.runtime.entry import command
 from synergynet_tf.storage.files import make_folder, replace_file
 
@@ -50,6 +49,8 @@ def main(argv: list[str] | None = None) -> None:
     cases = layouts.discover(given.data, require_lesions=True)
     sources = given.sources.split(",") if given.sources else [case.source for case in cases]
     tests = [case for case in cases if case.split == "test" and case.source in sources]
+    if not tests:
+        raise InputError(f"{given.data} has no test case of {given.sources or 'any source'}: see its columns split and source")
     make_folder(given.out, "--out")
     work = (given.out / "nnunet").absolute()
     folders = {f"nnUNet_{name}": str(work / name) for name in ("raw", "preprocessed", "results")}
@@ -99,22 +100,11 @@ def segment(case: Case, tool: pathlib.Path, out: pathlib.Path, folders: dict[str
         cost = other_tools.run([tool / "nnUNetv2_predict", "-i", given, "-o", found, "-d", "1", "-c", CONFIGURATION, "-f", "all",
                                 "-p", PLANS, "-device", "cpu", "--disable_tta", "--save_probabilities"],
                                out / f"{case.name}.log", folders)
-        mask = nifti.read(found / f"{case.name}.nii.gz")
-        nifti.check_same_grid(scan, mask)
-        probability = _probability(found / f"{case.name}", scan)
-    nifti.write_like(out / f"{case.name}_probability.nii.gz", probability, scan, np.float32)
-    costs.note(out, case.name, cost)
-    nifti.write_like(out / f"{case.name}.nii.gz", mask.array == 1, scan, np.uint8)      # last: it says that the case is done
-
-
-def _probability(stem: pathlib.Path, scan: Volume) -> np.ndarray:
-    """Of a lesion, [X, Y, Z] on the scan's grid; nnU-Net stores it as its mask is stored, axes backwards."""
-    stored = np.load(f"{stem}.npz")["probabilities"][1].transpose(2, 1, 0)
-    plain = stem.with_name("probability.nii")
-    nib.Nifti1Image(stored.astype(np.float32), nib.load(f"{stem}.nii.gz").affine).to_filename(plain)
-    volume = nifti.read(plain)
-    nifti.check_same_grid(scan, volume)
-    return volume.array
+        image = nib.load(found / f"{case.name}.nii.gz")
+        stored = np.load(found / f"{case.name}.npz")["probabilities"][1].transpose(2, 1, 0)     # as the mask, axes backwards
+        mask, probability = (other_tools.on_grid(array, image.affine, scan)
+                             for array in (np.asarray(image.dataobj), stored.astype(np.float32)))
+    other_tools.write(out / case.name, mask == 1, probability, scan, cost)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,8 @@ import numpy as np
 from benchmarks import other_tools
 from synergynet_tf.data import layouts, nifti
 from synergynet_tf.data.layouts import Case
-from synergynet_tf.data.nifti import Volume
 from synergynet_tf.errors import InputError
-from synergynet_tf.runtime import costs, progress
+from synergynet_tf.runtime import progress
 from synergynet_tf.runtime.entry import command
 from synergynet_tf.storage.files import make_folder
 
@@ -61,23 +60,9 @@ def segment(case: Case, tool: pathlib.Path, out: pathlib.Path, threads: int) -> 
     scan = nifti.read(case.images["flair"])
     with tempfile.TemporaryDirectory() as work:
         cost = other_tools.run([tool, "-i", scan.path, "-o", work, "--threads", str(threads), *OPTIONS], out / f"{case.name}.log")
-        labels, probability = (_values(pathlib.Path(work) / name, scan) for name in ("seg.mgz", "posteriors/Lesions.mgz"))
-    nifti.write_like(out / f"{case.name}_probability.nii.gz", probability, scan, np.float32)
-    costs.note(out, case.name, cost)
-    nifti.write_like(out / f"{case.name}.nii.gz", labels == LESION, scan, np.uint8)     # last: it says that the case is done
-
-
-def _values(path: pathlib.Path, scan: Volume) -> np.ndarray:
-    """A volume of the tool's, [X, Y, Z] on the scan's grid.
-
-    Raises:
-        InputError: it has another grid.
-    """
-    found, plain = nib.load(path), path.with_suffix(".nii")
-    nib.Nifti1Image(np.asarray(found.dataobj), found.affine).to_filename(plain)
-    volume = nifti.read(plain)
-    nifti.check_same_grid(scan, volume)
-    return volume.array
+        stored = [nib.load(pathlib.Path(work) / name) for name in ("seg.mgz", "posteriors/Lesions.mgz")]
+        labels, probability = (other_tools.on_grid(np.asarray(image.dataobj), image.affine, scan) for image in stored)
+    other_tools.write(out / case.name, labels == LESION, probability, scan, cost)
 
 
 if __name__ == "__main__":
