@@ -4,7 +4,8 @@
     <out>/fold<k>/manifest.csv                  the split
     <out>/fold<k>/<system>/run/                 its training, resumed where it was stopped
     <out>/fold<k>/<system>/predictions/         its masks and maps of the test cases
-    <out>/scores/<system>/                      as `evaluate` writes them
+    <out>/fold<k>_seed<s>/                      the same with another seed (--seeds)
+    <out>/scores/<system>/                      as `evaluate` writes them; of another seed <system>_seed<s>
     <out>/tables/*.{md,csv,tex}, figures/*.png, results.md
     <out>/report/index.html                     the same for a browser, with a viewer for each case
 """
@@ -55,13 +56,13 @@ def main(argv: list[str] | None = None) -> None:
 
     console = Console()
     with locks.held(out, "name another folder with --out"):
-        about = comparing.record_of(out, config, options.budget)
+        about = comparing.record_of(out, config, options.budget, options.seeds)
         if not config.data.path:
             config = fitting.with_phantoms(config, out, console)
         parts = comparing.divide(config, out)
         comparing.check_external(external, [case for split in parts for case in split.test])
         replace_file(out / "experiment.json", about)    # not before: a refused call must not stand in the corrected one's way
-        folds = comparing.make_folds(config, out, parts)
+        folds = comparing.make_folds(config, out, parts, options.seeds)
         for each in folds:
             for system in sorted(systems, key="ensemble".__eq__):       # its parts first
                 fold.run_system(system, each, options.budget, console)
@@ -111,6 +112,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--systems", default=",".join(COMPARED), help="what is compared, with commas (default: %(default)s)")
     parser.add_argument("--folds", type=arguments.whole(2, 1000),
                         help="cross-validation by patient of as many folds; every patient is tested once (default: one split)")
+    parser.add_argument("--seeds", type=arguments.whole(1, 100), default=1,
+                        help="train each system so many times, with train.seed, train.seed + 1 and so on; a patient's scores are "
+                             "the means over them (default: %(default)s)")
     parser.add_argument("--predictions", nargs="+", default=[], metavar="NAME=FOLDER",
                         help="another tool's results of the test cases: <case>.nii.gz or <case>_mask.nii.gz, "
                              "<case>_probability.nii.gz; of a source all its cases or none; and times.csv (columns "

@@ -83,8 +83,8 @@ def comparison_tables(systems: Systems, rule: LesionRule, baseline: str, costs: 
     """All the tables; where the cases are of several sources, each table has the rows of each source and of all of them.
 
     Args:
-        systems: at least one; every system scored on the same cases, in one order. All but the first may lack sources, each with
-            all its cases: they have rows where they have scores, and none of all sources.
+        systems: at least one; every system scored on the same cases, in one order, as often as there are seeds. All but the
+            first may lack sources, each with all its cases: they have rows where they have scores, and none of all sources.
         rule: by which they were scored.
         baseline: the system that the relative change is to; without it there is no such table.
         costs: what is known of the time and the memory that each system took.
@@ -99,6 +99,7 @@ def comparison_tables(systems: Systems, rule: LesionRule, baseline: str, costs: 
 def _of_each_source(make: Callable[[Systems], Table], systems: Systems) -> Table:
     sources, cases = by_source(systems), next(iter(systems.values()))
     table = make({name: scores for name, scores in systems.items() if len(scores) == len(cases)})
+    table = table._replace(note=f"{table.note}{_seeds(cases)}")
     if len(sources) == 1:
         return table
     tables = {source: make(of_source) for source, of_source in sources.items()} | {ALL: table}
@@ -116,8 +117,8 @@ def paper_table(systems: Systems, rule: LesionRule, costs: Costs) -> Table:
     sources = {name: ap_source(scores) for name, scores in systems.items()}
     same = set(sources.values())
     ap = f"of {same.pop()}" if len(same) == 1 else "; ".join(f"{name}: of {source}" for name, source in sources.items())
-    cases = len(next(iter(systems.values())))
-    note = (f"{cases} cases; {rule}. AP is {ap}. A metric that a case does not define is left out of its mean: see the "
+    cases = {case.case for case in next(iter(systems.values()))}
+    note = (f"{len(cases)} cases; {rule}. AP is {ap}. A metric that a case does not define is left out of its mean: see the "
             f"statistics.{_unit(systems)}{COST_NOTE if known else ''}")
     head = ("System", *(METRICS[metric][0] for metric in PAPER_METRICS), *(COST_COLUMNS if known else ()))
     return Table("table", "Means over the test cases", head, rows, note, coarse=COST_COLUMNS)
@@ -237,6 +238,12 @@ def _unit(systems: Systems) -> str:
     """What to add to a note where patients have several scans."""
     cases = next(iter(systems.values()))
     return PATIENTS if len({case.patient for case in cases}) < len(cases) else ""
+
+
+def _seeds(cases: Sequence[CaseScores]) -> str:
+    """What to add to a note where systems were trained with several seeds."""
+    times = len(cases) // len({case.case for case in cases})
+    return f" Each scan counts {times} times, once for each seed; other tools' are the same each time." if times > 1 else ""
 
 
 def _isbi(scores: Sequence[CaseScores]) -> tuple[float, float]:

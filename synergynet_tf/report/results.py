@@ -43,16 +43,19 @@ def draw(folder: Path, scores: Systems, pairs: Mapping[str, Sequence], images: M
     comparison_figures.learning_curves(folder / "learning.png", {name: read_log(path) for name, path in logs.items()})
 
 
-def results_page(tables: Sequence[Table], folds: int) -> str:
-    """A Markdown page of the tables and the figures."""
+def results_page(tables: Sequence[Table], division: str) -> str:
+    """A Markdown page of the tables and the figures of a cohort, divided as `cross_validation` says."""
     figures = [f"![{title}](figures/{name}.png)\n\n{title}.\n" for name, title in FIGURES.items()]
-    return "\n".join(["# Results", "", f"By `python -m synergynet_tf.experiment`, on {cross_validation(folds)}.", "",
+    return "\n".join(["# Results", "", f"By `python -m synergynet_tf.experiment`, on {division}.", "",
                       *map(comparison.markdown, tables), "## Figures", "", *figures])
 
 
-def cross_validation(folds: int) -> str:
-    """How the cohort was divided, in words."""
-    return f"{folds} folds, every patient tested once" if folds > 1 else "one split"
+def cross_validation(folds: int, seeds: Sequence[int]) -> str:
+    """How the cohort was divided, and how often each system was trained, in words."""
+    division = f"{folds} folds, every patient tested once" if folds > 1 else "one split"
+    if len(seeds) == 1:
+        return division
+    return f"{division}, each system trained with the seeds {', '.join(map(str, seeds))}; figures and pages are of seed {seeds[0]}"
 
 
 def _curve(pairs: Sequence) -> tuple[np.ndarray, np.ndarray]:

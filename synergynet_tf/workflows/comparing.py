@@ -12,6 +12,7 @@ from synergynet_tf.data.layouts import Case
 from synergynet_tf.data.splits import Split
 from synergynet_tf.errors import InputError
 from synergynet_tf.metrics.lesion import LesionRule
+from synergynet_tf.metrics.scores import CaseScores
 from synergynet_tf.report import comparison
 from synergynet_tf.report.elements import Front
 from synergynet_tf.report.html import write_report
@@ -96,16 +97,23 @@ def check_external(external: dict[str, pathlib.Path], cases: Sequence[Case]) -> 
         log_names(f"{folder / costs.FILE}: {{}} of no test case: {{}}", sorted(others), "row is", "rows are")
 
 
-def make_folds(config: Config, out: pathlib.Path, parts: Sequence[Split] | None = None) -> list[Fold]:
-    """Write the manifest of each fold of the cohort, as it was divided, or else as `divide` does."""
-    data, folds = config.data, []
-    for number, split in enumerate(parts or divide(config, out)):
-        folder = out / f"fold{number}"
+def make_folds(config: Config, out: pathlib.Path, parts: Sequence[Split] | None = None, seeds: int = 1) -> list[Fold]:
+    """Write the manifest of each fold of the cohort, as it was divided, or else as `divide` does; for each seed all folds."""
+    parts, folds = list(parts or divide(config, out)), []
+    for number, (name, split) in enumerate(zip(_fold_names(config, seeds), parts * seeds)):
+        folder = out / name
         folder.mkdir(parents=True, exist_ok=True)
         splits.save(split, folder / "manifest.csv")
-        fold_data = dataclasses.replace(data, path=str((folder / "manifest.csv").resolve()), layout="manifest", folds=0, fold=0)
-        folds.append(Fold(folder, split, dataclasses.replace(config, data=fold_data)))
+        data = dataclasses.replace(config.data, path=str((folder / "manifest.csv").resolve()), layout="manifest", folds=0, fold=0)
+        train = dataclasses.replace(config.train, seed=config.train.seed + number // len(parts))
+        folds.append(Fold(folder, split, dataclasses.replace(config, data=data, train=train)))
     return folds
+
+
+def _fold_names(config: Config, seeds: int) -> list[str]:
+    """Of the folders of all folds with the first seed, then with each other one."""
+    ends = ["", *(f"_seed{config.train.seed + n}" for n in range(1, seeds))]
+    return [f"fold{number}{end}" for end in ends for number in range(config.data.folds or 1)]
 
 
 def _has_begun(out: pathlib.Path) -> bool:
@@ -139,26 +147,45 @@ def _folders(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, 
 def report(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pathlib.Path], rule: LesionRule,
            out: pathlib.Path) -> None:
     """Score every system and write tables, figures, results.md and the report."""
-    pairs = find_results(folds, systems, external)
-    scores = {name: score_pairs(of_system, rule) for name, of_system in pairs.items()}
-    for name, cases in scores.items():
-        (out / "scores" / name).mkdir(parents=True, exist_ok=True)
-        write_scores(cases, rule, out / "scores" / name)
+    first, *others = _by_seed(folds)
+    pairs, scores = _scored(first, systems, external, rule, out)
+    of_all = [scores, *(_scored(own, systems, external, rule, out)[1] for own in others)]
     known = {name: dict(ChainMap(*map(costs.read, folders))) for name, folders in _folders(folds, systems, external).items()}
-    tables = comparison.comparison_tables(scores, rule, BASELINE, known)
+    together = {name: [case for of_seed in of_all for case in of_seed[name]] for name in scores}
+    tables = comparison.comparison_tables(together, rule, BASELINE, known)
     for table in tables:
         for kind, write in (("md", comparison.markdown), ("csv", comparison.comma_separated), ("tex", comparison.latex)):
             replace_file(out / "tables" / f"{table.name}.{kind}", write(table).encode())
-    images = {case.name: case.images["flair"] for fold in folds for case in fold.split.test}
-    logs = {name: folds[0].folder / name / "run" / "log.jsonl" for name in systems if name in SYSTEMS}
+    images = {case.name: case.images["flair"] for fold in first for case in fold.split.test}
+    logs = {name: first[0].folder / name / "run" / "log.jsonl" for name in systems if name in SYSTEMS}
     draw(out / "figures", scores, pairs, images, logs, EXAMPLES)
-    replace_file(out / "results.md", results_page(tables, len(folds)).encode())
+    division = cross_validation(len(first), [own[0].config.train.seed for own in (first, *others)])
+    replace_file(out / "results.md", results_page(tables, division).encode())
     sources = [source for source in comparison.by_source(scores) if source]
     of_sources = f" of {', '.join(sources)}" if sources else ""
-    front = Front("Comparison", f"{', '.join(pairs)} on {len(images)} test cases{of_sources}, {cross_validation(len(folds))}.",
+    front = Front("Comparison", f"{', '.join(pairs)} on {len(images)} test cases{of_sources}, {division}.",
                   {"Cases": comparison_head(scores)}, tables[:1], tables[1:],
                   [(caption, out / "figures" / f"{name}.png") for name, caption in FIGURES.items()], _networks(folds, systems))
     write_report(out / "report", front, comparison_pages(pairs, images, rule, scores))
+
+
+def _by_seed(folds: Sequence[Fold]) -> list[list[Fold]]:
+    """The folds of each seed."""
+    seeds = dict.fromkeys(fold.config.train.seed for fold in folds)
+    return [[fold for fold in folds if fold.config.train.seed == seed] for seed in seeds]
+
+
+def _scored(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pathlib.Path], rule: LesionRule,
+            out: pathlib.Path) -> tuple[dict[str, list[Pair]], dict[str, list[CaseScores]]]:
+    """The files and scores of each system with one seed; the scores are written."""
+    pairs = find_results(folds, systems, external)
+    scores = {name: score_pairs(of_system, rule) for name, of_system in pairs.items()}
+    end = folds[0].folder.name.removeprefix("fold0")
+    for name, cases in scores.items():
+        folder = out / "scores" / (name if name in external else f"{name}{end}")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_scores(cases, rule, folder)
+    return pairs, scores
 
 
 def _networks(folds: Sequence[Fold], systems: Sequence[str]) -> list[tuple[str, str]]:
@@ -167,14 +194,14 @@ def _networks(folds: Sequence[Fold], systems: Sequence[str]) -> list[tuple[str, 
             for name in systems if name in SYSTEMS for fold in folds]
 
 
-def record_of(out: pathlib.Path, config: Config, budget: str) -> bytes:
-    """The content of experiment.json.
+def record_of(out: pathlib.Path, config: Config, budget: str, seeds: int = 1) -> bytes:
+    """The content of experiment.json, which may be gone on with by more seeds or fewer.
 
     Raises:
         InputError: another experiment lies in the folder.
     """
     about, path = {"budget": budget, "config": config.asdict()}, out / "experiment.json"
-    folders = [out / name for name in (*FOLDERS, *(f"fold{number}" for number in range(config.data.folds or 1)))]
+    folders = [out / name for name in (*FOLDERS, *_fold_names(config, seeds))]
     claim("--out", [path, out / "results.md", *folders])
     for folder in folders:
         make_own(folder)
