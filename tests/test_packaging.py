@@ -78,7 +78,7 @@ def test_a_source_archive_is_the_repository(source, tmp_path):
 
 def test_every_picture_of_the_docs_names_its_source():
     listed = (ROOT / "docs/pictures.md").read_text(encoding="utf-8")
-    scanless = {"comparison_by_load.png", "comparison_by_size.png", "real_by_load.png", "gamma.png", "search_gamma.png"}     # charts
+    scanless = {"comparison_by_load.png", "comparison_by_size.png", "real_by_load.png", "gamma.png", "search_gamma.png"}  # charts
     for picture in (ROOT / "docs").glob("*.png"):
         assert picture.name in listed or picture.name in scanless, f"docs/pictures.md does not name {picture.name}"
 

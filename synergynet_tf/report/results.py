@@ -53,9 +53,8 @@ def results_page(tables: Sequence[Table], division: str) -> str:
 def cross_validation(folds: int, seeds: Sequence[int]) -> str:
     """How the cohort was divided, and how often each system was trained, in words."""
     division = f"{folds} folds, every patient tested once" if folds > 1 else "one split"
-    if len(seeds) == 1:
-        return division
-    return f"{division}, each system trained with the seeds {', '.join(map(str, seeds))}; figures and pages are of seed {seeds[0]}"
+    of_seeds = f", each system trained with the seeds {', '.join(map(str, seeds))}; figures and pages are of seed {seeds[0]}"
+    return division + (of_seeds if len(seeds) > 1 else "")
 
 
 def _curve(pairs: Sequence) -> tuple[np.ndarray, np.ndarray]:
