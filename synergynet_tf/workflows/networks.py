@@ -64,8 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="weight of the local branch in the fusion, 0 to 1 (default: the run's)")
     parser.add_argument("--threshold", type=arguments.probability,
                         help="a voxel is lesion above this probability (default: the run's)")
-    parser.add_argument("--mirror", action="store_true", default=None,
-                        help="also look at the scan mirrored left-right, and average: takes twice as long")
+    parser.add_argument("--mirror", action=argparse.BooleanOptionalAction,
+                        help="also look at the scan mirrored left-right, and average: takes twice as long (default: the run's)")
     parser.add_argument("--min-lesion", type=arguments.volume, metavar="MM3",
                         help="drop predicted lesions of less than this volume (default: the run's)")
     parser.add_argument("--min-peak", type=arguments.share, metavar="P",

@@ -1,4 +1,5 @@
 """Which network is meant: a run, several, a file of weights, or the one that comes with the package."""
+import argparse
 import pathlib
 
 import nibabel as nib
@@ -103,3 +104,11 @@ def test_its_gamma_is_scanned_on_scans_that_are_named(shipped, tiny_cohort, tmp_
     assert search.main(["--gamma-scan", "--project", str(project), "--data.path", str(tiny_cohort)]) == 0
     assert "on 6 validation cases" in capsys.readouterr().out
     assert (project / "best.yaml").is_file()
+
+
+@pytest.mark.parametrize("words, mirrored", [([], True), (["--mirror"], True), (["--no-mirror"], False)])
+def test_a_run_that_looks_from_both_sides_can_be_told_not_to(words, mirrored):
+    parser = argparse.ArgumentParser()
+    networks.add_arguments(parser)
+    changes = networks.Changes.of(parser.parse_args(words))
+    assert changes.applied(Config.from_dict({"infer": {"mirror": True}})).infer.mirror is mirrored
