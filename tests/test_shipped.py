@@ -9,7 +9,7 @@ from synergynet_tf.data.phantom import make_patient
 from synergynet_tf.workflows.networks import SHIPPED
 
 pytestmark = pytest.mark.slow       # six whole scans
-ALIKE = 0.8     # Dice of two views of one phantom, half of whose lesions have less than 10 voxels; it was 0.83 to 0.87
+ALIKE = 0.9     # Dice of two samplings of one phantom, half of whose lesions have less than 10 voxels; it was 0.94 and 0.92
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def dice(a, b):
 
 
 def test_it_finds_a_phantoms_lesions(mask, phantom):
-    assert dice(mask, phantom.lesions > 0) > 0.6
+    assert dice(mask, phantom.lesions > 0) > 0.8
 
 
 def test_neither_a_shift_nor_the_orientation_of_the_file_matters(network, phantom, mask):
@@ -53,7 +53,7 @@ def test_neither_another_scale_of_intensities_nor_a_mild_bias_matters(network, p
 
 
 def test_a_mirrored_brain_has_mirrored_lesions(network, phantom, mask):
-    assert dice(network.segment((phantom.flair[::-1], phantom.affine)).mask[::-1], mask) >= ALIKE
+    assert dice(network.segment((phantom.flair[::-1], phantom.affine)).mask[::-1], mask) >= 0.99
 
 
 @pytest.mark.parametrize("side", [0.8, 1.2])
