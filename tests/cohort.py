@@ -14,15 +14,18 @@ TINY = {
 }
 
 
-def write_tiny_run(folder: pathlib.Path, **settings):
+def write_tiny_run(folder: pathlib.Path, seed: int = 0, **settings):
     """A run's folder with the best checkpoint of a network of random weights, and an average of them, which is another.
 
-    Settings are groups of a configuration, beside TINY. Returns the folder.
+    The seed decides the weights. Settings are groups of a configuration, beside TINY. Returns the folder.
     """
+    import keras
+
     from synergynet_tf.config import Config
     from synergynet_tf.models.synergynet import build_synergynet
     from synergynet_tf.training import checkpoint
 
+    keras.utils.set_random_seed(seed)       # else the weights are those of whichever tests came before
     config = Config.from_dict(TINY | settings)
     model = build_synergynet(config)
     average = [np.asarray(value) * 1.25 for value in checkpoint.named_weights(model).values()]
