@@ -96,7 +96,7 @@ def external_systems(predictions: Sequence[str]) -> dict[str, pathlib.Path]:
     folders: dict[str, pathlib.Path] = {}
     for text in predictions:
         name, equals, path = text.partition("=")
-        if not (name and equals and path) or name in COMPARED or name in folders:
+        if not (name and equals and path) or name.split("_seed")[0] in COMPARED or name in folders:
             raise InputError(f"--predictions is {text!r}, but NAME=FOLDER is needed, with a name of its own")
         require_name(f"--predictions is {text!r}, but", name, also=" +")
         folder = arguments.path(path)

@@ -46,7 +46,7 @@ def test_systems_that_cannot_be_compared(given, message):
         chosen_systems(given)
 
 
-@pytest.mark.parametrize("given", ["LST", "LST=", "=x", "unet=.", "a/b=.", "..=.", "LST=absent"])
+@pytest.mark.parametrize("given", ["LST", "LST=", "=x", "unet=.", "unet_seed1=.", "a/b=.", "..=.", "LST=absent"])
 def test_other_tools_folders_that_cannot_be_used(given):
     with pytest.raises(InputError, match="--predictions is"):
         external_systems([given])

@@ -1,5 +1,6 @@
 """The comparison of systems on one cohort: the division into folds, their results, and the tables, figures and pages of them."""
 import dataclasses
+import itertools
 import json
 import pathlib
 from collections import ChainMap
@@ -149,7 +150,8 @@ def report(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pa
     """Score every system and write tables, figures, results.md and the report."""
     first, *others = _by_seed(folds)
     pairs, scores = _scored(first, systems, external, rule, out)
-    of_all = [scores, *(_scored(own, systems, external, rule, out)[1] for own in others)]
+    fixed = {name: scores[name] for name in external}       # other tools' are of no seed
+    of_all = [scores, *(_scored(own, systems, {}, rule, out)[1] | fixed for own in others)]
     known = {name: dict(ChainMap(*map(costs.read, folders))) for name, folders in _folders(folds, systems, external).items()}
     together = {name: [case for of_seed in of_all for case in of_seed[name]] for name in scores}
     tables = comparison.comparison_tables(together, rule, BASELINE, known)
@@ -171,8 +173,7 @@ def report(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pa
 
 def _by_seed(folds: Sequence[Fold]) -> list[list[Fold]]:
     """The folds of each seed."""
-    seeds = dict.fromkeys(fold.config.train.seed for fold in folds)
-    return [[fold for fold in folds if fold.config.train.seed == seed] for seed in seeds]
+    return [list(own) for _, own in itertools.groupby(folds, lambda fold: fold.config.train.seed)]
 
 
 def _scored(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, pathlib.Path], rule: LesionRule,
@@ -182,7 +183,7 @@ def _scored(folds: Sequence[Fold], systems: Sequence[str], external: dict[str, p
     scores = {name: score_pairs(of_system, rule) for name, of_system in pairs.items()}
     end = folds[0].folder.name.removeprefix("fold0")
     for name, cases in scores.items():
-        folder = out / "scores" / (name if name in external else f"{name}{end}")
+        folder = out / "scores" / f"{name}{end}"
         folder.mkdir(parents=True, exist_ok=True)
         write_scores(cases, rule, folder)
     return pairs, scores
